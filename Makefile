@@ -1,0 +1,47 @@
+# make repro: the pipeline; make test: lint, types, tests. Both set everything up first; a second call installs nothing.
+# CPU-only machines: make TORCH_INDEX=<the CPU wheel index that pytorch.org gives> avoids several GB of CUDA libraries.
+
+VENV ?= .venv
+PYTHON ?= python3
+TORCH_INDEX ?=
+BIN := $(CURDIR)/$(VENV)/bin
+export PATH := $(BIN):$(PATH)
+export DVC_NO_ANALYTICS := 1
+
+.PHONY: help setup repro test test-slow lint ui bench
+
+help:
+	@sed -n '1,2p' Makefile
+
+setup: $(VENV)/.ready
+
+$(VENV)/.installed: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "nasir needs Python 3.11 or newer, got " + sys.version.split()[0] + "; set PYTHON=python3.11")'
+	test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) --editable '.[pipeline,dev]'
+	touch $@
+
+$(VENV)/.ready: $(VENV)/.installed data.dvc
+	$(BIN)/dvc pull --quiet data.dvc
+	$(BIN)/python -m stages prepare
+	touch $@
+
+repro: setup
+	$(BIN)/dvc repro
+
+test: setup lint
+	$(BIN)/python -m pytest -q
+
+test-slow: setup
+	$(BIN)/python -m pytest -q -m slow -s
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+ui: setup
+	$(BIN)/python -m stages ui
+
+bench: setup
+	$(BIN)/python -m benchmarks.run

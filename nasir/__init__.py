@@ -1,0 +1,3 @@
+"""Neural architecture search for image restoration that anyone can re-run."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,291 @@
+"""Configuration: typed, frozen, complete.
+
+`params.yaml` says what a person changes (`Params`); `profiles/NAME.yaml` says how much of it is done, one section for each
+step (`SearchConfig` and its siblings). No field has a default: the files are the record. A missing, unknown or mistyped
+key is refused and named.
+"""
+
+import dataclasses
+import math
+import types
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+
+from nasir.genotype import OPERATIONS
+
+T = TypeVar("T")
+
+
+def _require(is_met: bool, expected: str, got: object) -> None:
+    if not is_met:
+        raise ValueError(f"{expected}, got {got!r}.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Params:
+    """`params.yaml`: what a person changes."""
+
+    dataset: str
+    task: str
+    sigma: float  # test noise, 8-bit grey levels
+    space: str
+    seed: int
+    profile: str
+
+    def __post_init__(self) -> None:
+        _require(self.task == "denoise", "task must be 'denoise'", self.task)
+        _require(self.sigma > 0, "sigma must be above 0 (8-bit grey levels)", self.sigma)
+        _require(self.space in OPERATIONS, f"space must be one of {list(OPERATIONS)}", self.space)
+        _require(self.seed >= 0, "seed must be 0 or more", self.seed)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DownloadConfig:
+    """The `download:` section. It changes how patiently files are fetched, never which."""
+
+    attempts: int  # tries of one URL
+    timeout: float  # seconds without an answer before a try counts as failed
+
+    def __post_init__(self) -> None:
+        _require(self.attempts >= 1, "download.attempts must be 1 or more", self.attempts)
+        _require(self.timeout > 0, "download.timeout must be above 0 seconds", self.timeout)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SynthesizeConfig:
+    """The `synthesize:` section."""
+
+    previews: int  # test images drawn as clean | noisy
+
+    def __post_init__(self) -> None:
+        _require(self.previews >= 0, "synthesize.previews must be 0 or more", self.previews)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SplitConfig:
+    """The `split:` section: shares of the training images."""
+
+    w: float  # weights
+    a: float  # architecture
+    v: float  # validation; at least one image
+
+    def __post_init__(self) -> None:
+        _require(min(self.w, self.a, self.v) > 0, "split.w, split.a and split.v must be above 0", self)
+        _require(math.isclose(self.w + self.a + self.v, 1), "split.w + split.a + split.v must be 1", self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchConfig:
+    """The `search:` section: the supernet and its optimisation (IR-NAS, sections 3 and 4.1)."""
+
+    layers: int  # L, cells one after the other
+    nodes: int  # N, nodes in a cell
+    width: int  # W, channels of the narrowest cell
+    width_factors: tuple[float, ...]  # what a cell may choose, ascending
+    stem_channels: int
+    residual: bool  # the network predicts what to subtract from its input; the paper has none
+    sigmas: tuple[float, ...]  # noise levels, one drawn per patch
+    steps: int  # updates of the weights
+    warmup_steps: int  # of which without an update of the architecture
+    batch: int
+    patch: int  # side of a training patch, pixels
+    lr_max: float  # SGD on the weights, cosine from here
+    lr_min: float  # to here
+    momentum: float
+    weight_decay: float
+    clip_norm: float  # gradient norm of the weights is clipped to this
+    architecture_lr: float  # Adam on alpha and beta
+    architecture_weight_decay: float
+    ssim_weight: float  # lambda of equation 7; 0 = MSE only
+    val_period: int  # steps between scores on V
+    val_crop: int  # V is scored on the middle of its images, at most this side; 0 = whole images
+    keep_from: int  # the best supernet is chosen among scores from this step on
+    log_period: int
+    checkpoint_period: int
+    device: str  # auto, cpu, cuda
+
+    def __post_init__(self) -> None:
+        _require_training(self, "search")
+        for name in ("layers", "nodes", "width", "stem_channels"):
+            _require(getattr(self, name) >= 1, f"search.{name} must be 1 or more", getattr(self, name))
+        factors = self.width_factors
+        _require(
+            len(factors) > 0 and factors[0] > 0 and list(factors) == sorted(set(factors)),
+            "search.width_factors must be positive and ascending",
+            factors,
+        )
+        _require(
+            all(float(self.width * f).is_integer() for f in factors),
+            f"search.width times each of search.width_factors {list(factors)} must be whole channels",
+            self.width,
+        )
+        _require(self.val_crop >= 0, "search.val_crop must be 0 or more", self.val_crop)
+        _require(len(self.sigmas) > 0 and min(self.sigmas) >= 0, "search.sigmas must be 0 or more", self.sigmas)
+        _require(
+            0 <= self.warmup_steps < self.steps, "search.warmup_steps must lie in 0 to steps - 1", self.warmup_steps
+        )
+        _require(
+            self.warmup_steps <= self.keep_from <= self.steps,
+            "search.keep_from must lie between warmup_steps (before it the architecture has not moved) and steps",
+            self.keep_from,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeriveConfig:
+    """The `derive:` section."""
+
+    inputs: int  # edges kept into each node; the paper keeps two
+
+    def __post_init__(self) -> None:
+        _require(self.inputs in (1, 2), "derive.inputs must be 1 or 2 (a first node has two inputs)", self.inputs)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RetrainConfig:
+    """The `retrain:` section: the derived network and its training from scratch (IR-NAS, section 4.1)."""
+
+    width: int  # channels of a cell of the lowest level
+    stem_channels: int
+    aspp_channels: int  # of each branch of the ASPP module; 0 = no ASPP
+    aspp_rates: tuple[int, ...]
+    steps: int
+    batch: int
+    patch: int
+    lr_max: float  # Adam, cosine from here
+    lr_min: float  # to here
+    clip_norm: float
+    ssim_weight: float
+    val_period: int
+    log_period: int
+    checkpoint_period: int
+    device: str
+
+    def __post_init__(self) -> None:
+        _require_training(self, "retrain")
+        for name in ("width", "stem_channels"):
+            _require(getattr(self, name) >= 1, f"retrain.{name} must be 1 or more", getattr(self, name))
+        _require(self.aspp_channels >= 0, "retrain.aspp_channels must be 0 or more", self.aspp_channels)
+        _require(all(r >= 1 for r in self.aspp_rates), "retrain.aspp_rates must be 1 or more", self.aspp_rates)
+
+
+def _require_training(config: SearchConfig | RetrainConfig, section: str) -> None:
+    for name in ("steps", "batch", "patch", "val_period", "log_period", "checkpoint_period"):
+        _require(getattr(config, name) >= 1, f"{section}.{name} must be 1 or more", getattr(config, name))
+    _require(
+        0 <= config.lr_min <= config.lr_max and config.lr_max > 0,
+        f"{section}.lr_max must be above 0 and not below lr_min ({config.lr_min})",
+        config.lr_max,
+    )
+    _require(config.clip_norm > 0, f"{section}.clip_norm must be above 0", config.clip_norm)
+    _require(config.ssim_weight >= 0, f"{section}.ssim_weight must be 0 or more", config.ssim_weight)
+    _require(config.device in ("auto", "cpu", "cuda"), f"{section}.device must be auto, cpu or cuda", config.device)
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluateConfig:
+    """The `evaluate:` section."""
+
+    protocols: tuple[str, ...]
+    batch: int  # patches at once
+    tv_factors: tuple[float, ...]  # candidates of total variation: weight in units of sigma / 255, chosen on V
+    nlm_factors: tuple[float, ...]  # candidates of non-local means: h in units of sigma / 255, chosen on V
+    device: str
+
+    def __post_init__(self) -> None:
+        _require(len(self.protocols) > 0, "evaluate.protocols must name at least one protocol", self.protocols)
+        _require(self.batch >= 1, "evaluate.batch must be 1 or more", self.batch)
+        for name in ("tv_factors", "nlm_factors"):
+            values = getattr(self, name)
+            _require(len(values) > 0 and min(values) > 0, f"evaluate.{name} must be above 0", values)
+        _require(self.device in ("auto", "cpu", "cuda"), "evaluate.device must be auto, cpu or cuda", self.device)
+
+
+SECTIONS: dict[str, type] = {
+    "download": DownloadConfig,
+    "synthesize": SynthesizeConfig,
+    "split": SplitConfig,
+    "search": SearchConfig,
+    "derive": DeriveConfig,
+    "retrain": RetrainConfig,
+    "evaluate": EvaluateConfig,
+}
+"""The sections of a profile, by step."""
+
+
+def load_params(path: Path) -> Params:
+    """Read `params.yaml`."""
+    return _build(_read(path), Params, str(path))
+
+
+def load(path: Path, section: str, cls: type[T]) -> T:
+    """Read one section of a profile.
+
+    Raises:
+        ValueError: for a missing file, section or key, an unknown key, or a value of another type; each is named.
+    """
+    profile = _read(path)
+    unknown = sorted(set(profile) - set(SECTIONS))
+    if unknown:
+        raise ValueError(f"{path} may have the sections {list(SECTIONS)}, got the unknown {unknown}; remove them.")
+    if section not in profile:
+        raise ValueError(f"{path} must have a section {section!r}, got {sorted(profile)}; add it.")
+    return _build(profile[section], cls, f"{path}: {section}")
+
+
+def _read(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        near = sorted(p.stem for p in path.parent.glob("*.yaml")) if path.parent.is_dir() else []
+        raise ValueError(f"expected a configuration file at {path}, got nothing there; files beside it: {near}.")
+    try:
+        value = yaml.safe_load(path.read_text())
+    except yaml.YAMLError as error:
+        raise ValueError(f"{path} must be YAML, got {error}.") from error
+    if not isinstance(value, dict):
+        raise ValueError(f"{path} must hold a mapping, got {type(value).__name__}.")
+    return value
+
+
+def _build(value: object, cls: type[T], where: str) -> T:
+    if not isinstance(value, Mapping):
+        raise ValueError(f"{where} must be a mapping of keys to values, got {value!r}.")
+    hints = typing.get_type_hints(cls)
+    missing = [name for name in hints if name not in value]
+    unknown = [name for name in value if name not in hints]
+    if missing or unknown:
+        parts = [f"missing {missing}"] * bool(missing) + [f"unknown {unknown}"] * bool(unknown)
+        raise ValueError(f"{where} must have exactly the keys {list(hints)}; {' and '.join(parts)}.")
+    try:
+        return cls(**{name: _convert(value[name], hint, name) for name, hint in hints.items()})
+    except ValueError as error:
+        raise ValueError(f"{where}: {error}") from error
+
+
+def _convert(value: object, hint: Any, name: str) -> Any:
+    if isinstance(hint, types.GenericAlias):
+        (item, *_) = typing.get_args(hint)
+        if not isinstance(value, list):
+            raise ValueError(f"{name} must be a list of {item.__name__}, got {value!r}.")
+        return tuple(_convert(v, item, f"{name}[{i}]") for i, v in enumerate(value))
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if hint is float and is_number and math.isfinite(typing.cast(float, value)):
+        return float(typing.cast(float, value))
+    if hint is int and is_number and isinstance(value, int):
+        return value
+    if hint in (bool, str) and isinstance(value, hint):
+        return value
+    note = " (YAML reads 1e-3 as text; write 0.001 or 1.0e-3)" if hint is float and isinstance(value, str) else ""
+    raise ValueError(f"{name} must be a {hint.__name__}, got {value!r}{note}.")
+
+
+def flat(config: Any, prefix: str = "") -> dict[str, Any]:
+    """A config's fields as a plain mapping, `prefix` before each name; tuples become lists."""
+    return {
+        prefix + name: list(value) if isinstance(value, tuple) else value
+        for name, value in dataclasses.asdict(config).items()
+    }

@@ -1,0 +1,1 @@
+"""The data path: images, keyed noise, sources, manifests, splits and patches."""

@@ -1,0 +1,114 @@
+"""White Gaussian noise: y = x + (sigma / 255) n, with n ~ N(0, 1).
+
+    keyed noise      n is a function of (image name, sigma, seed, patch index): test images need not be stored
+    training noise   n is drawn from a torch.Generator, whose state the checkpoint holds
+
+Noisy images are never clipped or rounded to 8 bits: either would bias the noise.
+"""
+
+import hashlib
+import json
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+def field(shape: Sequence[int], name: str, sigma: float, seed: int, patch: int | None = None) -> np.ndarray:
+    """Draw the standard normal field n that belongs to one image, or to one patch of it.
+
+    The generator is NumPy's Philox, a counter-based one: its output depends on the key alone, so that the field is the
+    same bit for bit in any process, in any thread and in any order of drawing. The key is the first 128 bits of the
+    SHA-256 of the JSON list `[name, "%g" of sigma, seed, patch]`, which no two different keys share. The draw is made
+    in float64 and rounded once to float32, which hides the last bit that the logarithm of one C library may compute
+    differently from another's (1 draw in 4,000 lies in the tail that needs it).
+
+    Args:
+        shape: shape of the field, usually (C, H, W).
+        name: the image's name, as in the manifest.
+        sigma: noise standard deviation in 8-bit grey levels; part of the key, the field itself has deviation 1.
+        seed: the run's seed.
+        patch: row-major index of the patch where a protocol draws for each patch, None for a whole image.
+
+    Returns:
+        float32, of the given shape.
+
+    Raises:
+        ValueError: if `sigma` is negative or not finite.
+    """
+    _check_sigma(sigma)
+    text = json.dumps([name, f"{float(sigma):g}", seed, patch])
+    key = int.from_bytes(hashlib.sha256(text.encode()).digest()[:16], "little")
+    generator = np.random.Generator(np.random.Philox(key=key))
+    return generator.standard_normal(tuple(shape)).astype(np.float32)
+
+
+def add_keyed_noise(clean: Tensor, name: str, sigma: float, seed: int, patch: int | None = None) -> Tensor:
+    """Add the noise that belongs to one image: y = x + (sigma / 255) n, with n from `field`.
+
+    Computed on the CPU in float64 and rounded once to float32, so that no device and no number of threads changes a
+    bit.
+
+    Args:
+        clean: one image or patch, shape (C, H, W), intensities in [0, 1].
+        name: the image's name, as in the manifest.
+        sigma: noise standard deviation in 8-bit grey levels (50 means 50/255).
+        seed: the run's seed.
+        patch: index of the patch, None for a whole image.
+
+    Returns:
+        The noisy image, float32, same shape and device. Not clipped.
+
+    Raises:
+        ValueError: if `clean` is not a float image in [0, 1], or `sigma` is negative.
+    """
+    _check_clean(clean)
+    noise = field(clean.shape, name, sigma, seed, patch).astype(np.float64)
+    noisy = clean.detach().cpu().numpy().astype(np.float64) + sigma / 255 * noise
+    return torch.from_numpy(noisy.astype(np.float32)).to(clean.device)
+
+
+def add_noise(clean: Tensor, sigma: Tensor | float, generator: torch.Generator) -> Tensor:
+    """Add white Gaussian noise to training patches: y = x + (sigma / 255) n, with n ~ N(0, 1).
+
+    Args:
+        clean: images, shape (N, C, H, W), intensities in [0, 1].
+        sigma: noise standard deviation in 8-bit grey levels, one number or one for each image, shape (N,).
+        generator: the only source of randomness; same state, same noise. Noise is drawn on the generator's device.
+
+    Returns:
+        Noisy images, same shape, dtype and device. Not clipped.
+
+    Raises:
+        ValueError: if `clean` is not a float image in [0, 1], or `sigma` is negative or of another shape.
+    """
+    _check_clean(clean)
+    levels = torch.as_tensor(sigma, dtype=clean.dtype, device=clean.device)
+    if levels.shape not in (torch.Size([]), clean.shape[:1]):
+        raise ValueError(
+            f"sigma must be one number or have shape ({len(clean)},), one for each image, got {tuple(levels.shape)}."
+        )
+    _check_sigma(float(levels.min()))
+    noise = torch.randn(clean.shape, generator=generator, device=generator.device, dtype=clean.dtype)
+    return clean + levels.view(-1, 1, 1, 1) / 255 * noise.to(clean.device)
+
+
+def digest(noisy: Tensor) -> str:
+    """SHA-256 of an image's float32 values, little-endian and row by row, in hexadecimal."""
+    return hashlib.sha256(noisy.detach().cpu().numpy().astype("<f4").tobytes()).hexdigest()
+
+
+def _check_clean(clean: Tensor) -> None:
+    if not clean.is_floating_point():
+        raise ValueError(f"clean must hold floats in [0, 1], got {clean.dtype}; convert it and divide by 255.")
+    low, high = (float(value) for value in torch.aminmax(clean))
+    if not (low >= 0 and high <= 1):
+        raise ValueError(
+            f"clean must lie in [0, 1], got values from {low:g} to {high:g}; divide 8-bit images by 255 first."
+        )
+
+
+def _check_sigma(sigma: float) -> None:
+    if not 0 <= sigma < float("inf"):
+        raise ValueError(f"sigma must be 0 or more, in 8-bit grey levels (50 means 50/255), got {sigma:g}.")

@@ -1,0 +1,1 @@
+"""Metrics, protocols, classical denoisers and costs: everything that turns images into numbers."""

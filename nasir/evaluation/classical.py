@@ -1,0 +1,94 @@
+"""Classical denoisers from scikit-image, with the signature of every denoiser: (noisy, sigma) -> restored.
+
+Their one free parameter is given as a factor of the noise level, so that one list of candidates serves every sigma,
+and is chosen on validation images: a fair opponent is a tuned one. The input is not clipped; the protocol clips the
+output.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from statistics import fmean
+
+import numpy as np
+import torch
+from skimage.restoration import denoise_nl_means, denoise_tv_chambolle
+from torch import Tensor
+
+from nasir.evaluation import protocols
+from nasir.evaluation.protocols import Denoiser
+
+TV_ITERATIONS = 100
+"""Steps of Chambolle's algorithm; 400 move the PSNR at the best weight by less than 0.01 dB."""
+
+
+def identity(noisy: Tensor, sigma: float) -> Tensor:
+    """Do nothing: the row of the noisy input, clipped by the protocol as every output is."""
+    return noisy
+
+
+def total_variation(factor: float) -> Denoiser:
+    """Total-variation denoising: minimise |u - y|^2 / 2 + weight TV(u), with weight = factor * sigma / 255.
+
+    Chambolle's projection algorithm (JMIV 2004) with a fixed number of steps: scikit-image's default rule stops at the
+    first small change of the energy, which is not monotone, and may end after a few steps, more than 1 dB short.
+    """
+
+    def restore(image: np.ndarray, level: float) -> np.ndarray:
+        return denoise_tv_chambolle(image, weight=factor * level, eps=0, max_num_iter=TV_ITERATIONS, channel_axis=0)
+
+    return _denoiser(restore)
+
+
+def non_local_means(factor: float) -> Denoiser:
+    """Non-local means with h = factor * sigma / 255: 5x5 patches at distances up to 6 pixels, known noise variance.
+
+    scikit-image's fast variant (Darbon et al., ISBI 2008), which weighs all pixels of a patch alike.
+    """
+
+    def restore(image: np.ndarray, level: float) -> np.ndarray:
+        last = np.moveaxis(image, 0, -1)
+        restored = denoise_nl_means(
+            last, patch_size=5, patch_distance=6, h=factor * level, sigma=level, fast_mode=True, channel_axis=-1
+        )
+        # scikit-image drops a channel axis of length 1 (and with channel_axis=0 it then swaps height and width)
+        return np.moveaxis(restored.reshape(last.shape), -1, 0)
+
+    return _denoiser(restore)
+
+
+def choose(
+    make: Callable[[float], Denoiser], factors: Sequence[float], images: Mapping[str, Tensor], sigma: float, seed: int
+) -> float:
+    """The factor whose denoiser `make(factor)` has the highest mean PSNR on `images` under protocol `whole`.
+
+    Args:
+        make: `total_variation` or `non_local_means`.
+        factors: the candidates; of equal ones the first is taken.
+        images: clean validation images by name, shape (C, H, W), in [0, 1]; never test images.
+        sigma: noise standard deviation in 8-bit grey levels.
+        seed: part of the noise's key.
+
+    Raises:
+        ValueError: if there is no candidate or no image.
+    """
+    if not factors or not images:
+        raise ValueError(
+            f"choosing needs at least one factor and one validation image, got {len(factors)} and {len(images)}."
+        )
+
+    def mean_psnr(factor: float) -> float:
+        scores = protocols.score(make(factor), images, sigma, "whole", seed)
+        return fmean(score.psnr_db for score in scores)
+
+    return max(factors, key=mean_psnr)
+
+
+def _denoiser(restore: Callable[[np.ndarray, float], np.ndarray]) -> Denoiser:
+    """A denoiser that hands images of shape (C, H, W) one by one to `restore`, with the noise level on their scale."""
+
+    def denoise(noisy: Tensor, sigma: float) -> Tensor:
+        if sigma == 0:  # the methods divide by the noise level
+            return noisy
+        restored = [restore(image, sigma / 255) for image in noisy.cpu().numpy()]
+        return torch.from_numpy(np.stack(restored)).to(noisy)
+
+    return denoise

@@ -1,0 +1,135 @@
+"""What a report is made from: the files that the earlier steps wrote, read and checked for presence."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from nasir import genotype as genotypes
+from nasir.config import Params
+from nasir.data import manifest
+from nasir.data.manifest import Entry
+from nasir.files import read_csv, read_json, sha256_file
+from nasir.genotype import Genotype
+from nasir.reporting import history
+from nasir.reporting.history import History
+
+STEPS = ("download", "synthesize", "split", "search", "derive", "retrain", "evaluate")
+"""The steps before the report, in the order of the pipeline."""
+
+CHECKED = ("download", "synthesize", "split", "evaluate")
+"""The steps whose results are checked."""
+
+RANKS = ("worst", "median", "best")
+"""The test images that evaluate draws, by rank of their PSNR."""
+
+PANELS = ("clean", "noisy", "restored", "error")
+"""The pictures of one test image, from left to right."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Folders:
+    """Where the earlier steps' results lie."""
+
+    images: Path  # download's folder of this data set
+    synthesize: Path
+    split: Path
+    search: Path
+    derive: Path
+    retrain: Path
+    evaluate: Path
+    checks: Path
+    receipts: Path
+    published: Path  # the CSV file of published values
+
+    def required(self) -> dict[Path, str]:
+        """Every file that the report reads, with the step that writes it."""
+        files = {
+            self.images / "manifest.csv": "download",
+            self.synthesize / "manifest.csv": "synthesize",
+            self.split / "split.json": "split",
+            self.search / "search.json": "search",
+            self.search / "history.csv": "search",
+            self.derive / "genotype.json": "derive",
+            self.derive / "architecture.svg": "derive",
+            self.derive / "architecture.png": "derive",
+            self.retrain / "history.csv": "retrain",
+            self.retrain / "model" / "model.json": "retrain",
+            self.evaluate / "metrics.json": "evaluate",
+            self.evaluate / "timing.json": "evaluate",
+            self.evaluate / "pictures" / "pictures.json": "evaluate",
+        }
+        files |= {self.picture(rank) / f"{name}.png": "evaluate" for rank in RANKS for name in PANELS}
+        files |= {self.checks / f"{step}.json": step for step in CHECKED}
+        files |= {self.receipts / f"{step}.json": step for step in STEPS}
+        return files
+
+    def picture(self, rank: str) -> Path:
+        """The folder with the pictures of the worst, median or best test image."""
+        return self.evaluate / "pictures" / rank
+
+
+@dataclass(frozen=True, kw_only=True)
+class Record:
+    """One pipeline run as plain values."""
+
+    params: Params
+    entries: list[Entry]  # images of the data set
+    manifest_sha256: str
+    noise: list[dict[str, str]]  # rows of synthesize's manifest
+    split: dict[str, Any]  # lists of names under "w", "a", "v", "test"
+    search: dict[str, Any]
+    search_history: History
+    genotype: Genotype
+    genotype_sha256: str
+    model: dict[str, Any]
+    train_history: History
+    metrics: dict[str, Any]
+    seconds_per_image: dict[str, dict[str, float]]  # by method and protocol
+    pictures: dict[str, dict[str, Any]]  # by rank: "name", "psnr_db", "noisy_psnr_db", "error_gain"
+    checks: list[dict[str, Any]]
+    receipts: dict[str, dict[str, Any]]  # by step
+    published: list[dict[str, str]]
+    protocols: dict[str, str]  # what each protocol does, by name
+
+
+def read(folders: Folders, params: Params, protocols: dict[str, str]) -> Record:
+    """Read everything that the report shows.
+
+    Args:
+        folders: where the earlier steps' results lie.
+        params: what a person chose for this run.
+        protocols: one line on each protocol, by name.
+
+    Raises:
+        ValueError: if files are missing; each is named with the step that writes it.
+    """
+    absent = [f"{path} (run {step})" for path, step in folders.required().items() if not path.is_file()]
+    if not folders.published.is_file():
+        absent.append(f"{folders.published} (a file of the repository: git checkout it)")
+    if absent:
+        raise ValueError(f"the report needs the results of every step before it, got no file at: {'; '.join(absent)}.")
+    pictures = {row["rank"]: row for row in read_json(folders.evaluate / "pictures" / "pictures.json")}
+    if not set(RANKS) <= set(pictures):
+        raise ValueError(
+            f"pictures.json must name the images {list(RANKS)}, got {sorted(pictures)}; run evaluate again."
+        )
+    return Record(
+        params=params,
+        entries=manifest.read(folders.images / "manifest.csv"),
+        manifest_sha256=sha256_file(folders.images / "manifest.csv"),
+        noise=read_csv(folders.synthesize / "manifest.csv"),
+        split=read_json(folders.split / "split.json"),
+        search=read_json(folders.search / "search.json"),
+        search_history=history.read(folders.search / "history.csv"),
+        genotype=genotypes.load(folders.derive / "genotype.json"),
+        genotype_sha256=sha256_file(folders.derive / "genotype.json"),
+        model=read_json(folders.retrain / "model" / "model.json"),
+        train_history=history.read(folders.retrain / "history.csv"),
+        metrics=read_json(folders.evaluate / "metrics.json"),
+        seconds_per_image=read_json(folders.evaluate / "timing.json")["seconds_per_image"],
+        pictures=pictures,
+        checks=[read_json(folders.checks / f"{step}.json") for step in CHECKED],
+        receipts={step: read_json(folders.receipts / f"{step}.json") for step in STEPS},
+        published=read_csv(folders.published),
+        protocols=protocols,
+    )

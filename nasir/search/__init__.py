@@ -1,0 +1,1 @@
+"""Search strategies, one file each, and the derivation of a genotype."""

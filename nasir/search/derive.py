@@ -1,0 +1,111 @@
+"""From the relaxed to the discrete: a genotype out of alpha and beta (IR-NAS, sections 3.1 and 3.2)."""
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from nasir.genotype import OPERATIONS, Edge, Genotype
+from nasir.spaces import irnas
+from nasir.spaces.cells import edges
+
+
+def derive(
+    alpha: Tensor, beta: Tensor, *, space: str, nodes: int, width_factors: Sequence[float], residual: bool, inputs: int
+) -> Genotype:
+    """Derive the genotype.
+
+    Args:
+        alpha: logits, shape (edges, operations).
+        beta: logits, shape (layers, widths, 3).
+        space, nodes, width_factors, residual: as in the search.
+        inputs: edges kept into each node.
+
+    Raises:
+        ValueError: if alpha or beta has another shape than the space gives, or holds values that are not finite.
+    """
+    expected = (len(edges(nodes)), len(OPERATIONS[space]))
+    if tuple(alpha.shape) != expected:
+        raise ValueError(
+            f"alpha must have the shape {expected} (edges, operations) for {nodes} nodes, got {tuple(alpha.shape)}; "
+            "derive from the search that these settings belong to."
+        )
+    if beta.ndim != 3 or tuple(beta.shape[1:]) != (len(width_factors), 3):
+        raise ValueError(
+            f"beta must have the shape (layers, {len(width_factors)}, 3) for these widths, got {tuple(beta.shape)}; "
+            "derive from the search that these settings belong to."
+        )
+    if not (alpha.isfinite().all() and beta.isfinite().all()):
+        raise ValueError("alpha and beta must be finite, got values that are not; the search diverged, repeat it.")
+    return Genotype(
+        space=space,
+        cell=strongest_edges(alpha.double().softmax(dim=1), nodes, OPERATIONS[space], inputs),
+        path=viterbi(step_log_probabilities(beta.double())),
+        width_factors=tuple(width_factors),
+        residual=residual,
+    )
+
+
+def strongest_edges(
+    weights: Tensor, nodes: int, operations: Sequence[str], inputs: int
+) -> tuple[tuple[Edge, ...], ...]:
+    """For each node the `inputs` edges whose strongest operation except `none` weighs most, strongest first.
+
+    DARTS, section 2.4. Equal weights keep the order of inputs and operations.
+
+    Args:
+        weights: softmax(alpha), shape (edges, operations).
+    """
+    allowed = [column for column, name in enumerate(operations) if name != "none"]
+    best: list[list[tuple[float, int, str]]] = [[] for _ in range(nodes)]
+    for (node, source), row in zip(edges(nodes), weights.tolist(), strict=True):
+        column = max(allowed, key=lambda c: row[c])
+        best[node].append((row[column], source, operations[column]))
+    return tuple(
+        tuple(
+            Edge(input=source, operation=name)
+            for _, source, name in sorted(candidates, key=lambda candidate: -candidate[0])[:inputs]
+        )
+        for candidates in best
+    )
+
+
+Steps = list[dict[tuple[int, int], float]]
+"""For each layer: (level before, level) -> log-probability of that step."""
+
+
+def step_log_probabilities(beta: Tensor) -> Steps:
+    """log beta_k^i of equation 5 for every step that exists; shape of `beta`: (layers, widths, 3)."""
+    layers, widths, _ = beta.shape
+    return [
+        {
+            (source, level): value
+            for level in irnas.levels(layer, widths)
+            for source, value in zip(
+                irnas.sources(layer, level, widths),
+                torch.log(irnas.width_weights(beta, layer, level)).tolist(),
+                strict=True,
+            )
+        }
+        for layer in range(layers)
+    ]
+
+
+def viterbi(steps: Steps) -> tuple[int, ...]:
+    """The width path of maximum probability from the stem (level 0), one level for each layer.
+
+    IR-NAS, section 3.2: the betas are taken as probabilities of the steps. Sums of logarithms, so that long paths do not
+    underflow. Equal paths: the one that is lower in the last layer where they differ.
+    """
+    ends: dict[int, tuple[float, tuple[int, ...]]] = {0: (0.0, ())}
+    for layer in steps:
+        reached: dict[int, tuple[float, tuple[int, ...]]] = {}
+        for (before, level), log_probability in sorted(layer.items()):
+            if before not in ends:
+                continue
+            score, path = ends[before]
+            if score + log_probability > reached.get(level, (-math.inf, ()))[0]:
+                reached[level] = (score + log_probability, (*path, level))
+        ends = reached
+    return max(sorted(ends.items()), key=lambda end: end[1][0])[1][1]

@@ -1,0 +1,19 @@
+"""Where a step computes, and how repeatably."""
+
+import torch
+
+
+def choose(name: str) -> torch.device:
+    """The device for `auto`, `cpu` or `cuda`; `auto` takes a CUDA device where there is one.
+
+    Raises:
+        ValueError: if `cuda` is asked for and there is none.
+    """
+    if name == "cuda" and not torch.cuda.is_available():
+        raise ValueError("device cuda was asked for, got a torch without a CUDA device; use auto or cpu.")
+    return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
+
+
+def set_determinism(device: torch.device) -> None:
+    """Same bits from the same seed on a CPU (the default there). On CUDA the gradient of grid sampling has no such mode."""
+    torch.use_deterministic_algorithms(device.type == "cpu")

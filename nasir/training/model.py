@@ -1,0 +1,171 @@
+"""A trained network as a folder: what it is (`model.json`) and its weights (`best.safetensors`, `last.safetensors`)."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors.torch
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from nasir import genotype as genotypes
+from nasir.data.images import to_uint8
+from nasir.files import read_json, write_bytes, write_json
+from nasir.genotype import Genotype
+from nasir.spaces.irnas import Network
+
+VERSION = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shape:
+    """Everything that, with a genotype, fixes a derived network."""
+
+    channels: int  # of the images: 1 grey, 3 RGB
+    width: int
+    stem_channels: int
+    aspp_channels: int
+    aspp_rates: tuple[int, ...]
+
+
+def build(genotype: Genotype, shape: Shape) -> Network:
+    """A network with fresh weights from torch's default generator."""
+    return Network(
+        genotype,
+        channels=shape.channels,
+        width=shape.width,
+        stem_channels=shape.stem_channels,
+        aspp_channels=shape.aspp_channels,
+        aspp_rates=shape.aspp_rates,
+    )
+
+
+def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
+    """Write a state dict as safetensors, atomically."""
+    write_bytes(path, safetensors.torch.save({k: v.detach().cpu().contiguous() for k, v in tensors.items()}))
+
+
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """Read a safetensors file; a damaged one is named."""
+    if not path.is_file():
+        raise ValueError(f"expected weights at {path}, got no file; run the step that writes it.")
+    try:
+        return safetensors.torch.load(path.read_bytes())
+    except Exception as error:  # the library raises its own type, which is not exported everywhere
+        raise ValueError(f"{path} must be a safetensors file, got {error}; run the step that writes it again.") from error
+
+
+def save(folder: Path, genotype: Genotype, shape: Shape, task: str, sigma: float, weights: Mapping[str, Any]) -> None:
+    """Write a trained network.
+
+    Args:
+        folder: made if missing.
+        genotype, shape: what it is.
+        task, sigma: what it was trained for; sigma in 8-bit grey levels.
+        weights: file stem (`best`, `last`) -> state dict.
+    """
+    for name, tensors in weights.items():
+        write_tensors(folder / f"{name}.safetensors", tensors)
+    write_json(
+        folder / "model.json",
+        {
+            "version": VERSION,
+            "task": task,
+            "sigma": sigma,
+            "channels": shape.channels,
+            "width": shape.width,
+            "stem_channels": shape.stem_channels,
+            "aspp_channels": shape.aspp_channels,
+            "aspp_rates": list(shape.aspp_rates),
+            "genotype": genotypes.to_json(genotype),
+        },
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Denoiser:
+    """A trained network as a function of a noisy image."""
+
+    network: nn.Module
+    sigma: float  # what it was trained for, 8-bit grey levels
+    channels: int
+
+    def __call__(self, noisy: Tensor, sigma: float) -> Tensor:
+        """Restore images.
+
+        Args:
+            noisy: shape (N, C, H, W), float, [0, 1] plus noise.
+            sigma: noise standard deviation, 8-bit grey levels; must be the one that the network was trained for.
+
+        Returns:
+            Same shape, on the network's device; not clipped.
+
+        Raises:
+            ValueError: for another sigma or another number of channels.
+        """
+        if sigma != self.sigma:
+            raise ValueError(
+                f"this network was trained for sigma {self.sigma:g}, got {sigma:g}; "
+                f"retrain one for it (dvc exp run -S sigma={sigma:g}) or pass {self.sigma:g}."
+            )
+        if noisy.ndim != 4 or noisy.shape[1] != self.channels:
+            raise ValueError(
+                f"this network takes images of shape (N, {self.channels}, H, W), got {tuple(noisy.shape)}; "
+                "convert them first (nasir.data.images)."
+            )
+        device = next(self.network.parameters()).device
+        with torch.inference_mode():
+            restored: Tensor = self.network(noisy.to(device))
+        return restored
+
+
+def load(folder: Path | str, device: torch.device | str = "cpu", weights: str = "best") -> Denoiser:
+    """Read a trained network from the folder that retrain wrote.
+
+    Raises:
+        ValueError: if the folder, its `model.json` or its weights are missing, damaged or do not fit each other.
+    """
+    folder = Path(folder)
+    description = folder / "model.json"
+    if not description.is_file():
+        raise ValueError(f"expected a trained network in {folder}, got no model.json there; give retrain's model folder.")
+    value = read_json(description)
+    keys = {"version", "task", "sigma", "channels", "width", "stem_channels", "aspp_channels", "aspp_rates", "genotype"}
+    if not isinstance(value, dict) or set(value) != keys or value["version"] != VERSION:
+        raise ValueError(f"{description} must have the keys {sorted(keys)} and version {VERSION}; retrain the network.")
+    shape = Shape(
+        channels=value["channels"],
+        width=value["width"],
+        stem_channels=value["stem_channels"],
+        aspp_channels=value["aspp_channels"],
+        aspp_rates=tuple(value["aspp_rates"]),
+    )
+    network = build(genotypes.from_json(value["genotype"]), shape)
+    path = folder / f"{weights}.safetensors"
+    try:
+        network.load_state_dict(read_tensors(path))
+    except RuntimeError as error:
+        raise ValueError(f"{path} must hold the weights that model.json describes, got {error}; retrain.") from error
+    return Denoiser(network=network.eval().to(device), sigma=value["sigma"], channels=shape.channels)
+
+
+def restore_image(denoiser: Denoiser, noisy: NDArray[np.uint8], sigma: float) -> NDArray[np.uint8]:
+    """Restore an 8-bit image.
+
+    A network for grey images restores the channels of a colour image one by one, as grey images of the same noise.
+
+    Args:
+        denoiser: from `load`.
+        noisy: shape (H, W) or (H, W, 3).
+        sigma: noise standard deviation, 8-bit grey levels.
+
+    Returns:
+        Same shape, rounded to 8 bits.
+    """
+    channels = torch.from_numpy(np.atleast_3d(noisy).astype(np.float32) / 255).permute(2, 0, 1)
+    batch = channels.unsqueeze(1 if denoiser.channels == 1 else 0)  # each channel an image, or all in one
+    restored = denoiser(batch, sigma).reshape(channels.shape).permute(1, 2, 0).cpu().numpy()
+    return to_uint8(restored.reshape(noisy.shape))

@@ -1,0 +1,115 @@
+"""Training of a discrete network from scratch (IR-NAS, section 4.1)."""
+
+import copy
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from nasir.config import RetrainConfig
+from nasir.data.noise import add_noise
+from nasir.data.patches import PatchSampler
+from nasir.files import Log
+from nasir.training.losses import restoration_loss
+from nasir.training.schedule import cosine
+from nasir.training.validation import validate
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trained:
+    """Weights after the last step and at the best PSNR on V, with the scores there."""
+
+    last: dict[str, Tensor]
+    best: dict[str, Tensor]
+    best_step: int
+    best_scores: dict[str, float]
+    history: list[tuple[int, str, float]]
+
+
+def retrain(
+    network: nn.Module,
+    *,
+    patches: PatchSampler,
+    images_v: Mapping[str, Tensor],
+    sigma: float,
+    config: RetrainConfig,
+    seed: int,
+    state: dict[str, Any] | None,
+    save: Callable[[dict[str, Any]], None],
+    log: Log,
+) -> Trained:
+    """Train with Adam under a cosine learning rate.
+
+    Args:
+        network: changed in place.
+        patches: of W and A together.
+        images_v: V, name -> clean image, shape (C, H, W).
+        sigma: noise of training and of V, 8-bit grey levels.
+        config, seed, state, save, log: as `nasir.search.darts.search` takes them.
+
+    Raises:
+        FloatingPointError: if the loss is not finite; it names the step.
+    """
+    optimiser = torch.optim.Adam(network.parameters(), lr=config.lr_max)
+    generator = torch.Generator().manual_seed(seed)
+    history: list[tuple[int, str, float]] = []
+    best: dict[str, Any] | None = None
+    start = 0
+    if state is not None:
+        network.load_state_dict(state["network"])
+        optimiser.load_state_dict(state["optimiser"])
+        generator.set_state(state["generator"])
+        history, best, start = [tuple(row) for row in state["history"]], state["best"], state["step"]
+
+    network.train()
+    for step in range(start + 1, config.steps + 1):
+        lr = cosine(step - 1, config.steps, config.lr_max, config.lr_min)
+        for group in optimiser.param_groups:
+            group["lr"] = lr
+
+        clean = patches.draw(config.batch, generator)
+        noisy = add_noise(clean, sigma, generator)
+        loss = restoration_loss(network(noisy), clean, config.ssim_weight)
+        value = loss.item()
+        if not math.isfinite(value):
+            raise FloatingPointError(
+                f"the loss must be finite, got {value} at retrain step {step}; "
+                "lower retrain.lr_max or look at the training images."
+            )
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        nn.utils.clip_grad_norm_(network.parameters(), config.clip_norm)
+        optimiser.step()
+
+        news = {"learning_rate": lr, "train_loss": value}
+        is_last = step == config.steps
+        if step % config.val_period == 0 or is_last:
+            scores = validate(network, images_v, (sigma,), seed)
+            news |= scores
+            if best is None or scores["psnr_db"] > best["scores"]["psnr_db"]:
+                best = {"step": step, "scores": scores, "network": copy.deepcopy(network.state_dict())}
+        if step % config.log_period == 0 or step % config.val_period == 0 or is_last:
+            history += [(step, name, value) for name, value in news.items()]
+            log(step, news)
+        if step % config.checkpoint_period == 0 or is_last:
+            save(
+                {
+                    "step": step,
+                    "network": network.state_dict(),
+                    "optimiser": optimiser.state_dict(),
+                    "generator": generator.get_state(),
+                    "history": history,
+                    "best": best,
+                }
+            )
+    assert best is not None  # the last step is always scored
+    return Trained(
+        last=network.state_dict(),
+        best=best["network"],
+        best_step=best["step"],
+        best_scores=best["scores"],
+        history=history,
+    )

@@ -1,0 +1,1 @@
+"""Thin stages of the pipeline: parse paths, read config, call one nasir function, write files."""

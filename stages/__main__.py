@@ -1,0 +1,321 @@
+"""`python -m stages NAME ...`: the command line that dvc.yaml calls.
+
+Every command reads `params.yaml` and its section of the profile, runs one stage and, around it, shows progress, keeps a
+journal for MLflow (runs/tracking) and writes a receipt. Stages are imported inside their commands, so that --help answers
+at once and a stage needs no more than it uses.
+"""
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from nasir import config
+from nasir.config import Params
+from nasir.files import Log
+
+app = typer.Typer(
+    help="The stages of the pipeline, in order: download, synthesize, split, search, derive, retrain, evaluate, report.",
+    add_completion=False,
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+
+TRACKING = Path(os.environ.get("NASIR_TRACKING", "runs/tracking"))  # journals, sent to MLflow now or later
+
+ParamsFile = Annotated[Path, typer.Option("--params", help="What a person changes.")]
+ProfileFile = Annotated[Path, typer.Option("--profile", help="How much is done: profiles/NAME.yaml.")]
+ReceiptFile = Annotated[Path | None, typer.Option("--receipt", help="Where to write seconds, memory and versions.")]
+Images = Annotated[Path, typer.Option(help="A downloaded data set: images and manifest.csv.")]
+Out = Annotated[Path, typer.Option(help="Folder to write into.")]
+PARAMS = Path("params.yaml")
+
+
+@contextmanager
+def _stage(
+    name: str, params: Params, settings: dict[str, object], total: int | None, receipt: Path | None, *artifacts: Path
+) -> Iterator[Log]:
+    """Run a stage under a progress bar, a journal and a receipt; gives the function that takes its news."""
+    from stages import journal, tracking
+    from stages.progress import progress
+    from stages.receipts import Receipt
+
+    bill = Receipt(name, params)
+    record = journal.Journal(journal.new_path(TRACKING, name))
+    record.start(name, config.flat(params) | settings, journal.find_pipeline(config.flat(params)))
+    follower = tracking.start_follower(record.path)
+    status = "KILLED"
+    try:
+        with progress(name, total) as show:
+
+            def log(step: int, news: dict[str, float]) -> None:
+                record.metrics(step, news)
+                show(step, news)
+
+            yield log
+        for path in artifacts:
+            record.artifact(path)
+        if receipt is not None:
+            bill.write(receipt)
+        status = "FINISHED"
+    except Exception:
+        status = "FAILED"
+        raise
+    finally:
+        record.finish(status)
+        tracking.wait_for(follower, seconds=5)
+
+
+@app.command()
+def download(
+    shipped: Annotated[Path, typer.Option(help="The folder of images that the repository ships.")],
+    out: Out,
+    profile: ProfileFile,
+    params: ParamsFile = PARAMS,
+    receipt: ReceiptFile = None,
+) -> None:
+    """Bring a data set here and verify every file."""
+    from stages import download as stage
+
+    chosen, section = config.load_params(params), config.load(profile, "download", config.DownloadConfig)
+    with _stage("download", chosen, config.flat(section, "download."), None, receipt) as log:
+        mirrors = os.environ.get("NASIR_MIRRORS")
+        stage.run(dataset=chosen.dataset, shipped=shipped, out=out, mirrors=mirrors, config=section, log=log)
+
+
+@app.command()
+def synthesize(
+    images: Images, out: Out, profile: ProfileFile, params: ParamsFile = PARAMS, receipt: ReceiptFile = None
+) -> None:
+    """Describe the noisy images: keyed noise, its hashes, previews."""
+    from stages import synthesize as stage
+
+    chosen, section = config.load_params(params), config.load(profile, "synthesize", config.SynthesizeConfig)
+    with _stage("synthesize", chosen, config.flat(section, "synthesize."), None, receipt, out / "previews") as log:
+        stage.run(images=images, out=out, sigma=chosen.sigma, seed=chosen.seed, config=section, log=log)
+
+
+@app.command()
+def split(
+    images: Images, out: Out, profile: ProfileFile, params: ParamsFile = PARAMS, receipt: ReceiptFile = None
+) -> None:
+    """Divide the training images into W, A and V."""
+    from stages import split as stage
+
+    chosen, section = config.load_params(params), config.load(profile, "split", config.SplitConfig)
+    with _stage("split", chosen, config.flat(section, "split."), None, receipt, out / "split.json") as log:
+        stage.run(images=images, out=out, seed=chosen.seed, config=section, log=log)
+
+
+@app.command()
+def search(
+    images: Images,
+    split: Annotated[Path, typer.Option(help="Folder of split.json.")],
+    checkpoint: Annotated[Path, typer.Option(help="Written as the search goes, carried on from, removed at its end.")],
+    out: Out,
+    profile: ProfileFile,
+    params: ParamsFile = PARAMS,
+    receipt: ReceiptFile = None,
+) -> None:
+    """Search cells and widths in the supernet."""
+    from stages import search as stage
+
+    chosen, section = config.load_params(params), config.load(profile, "search", config.SearchConfig)
+    with _stage(
+        "search", chosen, config.flat(section, "search."), section.steps, receipt, out / "search.json"
+    ) as log:
+        stage.run(
+            images=images,
+            split=split,
+            checkpoint=checkpoint,
+            out=out,
+            space=chosen.space,
+            seed=chosen.seed,
+            config=section,
+            log=log,
+        )
+
+
+@app.command()
+def derive(
+    search: Annotated[Path, typer.Option(help="What search wrote.")],
+    out: Out,
+    profile: ProfileFile,
+    params: ParamsFile = PARAMS,
+    receipt: ReceiptFile = None,
+) -> None:
+    """Derive the genotype and draw it."""
+    from stages import derive as stage
+
+    chosen, section = config.load_params(params), config.load(profile, "derive", config.DeriveConfig)
+    artifacts = (out / "genotype.json", out / "architecture.png", out / "architecture.svg")
+    with _stage("derive", chosen, config.flat(section, "derive."), None, receipt, *artifacts) as log:
+        stage.run(search=search, out=out, config=section, log=log)
+
+
+@app.command()
+def retrain(
+    images: Images,
+    split: Annotated[Path, typer.Option(help="Folder of split.json.")],
+    genotype: Annotated[Path, typer.Option(help="genotype.json.")],
+    checkpoint: Annotated[Path, typer.Option(help="Written as training goes, carried on from, removed at its end.")],
+    out: Out,
+    profile: ProfileFile,
+    params: ParamsFile = PARAMS,
+    receipt: ReceiptFile = None,
+) -> None:
+    """Train the derived network from scratch."""
+    from stages import retrain as stage
+
+    chosen, section = config.load_params(params), config.load(profile, "retrain", config.RetrainConfig)
+    with _stage(
+        "retrain", chosen, config.flat(section, "retrain."), section.steps, receipt, out / "model"
+    ) as log:
+        stage.run(
+            images=images,
+            split=split,
+            genotype=genotype,
+            checkpoint=checkpoint,
+            out=out,
+            task=chosen.task,
+            sigma=chosen.sigma,
+            seed=chosen.seed,
+            config=section,
+            log=log,
+        )
+
+
+@app.command()
+def evaluate(
+    images: Images,
+    synthesize: Annotated[Path, typer.Option(help="What synthesize wrote.")],
+    split: Annotated[Path, typer.Option(help="Folder of split.json.")],
+    model: Annotated[Path, typer.Option(help="The model folder that retrain wrote.")],
+    out: Out,
+    profile: ProfileFile,
+    params: ParamsFile = PARAMS,
+    receipt: ReceiptFile = None,
+) -> None:
+    """Score the network and its opponents on the test images."""
+    from stages import evaluate as stage
+
+    chosen, section = config.load_params(params), config.load(profile, "evaluate", config.EvaluateConfig)
+    artifacts = (out / "metrics.json", out / "scores.csv", out / "pictures")
+    with _stage("evaluate", chosen, config.flat(section, "evaluate."), None, receipt, *artifacts) as log:
+        stage.run(
+            images=images,
+            synthesize=synthesize,
+            split=split,
+            model=model,
+            out=out,
+            sigma=chosen.sigma,
+            seed=chosen.seed,
+            config=section,
+            log=log,
+        )
+
+
+@app.command()
+def report(
+    images: Images,
+    runs: Annotated[Path, typer.Option(help="The folder of all stages' folders.")],
+    published: Annotated[Path, typer.Option(help="The published tables.")],
+    out: Out,
+    params: ParamsFile = PARAMS,
+    receipt: ReceiptFile = None,
+) -> None:
+    """Write the page and its figures."""
+    from stages import report as stage
+
+    chosen = config.load_params(params)
+    with _stage("report", chosen, {}, None, receipt, out) as log:
+        stage.run(
+            images=images,
+            synthesize=runs / "synthesize",
+            split=runs / "split",
+            search=runs / "search",
+            derive=runs / "derive",
+            retrain=runs / "retrain",
+            evaluate=runs / "evaluate",
+            checks=runs / "checks",
+            receipts=runs / "receipts",
+            published=published,
+            params=config.flat(chosen),
+            out=out,
+            log=log,
+        )
+
+
+@app.command()
+def check(
+    step: Annotated[str, typer.Argument(help="download, synthesize, split or evaluate.")],
+    images: Images,
+    out: Annotated[Path, typer.Option(help="JSON file for the result.")],
+    folder: Annotated[Path | None, typer.Option(help="What the step wrote; not needed for download.")] = None,
+    params: ParamsFile = PARAMS,
+) -> None:
+    """Check what a step wrote against expectations; a failure stops the pipeline and names the rows."""
+    from nasir.data import datasets
+    from stages import checks
+
+    chosen = config.load_params(params)
+    if step == "download":
+        entries = datasets.get(chosen.dataset).entries
+        checks.check_download(images, out, {s: sum(e.split == s for e in entries) for s in ("train", "test")})
+        return
+    if folder is None:
+        raise ValueError(f"check {step} needs --folder, got none; give the folder that {step} wrote.")
+    if step == "synthesize":
+        checks.check_synthesize(folder / "manifest.csv", images, chosen.sigma, out)
+    elif step == "split":
+        checks.check_split(folder / "split.json", images, out)
+    elif step == "evaluate":
+        checks.check_evaluate(folder / "scores.csv", images, folder / "metrics.json", out)
+    else:
+        raise ValueError(f"check takes download, synthesize, split or evaluate; got {step!r}.")
+
+
+@app.command()
+def sync(
+    follow: Annotated[Path | None, typer.Option(help="Send one journal while its stage runs (used by the stages).")] = None,
+) -> None:
+    """Send all journals that MLflow has not seen whole."""
+    from stages import tracking
+
+    if follow is not None:
+        tracking.follow(follow)
+    else:
+        tracking.sync(TRACKING)
+
+
+@app.command()
+def prepare() -> None:
+    """Make MLflow's database ready (part of `make setup`)."""
+    from stages import tracking
+
+    tracking.prepare()
+
+
+@app.command()
+def ui(port: Annotated[int, typer.Option(help="Port on loopback.")] = 5000) -> None:
+    """Show MLflow's pages on loopback."""
+    from stages import tracking
+
+    tracking.ui(port)
+
+
+def main() -> None:
+    """Run a command; an error that says what to do is shown without a traceback."""
+    try:
+        app()
+    except (ValueError, FloatingPointError) as error:
+        sys.exit(f"error: {error}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,318 @@
+"""Expectations on the files between stages: the only module that imports great_expectations.
+
+Each check makes tables from the files, holds them against expectations, writes the result as JSON and then raises if
+one failed, so that the pipeline stops and the result can be read:
+
+    {"check": "split", "success": false, "expectations": [
+        {"expectation": "expect_column_values_to_be_between", "table": "images", "column": "places", "success": false,
+         "unexpected": ["train/1"], "observed": [2]}, ...]}
+
+`unexpected` names rows, `observed` holds what stood in them, in the same order.
+"""
+
+import math
+import os
+import warnings
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from nasir.files import read_csv, read_json, sha256_file, write_json
+
+MIN_SIDE = 32  # px
+DEVIATIONS = 5.0  # a statistic of Gaussian noise may lie this many standard errors from its expectation
+SUFFIXES = {".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff"}
+SHA256 = "^[0-9a-f]{64}$"
+
+Row = dict[str, Any]
+
+
+def check_download(images: Path, out: Path, expected: Mapping[str, int] | None = None) -> None:
+    """Hold the image files against their manifest: there, unique, of the bytes, hash, size and mode it says.
+
+    Args:
+        images: folder with `manifest.csv` and the images.
+        out: JSON file for the result.
+        expected: number of images for each split; without it at least one of train and of test.
+
+    Raises:
+        ValueError: naming the images and the expectations that they fail.
+    """
+    rows: list[Row] = []
+    listed = read_csv(images / "manifest.csv")
+    for entry in listed:
+        found = {f"found_{key}": value for key, value in _describe(images / entry["path"]).items()}
+        said = {key: int(entry[key]) for key in ("bytes", "width", "height")}
+        text = {key: entry[key] for key in ("split", "sha256", "mode")}
+        rows.append({"name": entry["path"], "image": _name(entry["path"])} | said | text | found)
+    known = {entry["path"] for entry in listed}
+    files = (path for path in sorted(images.rglob("*")) if path.suffix.lower() in SUFFIXES)
+    strays = [name for name in (path.relative_to(images).as_posix() for path in files) if name not in known]
+    counts = Counter(entry["split"] for entry in listed)
+    splits: list[Row] = [{"name": name, "images": counts[name]} for name in ("train", "test")]
+    if expected is not None:
+        names = sorted(counts.keys() | expected.keys())
+        splits = [{"name": name, "images": counts[name], "expected": expected.get(name, 0)} for name in names]
+
+    tables: list[_Table] = []
+    table = _table(tables, "images", rows)
+    table.expect("ColumnValuesToBeUnique", column="image")
+    table.expect("ColumnValuesToMatchRegex", column="sha256", regex=SHA256)
+    table.expect("ColumnValuesToBeInSet", column="split", value_set=["train", "test"])
+    table.expect("ColumnValuesToNotBeNull", column="found_bytes")
+    for name in ("bytes", "sha256", "width", "height", "mode"):
+        table.expect_equal(name, f"found_{name}")
+    for name in ("width", "height"):
+        table.expect("ColumnValuesToBeBetween", column=name, min_value=MIN_SIDE)
+    if strays:
+        further = _table(tables, "further files", [{"name": name, "is_listed": False} for name in strays])
+        further.expect("ColumnValuesToBeInSet", column="is_listed", value_set=[True])
+    table = _table(tables, "splits", splits)
+    if expected is None:
+        table.expect("ColumnValuesToBeBetween", column="images", min_value=1)
+    else:
+        table.expect_equal("images", "expected")
+    _settle("download", tables, out, remedy="delete the named images and run the download step again")
+
+
+def check_synthesize(manifest: Path, images: Path, sigma: float, out: Path) -> None:
+    """Hold the described noise against what Gaussian noise of this sigma may measure, its shapes against the images.
+
+    With n = height * width samples the measured s and mean m have standard errors sigma / sqrt(2 n) and
+    sigma / sqrt(n), so z_sigma = (s / sigma - 1) sqrt(2 n) and z_mean = m sqrt(n) / sigma both lie within +-5; all
+    in 8-bit grey levels. At sigma 0 both must be 0.
+
+    Raises:
+        ValueError: naming the images and the expectations that they fail.
+    """
+    described = read_csv(manifest)
+    shapes = {_name(entry["path"]): (entry["height"], entry["width"]) for entry in read_csv(images / "manifest.csv")}
+    counts = Counter(row["name"] for row in described)
+    rows: list[Row] = []
+    for row in described:
+        height, width = shapes.get(row["name"], (math.nan, math.nan))
+        n = int(row["height"]) * int(row["width"])
+        s, m = _number(row["measured_sigma"]), _number(row["mean_noise"])
+        rows.append(
+            {"name": row["name"], "sigma": _number(row["sigma"]), "measured_sigma": s, "mean_noise": m}
+            | {"sha256": row["sha256"], "height": int(row["height"]), "width": int(row["width"])}
+            | {"image_height": float(height), "image_width": float(width)}
+            | {"z_sigma": _z(s - sigma, sigma / math.sqrt(2 * n)), "z_mean": _z(m, sigma / math.sqrt(n))}
+        )
+
+    tables: list[_Table] = []
+    table = _table(tables, "noise", rows)
+    table.expect("ColumnValuesToBeBetween", column="sigma", min_value=sigma, max_value=sigma)
+    for name in ("z_sigma", "z_mean"):
+        table.expect("ColumnValuesToNotBeNull", column=name)
+        table.expect("ColumnValuesToBeBetween", column=name, min_value=-DEVIATIONS, max_value=DEVIATIONS)
+    for name in ("height", "width"):
+        table.expect_equal(name, f"image_{name}")
+    table.expect("ColumnValuesToMatchRegex", column="sha256", regex=SHA256)
+    table.expect("ColumnValuesToBeUnique", column="sha256")
+    table = _table(tables, "images", [{"name": name, "rows": counts[name]} for name in sorted(shapes.keys() | counts)])
+    table.expect("ColumnValuesToBeBetween", column="rows", min_value=1, max_value=1)
+    _settle("synthesize", tables, out, remedy="run the synthesize step again")
+
+
+def check_split(split: Path, images: Path, out: Path) -> None:
+    """Hold the lists W, A, V and test against the manifest: every image in just one, on its side, and none empty.
+
+    Raises:
+        ValueError: naming the images and the expectations that they fail.
+    """
+    lists = read_json(split)
+    sides = {_name(entry["path"]): entry["split"] for entry in read_csv(images / "manifest.csv")}
+    members = {part: list(lists.get(part, ())) for part in ("w", "a", "v", "test")}
+    places = Counter(name for names in members.values() for name in names)
+    drawn = {name: "test" if part == "test" else "train" for part, names in members.items() for name in names}
+    rows = [
+        {"name": name, "places": places[name], "side": sides.get(name, "none"), "listed_side": drawn.get(name, "none")}
+        for name in sorted(sides.keys() | places)
+    ]
+
+    tables: list[_Table] = []
+    table = _table(tables, "images", rows)
+    table.expect("ColumnValuesToBeBetween", column="places", min_value=1, max_value=1)
+    table.expect_equal("side", "listed_side")
+    table = _table(tables, "lists", [{"name": part, "images": len(names)} for part, names in members.items()])
+    table.expect("ColumnValuesToBeBetween", column="images", min_value=1)
+    _settle("split", tables, out, remedy="run the split step again")
+
+
+def check_evaluate(scores: Path, images: Path, metrics: Path, out: Path) -> None:
+    """Hold the scores against sane ranges, the list of test images and the means made of them.
+
+    PSNR is finite and in [0, 60] dB, both SSIMs are in [-1, 1]; each method and protocol of `metrics` has one row for
+    each test image; there are no further rows; the network is among the methods.
+
+    Raises:
+        ValueError: naming the rows, as method/protocol/image, and the expectations that they fail.
+    """
+    columns = ("psnr_db", "ssim_zero_padded", "ssim_valid")
+    rows: list[Row] = [
+        {"name": f"{row['method']}/{row['protocol']}/{row['name']}"}
+        | {"pair": f"{row['method']}/{row['protocol']}"}
+        | {column: _number(row[column]) for column in columns}
+        for row in read_csv(scores)
+    ]
+    test = [_name(entry["path"]) for entry in read_csv(images / "manifest.csv") if entry["split"] == "test"]
+    means = {f"{m}/{p}": values for m, each in read_json(metrics)["methods"].items() for p, values in each.items()}
+    protocols = {pair.partition("/")[2] for pair in means} or {"whole"}
+    pairs = means.keys() | {f"nasir/{protocol}" for protocol in protocols}
+    counts = Counter(row["name"] for row in rows)
+    wanted = {f"{pair}/{name}" for pair in pairs for name in test}
+    complete = [
+        {"name": name, "rows": counts[name], "is_wanted": name in wanted} for name in sorted(wanted | counts.keys())
+    ]
+    differences = [
+        {"name": pair} | {c: _mean([row[c] for row in rows if row["pair"] == pair]) - float(values[c]) for c in columns}
+        for pair, values in means.items()
+    ]
+
+    tables: list[_Table] = []
+    table = _table(tables, "scores", rows)
+    for column, low, high in zip(columns, (0, -1, -1), (60, 1, 1), strict=True):
+        table.expect("ColumnValuesToNotBeNull", column=column)
+        table.expect("ColumnValuesToBeBetween", column=column, min_value=low, max_value=high)
+    table = _table(tables, "rows", complete)
+    table.expect("ColumnValuesToBeInSet", column="is_wanted", value_set=[True])
+    table.expect("ColumnValuesToBeBetween", column="rows", min_value=1, max_value=1)
+    table = _table(tables, "differences from the means", differences)
+    for column in columns:
+        table.expect("ColumnValuesToNotBeNull", column=column)
+        table.expect("ColumnValuesToBeBetween", column=column, min_value=-1e-9, max_value=1e-9)
+    _settle("evaluate", tables, out, remedy="run the evaluate step again")
+
+
+class _Table:
+    """Rows, each with a `name`, and what is expected of their columns."""
+
+    def __init__(self, title: str, rows: Sequence[Row]) -> None:
+        self.title = title
+        self.rows = rows
+        self.expectations: list[tuple[str, dict[str, Any]]] = []
+
+    def expect(self, kind: str, **arguments: Any) -> None:
+        """Add the expectation `Expect<kind>` of Great Expectations."""
+        self.expectations.append((f"Expect{kind}", arguments))
+
+    def expect_equal(self, first: str, second: str) -> None:
+        """Expect equal values in two columns; a missing value equals nothing."""
+        self.expect("ColumnPairValuesToBeEqual", column_A=first, column_B=second, ignore_row_if="neither")
+
+
+def _table(tables: list[_Table], title: str, rows: Sequence[Row]) -> _Table:
+    """Add a table to a check."""
+    tables.append(_Table(title, rows))
+    return tables[-1]
+
+
+def _settle(name: str, tables: Sequence[_Table], out: Path, remedy: str) -> None:
+    """Hold all tables against their expectations, write the result, and raise if one failed."""
+    results = _validate(tables)
+    failed = [result for result in results if not result["success"]]
+    write_json(out, {"check": name, "success": not failed, "expectations": results})
+    if failed:
+        reasons = "; ".join(f"{one['expectation']} on {one['column']} fails for {_some(one)}" for one in failed)
+        raise ValueError(f"the {name} check expected what {out} lists, but {reasons}; {remedy}.")
+
+
+def _validate(tables: Sequence[_Table]) -> list[dict[str, Any]]:
+    """Run Great Expectations in memory, without its statistics, progress bars and warnings about itself."""
+    os.environ["GX_ANALYTICS_ENABLED"] = "False"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import great_expectations as gx
+        import great_expectations.expectations as gxe
+        import pandas as pd
+        from great_expectations.data_context.types.base import ProgressBarsConfig
+
+        context = gx.get_context(mode="ephemeral")
+        context.variables.progress_bars = ProgressBarsConfig(globally=False)
+        source = context.data_sources.add_pandas("files")
+        results = []
+        for table in tables:
+            batch = source.add_dataframe_asset(table.title).add_batch_definition_whole_dataframe("all")
+            suite = gx.ExpectationSuite(name=table.title)
+            for kind, arguments in table.expectations:
+                suite.add_expectation(getattr(gxe, kind)(**arguments))
+            definition = gx.ValidationDefinition(name=table.title, data=batch, suite=context.suites.add(suite))
+            outcome = context.validation_definitions.add(definition).run(
+                batch_parameters={"dataframe": pd.DataFrame(table.rows)},
+                result_format={"result_format": "COMPLETE", "unexpected_index_column_names": ["name"]},
+            )
+            results += [_summary(table.title, one.to_json_dict()) for one in outcome.results]
+    return results
+
+
+def _summary(title: str, outcome: dict[str, Any]) -> dict[str, Any]:
+    """What of one result is kept: the expectation, its columns and the rows that fail it with their values."""
+    kwargs, result = outcome["expectation_config"]["kwargs"], outcome["result"]
+    if outcome["exception_info"].get("raised_exception", True):
+        raise RuntimeError(f"{outcome['expectation_config']['type']} on {title} broke: {outcome['exception_info']}")
+    columns = [kwargs["column"]] if "column" in kwargs else [kwargs["column_A"], kwargs["column_B"]]
+    rows = result["unexpected_index_list"] or []
+    observed = [[_jsonable(row[column]) for column in columns] for row in rows]
+    return {
+        "expectation": outcome["expectation_config"]["type"],
+        "table": title,
+        "column": ", ".join(columns),
+        "success": outcome["success"],
+        "unexpected": [row["name"] for row in rows],
+        "observed": [values[0] if len(values) == 1 else values for values in observed],
+    }
+
+
+def _some(result: Mapping[str, Any], most: int = 10) -> str:
+    """The first rows that fail, with what stood in them."""
+    pairs = list(zip(result["unexpected"], result["observed"], strict=True))
+    rest = f" and {len(pairs) - most} more" if len(pairs) > most else ""
+    return ", ".join(f"{name} ({observed})" for name, observed in pairs[:most]) + rest
+
+
+def _describe(path: Path) -> dict[str, Any]:
+    """Bytes, hash, size and mode of an image file as it is; None where it is missing or no image."""
+    from PIL import Image, UnidentifiedImageError
+
+    found: dict[str, Any] = dict.fromkeys(("bytes", "sha256", "width", "height", "mode"))
+    if not path.is_file():
+        return found
+    found |= {"bytes": path.stat().st_size, "sha256": sha256_file(path)}
+    try:
+        with Image.open(path) as image:
+            image.load()
+            found |= {"width": image.width, "height": image.height, "mode": image.mode}
+    except (UnidentifiedImageError, OSError):
+        pass  # the columns stay empty, and the check names the image
+    return found
+
+
+def _name(path: str) -> str:
+    """An image's name: its path without the suffix."""
+    return Path(path).with_suffix("").as_posix()
+
+
+def _number(text: str) -> float:
+    """A number from a CSV file; what is none becomes NaN, which the checks refuse."""
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan
+
+
+def _z(deviation: float, standard_error: float) -> float:
+    """A deviation in standard errors; where those are 0, only 0 is right."""
+    if standard_error > 0:
+        return deviation / standard_error
+    return 0.0 if deviation == 0 else math.inf
+
+
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values) if values else math.nan
+
+
+def _jsonable(value: Any) -> Any:
+    """JSON has no NaN and no infinity."""
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value

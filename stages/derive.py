@@ -1,0 +1,28 @@
+"""derive: the genotype of the best supernet, and its drawing."""
+
+from pathlib import Path
+
+from nasir import genotype as genotypes
+from nasir.config import DeriveConfig
+from nasir.files import Log, read_json
+from nasir.reporting import architecture
+from nasir.search.derive import derive
+from nasir.training.model import read_tensors
+
+
+def run(*, search: Path, out: Path, config: DeriveConfig, log: Log) -> None:
+    """Write `genotype.json`, `architecture.svg` and `architecture.png` into `out`."""
+    facts = read_json(search / "search.json")
+    tensors = read_tensors(search / "architecture.safetensors")
+    genotype = derive(
+        tensors["alpha"],
+        tensors["beta"],
+        space=facts["space"],
+        nodes=facts["nodes"],
+        width_factors=facts["width_factors"],
+        residual=facts["residual"],
+        inputs=config.inputs,
+    )
+    genotypes.save(genotype, out / "genotype.json")
+    architecture.draw(genotype, facts["width"], out / "architecture.svg", out / "architecture.png")
+    log(1, {f"level_{layer}": float(level) for layer, level in enumerate(genotype.path)})

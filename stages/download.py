@@ -1,0 +1,34 @@
+"""`download`: the images of a data set, verified, at their manifest paths; and the manifest beside them."""
+
+import sys
+from pathlib import Path
+
+from nasir.config import DownloadConfig
+from nasir.data import datasets, manifest, sources
+from nasir.data.transfer import Patience
+from nasir.files import Log
+
+
+def run(*, dataset: str, shipped: Path, out: Path, mirrors: str | None, config: DownloadConfig, log: Log) -> None:
+    """Fill `out` with the files of a data set and write `out/manifest.csv`.
+
+    Args:
+        dataset: a name that `nasir.data.datasets.get` knows.
+        shipped: the folder of images that the repository carries (data/), the first place for data sets that it ships.
+        out: the folder of this data set (runs/download/NAME). What is there and right is not fetched again.
+        mirrors: the environment variable NASIR_MIRRORS: folders, archives or URLs, separated by commas, or None. They
+            change no result, since every file is compared with the manifest.
+        config: how patiently URLs are asked.
+        log: news: the number of verified files, as step and as "files".
+
+    Raises:
+        ValueError: if the data set is unknown, or if a file is found in no place.
+    """
+    chosen = datasets.get(dataset)
+    places = [str(shipped)] if chosen.is_shipped else []
+    patience = Patience(tries=config.attempts, timeout_s=config.timeout)
+    _, troubles = sources.fetch(chosen, out, [*places, *sources.split_mirrors(mirrors)], log, patience)
+    for trouble in troubles:
+        print(f"download: {trouble}", file=sys.stderr)
+    manifest.require(out, chosen.entries)
+    manifest.write(out / "manifest.csv", chosen.entries)

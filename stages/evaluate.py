@@ -1,0 +1,194 @@
+"""evaluate: score the trained network beside the noisy input and tuned classical denoisers, under named protocols."""
+
+from collections import defaultdict
+from collections.abc import Mapping
+from pathlib import Path
+from statistics import fmean
+from time import perf_counter
+from typing import TypeVar
+
+from torch import Tensor
+
+from nasir.config import EvaluateConfig
+from nasir.data import noise
+from nasir.data.collection import load_grey, to_clean
+from nasir.data.images import save_png, to_uint8
+from nasir.evaluation import classical, cost, protocols
+from nasir.evaluation.protocols import Denoiser, Score
+from nasir.files import Log, read_csv, read_json, write_csv, write_json
+from nasir.training import model as models
+from nasir.training.device import choose, set_determinism
+
+COLUMNS = ("method", "protocol", "name", "psnr_db", "ssim_zero_padded", "ssim_valid")
+MEASURES = COLUMNS[3:]
+
+ERROR_GAIN = 4
+"""Pictures of the error show 4 |restored - clean|, so that white is an error of a quarter of the range."""
+
+T = TypeVar("T")
+
+Rows = dict[tuple[str, str], list[Score]]
+"""Scores by (method, protocol)."""
+
+
+def run(
+    *,
+    images: Path,
+    synthesize: Path,
+    split: Path,
+    model: Path,
+    out: Path,
+    sigma: float,
+    seed: int,
+    config: EvaluateConfig,
+    log: Log,
+) -> None:
+    """Write `scores.csv`, `metrics.json`, `timing.json` and `pictures/` into `out`.
+
+    Everything but `timing.json` is a function of the inputs. `log` is called once for each score, with the step
+    counting them over all methods and protocols.
+    """
+    parts = read_json(split / "split.json")
+    test, v = (_load(images, parts[part], f"{split / 'split.json'}: {part}") for part in ("test", "v"))
+    _check_noise(test | v, synthesize / "manifest.csv", sigma, seed)
+
+    device = choose(config.device)
+    set_determinism(device)
+    network = models.load(model, device=device)
+    tv = classical.choose(classical.total_variation, config.tv_factors, v, sigma, seed)
+    nlm = classical.choose(classical.non_local_means, config.nlm_factors, v, sigma, seed)
+    methods: dict[str, Denoiser] = {
+        "noisy": classical.identity,
+        "tv": classical.total_variation(tv),
+        "nlm": classical.non_local_means(nlm),
+        "nasir": network,
+    }
+    rows, seconds = _score(methods, test, sigma, seed, config, log)
+
+    table = [
+        {"method": method, "protocol": protocol} | {name: getattr(score, name) for name in COLUMNS[2:]}
+        for (method, protocol), scores in rows.items()
+        for score in scores
+    ]
+    write_csv(out / "scores.csv", table, COLUMNS)
+    metrics = {
+        "sigma": sigma,
+        "images": len(test),
+        "parameters": cost.parameters(network.network),
+        "flops_per_pixel": cost.flops_per_pixel(network.network, network.channels),
+        "methods": _nest({key: _means(scores) for key, scores in rows.items()}),
+        "classical": {"tv": {"weight": tv * sigma / 255}, "nlm": {"h": nlm * sigma / 255}},
+    }
+    write_json(out / "metrics.json", metrics)
+    write_json(out / "timing.json", {"seconds_per_image": _nest({k: s / len(test) for k, s in seconds.items()})})
+    whole = rows.get(("nasir", "whole")) or protocols.score(network, test, sigma, "whole", seed)
+    _draw_pictures(network, test, whole, sigma, seed, out / "pictures")
+
+
+class _Timed:
+    """A denoiser that adds up the seconds spent in it, the way back to the CPU included."""
+
+    def __init__(self, denoiser: Denoiser) -> None:
+        self.denoiser = denoiser
+        self.seconds = 0.0
+
+    def __call__(self, noisy: Tensor, sigma: float) -> Tensor:
+        start = perf_counter()
+        restored = self.denoiser(noisy, sigma).cpu()
+        self.seconds += perf_counter() - start
+        return restored
+
+
+def _load(images: Path, names: list[str], where: str) -> dict[str, Tensor]:
+    if not names:
+        raise ValueError(f"{where} must name at least one image, got none; run the split step again.")
+    return {name: to_clean(image) for name, image in load_grey(images, names).items()}
+
+
+def _check_noise(images: Mapping[str, Tensor], manifest: Path, sigma: float, seed: int) -> None:
+    """Refuse noisy images that differ in a bit from those that the synthesize step described."""
+    described = {row["name"]: row for row in read_csv(manifest)}
+    remedy = "run the synthesize step again on this machine"
+    for name, clean in images.items():
+        row = described.get(name)
+        if row is None:
+            raise ValueError(f"{manifest} must describe every image, got no row for {name!r}; {remedy}.")
+        if (float(row["sigma"]), int(row["seed"])) != (sigma, seed):
+            raise ValueError(
+                f"{manifest} must be for sigma {sigma:g} and seed {seed}, got sigma {row['sigma']} and "
+                f"seed {row['seed']} for {name!r}; {remedy}."
+            )
+        digest = noise.digest(noise.add_keyed_noise(clean, name, sigma, seed))
+        if digest != row["sha256"]:
+            raise ValueError(
+                f"the noisy image {name!r} must have the SHA-256 {row['sha256'][:12]}... of {manifest}, got "
+                f"{digest[:12]}...: the image, its decoder or NumPy differs from then; {remedy}."
+            )
+
+
+def _score(
+    methods: Mapping[str, Denoiser],
+    images: Mapping[str, Tensor],
+    sigma: float,
+    seed: int,
+    config: EvaluateConfig,
+    log: Log,
+) -> tuple[Rows, dict[tuple[str, str], float]]:
+    """Score every method under every protocol; also the seconds that each pair spent in its denoiser."""
+    rows: Rows = defaultdict(list)
+    seconds: dict[tuple[str, str], float] = {}
+    step = 0
+    for method, denoiser in methods.items():
+        for protocol in config.protocols:
+            timed = _Timed(denoiser)
+            for name, clean in images.items():
+                restored = protocols.restore(timed, clean, name, sigma, protocol, seed, config.batch)
+                score = protocols.measure(name, restored, clean)
+                rows[method, protocol].append(score)
+                step += 1
+                log(step, {f"{method}_{protocol}_psnr_db": score.psnr_db})
+            seconds[method, protocol] = timed.seconds
+    return rows, seconds
+
+
+def _means(scores: list[Score]) -> dict[str, float]:
+    return {name: fmean(getattr(score, name) for score in scores) for name in MEASURES}
+
+
+def _nest(values: Mapping[tuple[str, str], T]) -> dict[str, dict[str, T]]:
+    """{(method, protocol): value} as {method: {protocol: value}}, for JSON."""
+    nested: dict[str, dict[str, T]] = defaultdict(dict)
+    for (method, protocol), value in values.items():
+        nested[method][protocol] = value
+    return nested
+
+
+def _draw_pictures(
+    network: Denoiser, images: Mapping[str, Tensor], scores: list[Score], sigma: float, seed: int, out: Path
+) -> None:
+    """Draw the images with the lowest, the (lower) median and the highest PSNR under `whole`, and list them."""
+    ordered = sorted(scores, key=lambda score: score.psnr_db)
+    ranks = {"worst": ordered[0], "median": ordered[(len(ordered) - 1) // 2], "best": ordered[-1]}
+    listed = []
+    for rank, score in ranks.items():
+        clean = images[score.name]
+        noisy = protocols.restore(classical.identity, clean, score.name, sigma, "whole", seed)
+        restored = protocols.restore(network, clean, score.name, sigma, "whole", seed)
+        pictures = {
+            "clean": clean,
+            "noisy": noisy,
+            "restored": restored,
+            "error": ERROR_GAIN * (restored - clean).abs(),
+        }
+        for name, picture in pictures.items():
+            save_png(out / rank / f"{name}.png", to_uint8(picture[0].numpy()))
+        listed.append(
+            {
+                "rank": rank,
+                "name": score.name,
+                "psnr_db": score.psnr_db,
+                "noisy_psnr_db": protocols.measure(score.name, noisy, clean).psnr_db,
+                "error_gain": ERROR_GAIN,
+            }
+        )
+    write_json(out / "pictures.json", listed)

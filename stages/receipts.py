@@ -1,0 +1,81 @@
+"""The receipt of a stage: what it cost and what it was made with."""
+
+import platform
+import resource
+import subprocess
+import sys
+import time
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from nasir.config import Params
+from nasir.files import write_json
+
+PACKAGES = ("torch", "numpy", "pillow", "scikit-image", "scipy", "dvc", "mlflow", "great-expectations")
+
+
+class Receipt:
+    """Started with a stage, written when it is done."""
+
+    def __init__(self, stage: str, params: Params) -> None:
+        self.stage, self.params = stage, params
+        self.started = datetime.now(UTC)
+        self.clock = time.perf_counter()
+
+    def write(self, path: Path) -> None:
+        """Write seconds, peak memory (MiB, of this process), device, versions, commit and seed."""
+        write_json(
+            path,
+            {
+                "stage": self.stage,
+                "started": self.started.isoformat(timespec="seconds"),
+                "seconds": round(time.perf_counter() - self.clock, 3),
+                "peak_memory_mib": round(_peak_memory_mib(), 1),
+                "device": _device(),
+                "versions": {"python": platform.python_version()} | _versions(),
+                "commit": _commit(),
+                "seed": self.params.seed,
+                "profile": self.params.profile,
+            },
+        )
+
+
+def _peak_memory_mib() -> float:
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / 2**20 if sys.platform == "darwin" else peak / 2**10  # bytes there, KiB elsewhere
+
+
+def _device() -> str:
+    """The computing device; torch is asked only if the stage has used it."""
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available():
+        peak = torch.cuda.max_memory_allocated() / 2**20
+        return f"{torch.cuda.get_device_name()} ({peak:.0f} MiB at most)"
+    threads = f", {torch.get_num_threads()} threads" if torch is not None else ""
+    return f"CPU {platform.machine()}{threads}"
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for name in PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def _commit() -> str:
+    """The commit that is checked out, marked where tracked code differs from it; "unknown" outside of a repository."""
+    try:
+        commit = _git("rev-parse", "HEAD")
+        dirty = _git("status", "--porcelain", "--untracked-files=no", "--", "nasir", "stages", "profiles")
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+    return commit + ("+changes" if dirty else "")
+
+
+def _git(*arguments: str) -> str:
+    run = subprocess.run(["git", *arguments], capture_output=True, text=True, check=True)
+    return run.stdout.strip()

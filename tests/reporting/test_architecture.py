@@ -1,0 +1,107 @@
+import itertools
+import random
+from pathlib import Path
+
+import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.text import Text
+from PIL import Image
+
+from nasir.genotype import OPERATIONS, Edge, Genotype
+from nasir.reporting.architecture import COLOURS, compose, draw
+from nasir.reporting.canvas import plain_style
+
+
+def make_genotype(nodes: int, layers: int, inputs: int, seed: int) -> Genotype:
+    """A legal genotype drawn at random."""
+    choice = random.Random(seed)
+    operations = [name for name in OPERATIONS["irnas"] if name != "none"]
+    cell = tuple(
+        tuple(
+            Edge(input=source, operation=choice.choice(operations))
+            for source in choice.sample(range(node + 2), min(inputs, node + 2))
+        )
+        for node in range(nodes)
+    )
+    path, level = [], 0
+    for _ in range(layers):
+        level = min(2, max(0, level + choice.choice([-1, 0, 1])))
+        path.append(level)
+    return Genotype(space="irnas", cell=cell, path=tuple(path), width_factors=(1, 2, 4), residual=choice.random() < 0.5)
+
+
+def compose_plain(genotype: Genotype, width: int) -> Figure:
+    with plain_style():
+        figure = compose(genotype, width)
+        FigureCanvasAgg(figure).draw()
+    return figure
+
+
+def texts(figure: Figure) -> list[Text]:
+    return [text for text in figure.axes[0].texts if text.get_text()]
+
+
+@pytest.mark.parametrize(
+    ("nodes", "layers", "inputs"), [(1, 1, 1), (2, 2, 2), (3, 3, 1), (5, 4, 2), (5, 4, 3), (8, 6, 2)]
+)
+def test_no_text_covers_another_or_leaves_the_figure(nodes, layers, inputs):
+    figure = compose_plain(make_genotype(nodes, layers, inputs, seed=nodes), width=10)
+
+    boxes = [text.get_window_extent() for text in texts(figure)]
+    for one, other in itertools.combinations(boxes, 2):
+        assert not one.overlaps(other)
+    for box in boxes:
+        assert figure.bbox.x0 <= box.x0 and box.x1 <= figure.bbox.x1
+        assert figure.bbox.y0 <= box.y0 and box.y1 <= figure.bbox.y1
+
+
+def test_every_edge_is_labelled_with_its_operation():
+    genotype = make_genotype(nodes=5, layers=4, inputs=2, seed=3)
+
+    shown = sorted(text.get_text() for text in texts(compose_plain(genotype, width=10)) if text.get_text() in COLOURS)
+    assert shown == sorted(edge.operation for edges in genotype.cell for edge in edges)
+    assert len(shown) == 10
+
+
+def test_boxes_say_width_times_factor_of_every_reachable_cell():
+    genotype = Genotype(
+        space="irnas",
+        cell=((Edge(input=0, operation="skip"),),),
+        path=(1, 2, 1),
+        width_factors=(1, 1.5, 4),
+        residual=False,
+    )
+
+    shown = [text for text in texts(compose_plain(genotype, width=12)) if text.get_text() in ("12", "18", "48")]
+    # The stem has level 0, so layer 1 reaches 12 and 18 only; layers 2 and 3 reach all three.
+    assert sorted(text.get_text() for text in shown) == ["12"] * 3 + ["18"] * 3 + ["48"] * 2
+    assert [text.get_text() for text in shown if text.get_weight() == "bold"] == ["18", "48", "18"]
+
+
+def test_every_operation_of_every_space_has_a_colour_of_its_own():
+    drawn = {name for names in OPERATIONS.values() for name in names} - {"none"}
+
+    assert drawn <= set(COLOURS)
+    assert len(set(COLOURS.values())) == len(COLOURS)
+
+
+def test_the_same_genotype_gives_the_same_bytes(tmp_path: Path):
+    genotype = make_genotype(nodes=5, layers=4, inputs=2, seed=0)
+
+    draw(genotype, 10, tmp_path / "a.svg", tmp_path / "a.png")
+    draw(genotype, 10, tmp_path / "b.svg", tmp_path / "b.png")
+
+    assert (tmp_path / "a.svg").read_bytes() == (tmp_path / "b.svg").read_bytes()
+    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
+    assert b"dc:date" not in (tmp_path / "a.svg").read_bytes()
+    with Image.open(tmp_path / "a.png") as image:
+        assert image.info == {}
+
+
+def test_a_width_below_one_channel_is_refused(tmp_path: Path):
+    genotype = make_genotype(nodes=2, layers=2, inputs=2, seed=0)
+
+    with pytest.raises(ValueError, match="at least 1 channel, got 0"):
+        draw(genotype, 0, tmp_path / "a.svg", tmp_path / "a.png")
+    assert list(tmp_path.iterdir()) == []

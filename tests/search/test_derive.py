@@ -1,0 +1,88 @@
+"""From alpha and beta to a genotype."""
+
+import itertools
+import math
+
+import pytest
+import torch
+
+from nasir.genotype import OPERATIONS, Edge
+from nasir.search.derive import derive, step_log_probabilities, strongest_edges, viterbi
+
+NAMES = OPERATIONS["irnas"]
+
+
+def brute_force(steps) -> tuple[int, ...]:
+    """The best of all paths, each scored whole."""
+    scored = {}
+    for path in itertools.product(range(3), repeat=len(steps)):
+        pairs = list(itertools.pairwise((0, *path)))
+        if all(pair in layer for pair, layer in zip(pairs, steps, strict=True)):
+            scored[path] = math.prod(math.exp(layer[pair]) for pair, layer in zip(pairs, steps, strict=True))
+    return max(scored, key=lambda path: scored[path])
+
+
+@pytest.mark.parametrize("layers", [3, 4, 5, 6])
+@pytest.mark.parametrize("seed", range(10))
+def test_viterbi_finds_what_trying_all_paths_finds(layers, seed):
+    beta = torch.randn(layers, 3, 3, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    steps = step_log_probabilities(beta)
+    assert viterbi(steps) == brute_force(steps)
+
+
+def test_viterbi_takes_the_likely_path_over_the_likely_steps():
+    # The first step to level 1 is likelier (0.6), but what follows from it is not: 0.6 * 0.3 < 0.4 * 0.9.
+    log = math.log
+    steps = [{(0, 0): log(0.4), (0, 1): log(0.6)}, {(0, 0): log(0.9), (1, 0): log(0.1), (1, 1): log(0.3), (0, 1): log(0.1)}]
+    assert viterbi(steps) == (0, 0)
+
+
+def test_long_paths_do_not_underflow():
+    # 0.001^400 is zero in float64; its logarithm is not
+    layer = {(0, 0): math.log(0.001), (0, 1): math.log(0.0005), (1, 1): math.log(0.002), (1, 0): math.log(0.0001)}
+    assert viterbi([layer] * 400) == (1,) * 400
+
+
+def test_steps_that_do_not_exist_have_no_probability():
+    steps = step_log_probabilities(torch.zeros(3, 3, 3))
+    assert sorted(steps[0]) == [(0, 0), (0, 1)]
+    assert sorted(steps[1]) == [(0, 0), (0, 1), (1, 0), (1, 1), (1, 2)]
+    assert (0, 2) not in steps[2]
+    assert steps[2][(0, 1)] == pytest.approx(math.log(1 / 3))  # one of three that feed level 1
+
+
+def test_none_never_wins_and_equal_weights_keep_the_order_of_inputs():
+    # one node, two edges: `none` is strongest on both; among the others skip wins on input 1, conv ties on input 0
+    weights = torch.tensor([[0.1, 0.1, 0.1, 0.1, 0.1, 0.5], [0.05, 0.05, 0.05, 0.05, 0.2, 0.6]])
+    (kept,) = strongest_edges(weights, 1, NAMES, 2)
+    assert kept == (Edge(input=1, operation="skip"), Edge(input=0, operation="conv_3x3"))
+
+
+def test_a_node_keeps_the_two_inputs_with_the_strongest_operation():
+    weights = torch.full((5, 6), 0.1)
+    weights[2, NAMES.index("def_3x3")] = 0.3  # node 1, input 0
+    weights[4, NAMES.index("dil_3x3")] = 0.5  # node 1, input 2
+    weights[3, NAMES.index("none")] = 0.9  # node 1, input 1: `none` says nothing
+    kept = strongest_edges(weights, 2, NAMES, 2)[1]
+    assert kept == (Edge(input=2, operation="dil_3x3"), Edge(input=0, operation="def_3x3"))
+
+
+def test_a_genotype_comes_out_whole():
+    alpha = torch.randn(9, 6, generator=torch.Generator().manual_seed(0))
+    beta = torch.randn(4, 3, 3, generator=torch.Generator().manual_seed(0))
+    found = derive(alpha, beta, space="irnas", nodes=3, width_factors=(1, 2, 4), residual=True, inputs=2)
+    assert (found.nodes, found.layers, found.residual) == (3, 4, True)
+    assert all(len(kept) == 2 and kept[0].input != kept[1].input for kept in found.cell)
+
+
+@pytest.mark.parametrize(
+    ("alpha", "beta", "message"),
+    [
+        (torch.zeros(8, 6), torch.zeros(4, 3, 3), r"alpha must have the shape \(9, 6\).*got \(8, 6\)"),
+        (torch.zeros(9, 6), torch.zeros(4, 2, 3), r"beta must have the shape \(layers, 3, 3\).*got \(4, 2, 3\)"),
+        (torch.full((9, 6), math.nan), torch.zeros(4, 3, 3), "must be finite"),
+    ],
+)
+def test_what_does_not_fit_is_refused(alpha, beta, message):
+    with pytest.raises(ValueError, match=message):
+        derive(alpha, beta, space="irnas", nodes=3, width_factors=(1, 2, 4), residual=True, inputs=2)

@@ -1,0 +1,203 @@
+"""The IR-NAS space: what exists, what is shared, and that a one-hot supernet is its derived network."""
+
+import itertools
+import random
+
+import pytest
+import torch
+
+from nasir.genotype import OPERATIONS, Edge, Genotype
+from nasir.spaces import irnas
+from nasir.spaces.cells import edges
+from nasir.spaces.operations import operation
+
+NAMES = OPERATIONS["irnas"]
+SURE = 1e4  # a logit whose softmax is exactly one-hot: exp(-1e4) underflows to 0
+
+
+def supernet(layers=3, nodes=2, width=2, residual=False, channels=1) -> irnas.Supernet:
+    torch.manual_seed(0)
+    return irnas.Supernet(
+        channels=channels,
+        nodes=nodes,
+        layers=layers,
+        width=width,
+        width_factors=(1, 2, 4),
+        stem_channels=5,
+        residual=residual,
+        generator=torch.Generator().manual_seed(0),
+    )
+
+
+def paths(layers: int) -> list[tuple[int, ...]]:
+    """Every width path that moves by one level at most, from the stem's level 0."""
+    return [
+        path
+        for path in itertools.product(range(3), repeat=layers)
+        if all(abs(a - b) <= 1 for a, b in itertools.pairwise((0, *path)))
+    ]
+
+
+def draw_cell(nodes: int, seed: int) -> tuple[tuple[Edge, ...], ...]:
+    rng = random.Random(seed)
+    choices = [name for name in NAMES if name != "none"]
+    return tuple(
+        tuple(Edge(input=i, operation=rng.choice(choices)) for i in rng.sample(range(node + 2), 2)) for node in range(nodes)
+    )
+
+
+def choose(net: irnas.Supernet, genotype: Genotype) -> None:
+    """Make alpha and beta one-hot at the genotype; edges that it drops choose `none`."""
+    kept = {(node, e.input): e.operation for node, es in enumerate(genotype.cell) for e in es}
+    with torch.no_grad():
+        net.alpha.fill_(0)
+        for row, (node, source) in enumerate(edges(genotype.nodes)):
+            net.alpha[row, NAMES.index(kept.get((node, source), "none"))] = SURE
+        net.beta.fill_(0)
+        for layer, (before, level) in enumerate(itertools.pairwise((0, *genotype.path))):
+            net.beta[layer, before, level - before + 1] = SURE
+
+
+def inherit(network: irnas.Network, net: irnas.Supernet, genotype: Genotype) -> None:
+    """Copy the weights on the genotype's path into the derived network.
+
+    The supernet reads h_{l-2} at the cell's own level, the derived network at whatever level it has: where the two differ, the
+    1x1 convolution in between is set to zero on both sides. The output convolution keeps the channels of the last cell.
+    """
+    nodes, path = genotype.nodes, genotype.path
+    rows = {pair: row for row, pair in enumerate(edges(nodes))}
+    network.stem.load_state_dict(net.stem.state_dict())
+    for layer, (before, level) in enumerate(itertools.pairwise((0, *path))):
+        key = str(level)
+        network.from_last[layer].load_state_dict(net.from_last[layer][key][str(before)].state_dict())
+        skip_from = path[layer - 2] if layer >= 2 else 0
+        is_same = layer < 2 or (skip_from == level)
+        if is_same:
+            network.from_before_last[layer].load_state_dict(net.from_before_last[layer][key].state_dict())
+        else:
+            with torch.no_grad():
+                network.from_before_last[layer][0].weight.zero_()
+                net.from_before_last[layer][key][0].weight.zero_()
+                network.from_before_last[layer][1].load_state_dict(net.from_before_last[layer][key][1].state_dict())
+        for node, kept in enumerate(genotype.cell):
+            for position, edge in enumerate(kept):
+                source = net.cells[layer][key].operations[rows[node, edge.input]][NAMES.index(edge.operation)]
+                network.cells[layer].operations[node][position].load_state_dict(source.state_dict())
+    ends = irnas.levels(len(path) - 1, 3)
+    widths = [nodes * 2 * factor for factor in (1, 2, 4)]
+    start = sum(widths[level] for level in ends if level < path[-1])
+    keep = slice(start, start + widths[path[-1]])
+    with torch.no_grad():
+        mask = torch.zeros_like(net.output[1].weight)
+        mask[:, keep] = 1
+        net.output[1].weight.mul_(mask)
+        network.output[1].weight.copy_(net.output[1].weight[:, keep])
+        network.output[1].bias.copy_(net.output[1].bias)
+
+
+@pytest.mark.parametrize("is_training", [True, False], ids=["train", "eval"])
+@pytest.mark.parametrize("path", paths(3) + [(0, 1, 0, 1), (1, 1, 1, 1), (1, 2, 1, 2)], ids=str)
+def test_a_one_hot_supernet_equals_its_derived_network(path, is_training):
+    genotype = Genotype(
+        space="irnas", cell=draw_cell(3, sum(path)), path=path, width_factors=(1, 2, 4), residual=sum(path) % 2 == 0
+    )
+    net = supernet(layers=len(path), nodes=3, residual=genotype.residual).double()
+    with torch.no_grad():  # offsets and running statistics away from their start
+        g = torch.Generator().manual_seed(1)
+        for name, tensor in net.state_dict().items():
+            if "predict" in name:
+                tensor.copy_(0.1 * torch.randn(tensor.shape, generator=g))
+            elif "running" in name:
+                tensor.copy_(0.5 + torch.rand(tensor.shape, generator=g))
+    torch.manual_seed(0)
+    network = irnas.Network(
+        genotype, channels=1, width=2, stem_channels=5, aspp_channels=0, aspp_rates=(), affine=False
+    ).double()
+    choose(net, genotype)
+    inherit(network, net, genotype)
+    net.train(is_training)
+    network.train(is_training)
+    x = torch.randn(2, 1, 9, 8, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
+
+    torch.testing.assert_close(net(x), network(x), rtol=0, atol=1e-10)
+
+
+def test_the_derived_network_uses_its_kept_edges_only():
+    # without the stem's part, one node that reads only `skip` of input 1 gives h = 2 f_{l-1}: both edges skip
+    genotype = Genotype(
+        space="irnas",
+        cell=((Edge(input=1, operation="skip"), Edge(input=1, operation="skip")),),
+        path=(0,),
+        width_factors=(1, 2, 4),
+        residual=False,
+    )
+    network = irnas.Network(genotype, channels=1, width=2, stem_channels=3, aspp_channels=0, aspp_rates=())
+    last = torch.randn(1, 2, 4, 4)
+    torch.testing.assert_close(network.cells[0](torch.randn(1, 2, 4, 4), last), 2 * last)
+
+
+def test_four_layers_of_three_widths_have_eleven_cells():
+    # levels 0-1 in the first layer, 0-2 in the others: 2 + 3 * 3
+    net = supernet(layers=4)
+    assert [sorted(cells) for cells in net.cells] == [["0", "1"], *[["0", "1", "2"]] * 3]
+    assert tuple(net.beta.shape) == (4, 3, 3)
+
+
+def test_five_nodes_have_twenty_edges():
+    assert len(edges(5)) == 2 + 3 + 4 + 5 + 6
+    assert tuple(supernet(nodes=5).alpha.shape) == (20, 6)
+
+
+def test_width_weights_are_normalised_over_the_cells_that_feed_a_cell():
+    beta = torch.zeros(4, 3, 3)
+    assert irnas.sources(0, 1, 3) == [0]
+    assert irnas.width_weights(beta, 0, 1).tolist() == [1.0]
+    assert irnas.sources(1, 2, 3) == [1]  # level 2 does not exist in the first layer
+    assert irnas.sources(2, 1, 3) == [0, 1, 2]
+    beta[2, 2, 0] = torch.log(torch.tensor(2.0))  # from level 2 to the narrower level 1
+    torch.testing.assert_close(irnas.width_weights(beta, 2, 1), torch.tensor([0.25, 0.25, 0.5]))
+
+
+def test_every_existing_logit_gets_a_gradient_and_no_other():
+    net = supernet(layers=3).double()
+    net(torch.randn(2, 1, 8, 8, dtype=torch.float64)).square().mean().backward()
+    assert (net.alpha.grad != 0).all()
+    for layer, source, direction in itertools.product(range(3), range(3), range(3)):
+        level = source + direction - 1
+        exists = level in irnas.levels(layer, 3) and source in irnas.sources(layer, level, 3)
+        has_choice = exists and len(irnas.sources(layer, level, 3)) > 1  # a softmax over one has no gradient
+        assert (net.beta.grad[layer, source, direction] != 0) == has_choice
+
+
+def test_weights_and_architecture_divide_the_parameters():
+    net = supernet()
+    parts = [{id(p) for p in part} for part in (net.weights(), net.architecture())]
+    assert not parts[0] & parts[1]
+    assert parts[0] | parts[1] == {id(p) for p in net.parameters()}
+
+
+def test_images_of_three_channels_and_odd_sizes_pass():
+    net = supernet(channels=3, residual=True)
+    assert net(torch.randn(1, 3, 7, 11)).shape == (1, 3, 7, 11)
+
+
+def test_the_residual_is_subtracted_from_the_input():
+    torch.manual_seed(0)
+    plain, residual = supernet(residual=False).eval(), supernet(residual=True).eval()
+    x = torch.randn(1, 1, 6, 6)
+    torch.testing.assert_close(residual(x), x - plain(x))
+
+
+def test_an_unknown_operation_is_refused():
+    with pytest.raises(ValueError, match="an operation must be one of .*got 'conv_5x5'"):
+        operation("conv_5x5", 4, affine=True)
+
+
+@pytest.mark.parametrize(("name", "count"), [("conv_3x3", 144), ("sep_3x3", 36 + 16), ("dil_3x3", 144), ("skip", 0)])
+def test_parameters_of_operations_on_four_channels(name, count):
+    # 9 * 4 * 4; depthwise 9 * 4 and pointwise 4 * 4
+    assert sum(p.numel() for p in operation(name, 4, affine=False).parameters()) == count
+
+
+def test_a_deformable_operation_has_its_weights_and_27_predicted_channels():
+    assert sum(p.numel() for p in operation("def_3x3", 4, affine=False).parameters()) == 144 + 9 * 4 * 27 + 27

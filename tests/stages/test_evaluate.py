@@ -1,0 +1,218 @@
+"""The evaluate stage, with a network that smooths in place of a trained one."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from scipy.ndimage import gaussian_filter
+from torch import Tensor, nn
+
+from nasir.config import EvaluateConfig, SynthesizeConfig
+from nasir.data import manifest
+from nasir.data.images import load_grey, save_png
+from nasir.files import read_csv, read_json, write_csv, write_json
+from nasir.training import model
+from stages import evaluate, synthesize
+
+PARTS = {"w": ["train/w"], "a": ["train/a"], "v": ["train/v"], "test": ["test/1", "test/2", "test/3", "test/4"]}
+METHODS = ["noisy", "tv", "nlm", "nasir"]
+SILENT = SynthesizeConfig(previews=0)
+CONFIG = EvaluateConfig(
+    protocols=("whole", "overlap"), batch=3, tv_factors=(0.01, 0.8), nlm_factors=(0.01, 0.8), device="cpu"
+)
+
+
+class Smoother:
+    """Stands in for a trained network: a 5x5 mean."""
+
+    def __init__(self) -> None:
+        self.network = nn.Conv2d(1, 1, 5, padding=2, padding_mode="reflect", bias=False)
+        self.network.weight.data.fill_(1 / 25)
+        self.sigma = 50.0
+        self.channels = 1
+
+    def __call__(self, noisy: Tensor, sigma: float) -> Tensor:
+        return self.network(noisy)
+
+
+def ignore(step: int, values: dict[str, float]) -> None:
+    """Take news and drop it."""
+
+
+@pytest.fixture
+def folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Path]:
+    """What the steps before leave: seven smooth images, their noise described, a split and a network."""
+    images = tmp_path / "images"
+    names = [name for part in PARTS.values() for name in part]
+    for number, name in enumerate(names):
+        texture = gaussian_filter(np.random.default_rng(number).random((70 + number, 90)), 1 + number)
+        stretched = (texture - texture.min()) / (texture.max() - texture.min())
+        save_png(images / f"{name}.png", np.rint(255 * stretched).astype(np.uint8))
+    rows = [manifest.describe(images, f"{name}.png", name.split("/")[0]) for name in names]
+    manifest.write(images / "manifest.csv", rows)
+    synthesize.run(images=images, out=tmp_path / "synthesize", sigma=50, seed=0, config=SILENT, log=ignore)
+    write_json(tmp_path / "split" / "split.json", {"seed": 0, **PARTS})
+    monkeypatch.setattr(model, "load", lambda folder, device: Smoother())
+    return {name: tmp_path / name for name in ("images", "synthesize", "split", "model")}
+
+
+def run(folders: dict[str, Path], out: Path, sigma: float = 50, seed: int = 0) -> list[tuple[int, dict[str, float]]]:
+    news: list[tuple[int, dict[str, float]]] = []
+    evaluate.run(
+        **folders,
+        out=out,
+        sigma=sigma,
+        seed=seed,
+        config=CONFIG,
+        log=lambda step, values: news.append((step, values)),
+    )
+    return news
+
+
+@pytest.fixture(autouse=True)
+def _leave_determinism_as_it_was():
+    before = torch.are_deterministic_algorithms_enabled()
+    yield
+    torch.use_deterministic_algorithms(before)
+
+
+def test_every_method_protocol_and_test_image_has_a_row(folders, tmp_path):
+    run(folders, tmp_path / "out")
+    rows = read_csv(tmp_path / "out" / "scores.csv")
+
+    assert [(row["method"], row["protocol"], row["name"]) for row in rows] == [
+        (method, protocol, name) for method in METHODS for protocol in ("whole", "overlap") for name in PARTS["test"]
+    ]
+
+
+def test_noisy_rows_under_whole_are_those_of_the_synthesize_step(folders, tmp_path):
+    run(folders, tmp_path / "out")
+
+    described = {row["name"]: float(row["noisy_psnr_db"]) for row in read_csv(folders["synthesize"] / "manifest.csv")}
+    for row in read_csv(tmp_path / "out" / "scores.csv"):
+        if (row["method"], row["protocol"]) == ("noisy", "whole"):
+            assert float(row["psnr_db"]) == described[row["name"]]
+
+
+def test_metrics_are_means_of_the_scores_and_the_costs_of_the_network(folders, tmp_path):
+    run(folders, tmp_path / "out")
+    metrics = read_json(tmp_path / "out" / "metrics.json")
+    rows = read_csv(tmp_path / "out" / "scores.csv")
+
+    assert {key: metrics[key] for key in ("sigma", "images", "parameters", "flops_per_pixel")} == {
+        "sigma": 50,
+        "images": 4,
+        "parameters": 25,
+        "flops_per_pixel": 50,
+    }
+    for method in METHODS:
+        for protocol in ("whole", "overlap"):
+            mine = [row for row in rows if (row["method"], row["protocol"]) == (method, protocol)]
+            for name, value in metrics["methods"][method][protocol].items():
+                assert value == pytest.approx(sum(float(row[name]) for row in mine) / 4)
+
+
+def test_classical_rows_are_tuned_on_v(folders, tmp_path):
+    # 0.01 hardly denoises at all; 0.8 * 50 / 255 = 0.1569 is the better of the two
+    run(folders, tmp_path / "out")
+    metrics = read_json(tmp_path / "out" / "metrics.json")
+
+    assert metrics["classical"]["tv"]["weight"] == pytest.approx(0.8 * 50 / 255)
+    assert metrics["classical"]["nlm"]["h"] == pytest.approx(0.8 * 50 / 255)
+    for method in ("tv", "nlm", "nasir"):
+        gain = metrics["methods"][method]["whole"]["psnr_db"] - metrics["methods"]["noisy"]["whole"]["psnr_db"]
+        assert gain > 5
+
+
+def test_two_runs_write_the_same_bytes_outside_of_the_timing(folders, tmp_path):
+    for name in ("first", "again"):
+        run(folders, tmp_path / name)
+    files = sorted(path.relative_to(tmp_path / "first") for path in (tmp_path / "first").rglob("*") if path.is_file())
+
+    assert len(files) == 3 + 1 + 3 * 4
+    for file in files:
+        if file.name != "timing.json":
+            assert (tmp_path / "first" / file).read_bytes() == (tmp_path / "again" / file).read_bytes()
+
+
+def test_timing_has_seconds_for_every_method_and_protocol(folders, tmp_path):
+    run(folders, tmp_path / "out")
+    seconds = read_json(tmp_path / "out" / "timing.json")["seconds_per_image"]
+
+    assert {method: sorted(of) for method, of in seconds.items()} == {m: ["overlap", "whole"] for m in METHODS}
+    assert all(0 < value < 10 for of in seconds.values() for value in of.values())
+
+
+def test_pictures_show_the_worst_the_median_and_the_best_image(folders, tmp_path):
+    run(folders, tmp_path / "out")
+    pictures = read_json(tmp_path / "out" / "pictures" / "pictures.json")
+    rows = [row for row in read_csv(tmp_path / "out" / "scores.csv") if row["protocol"] == "whole"]
+    ours = {row["name"]: float(row["psnr_db"]) for row in rows if row["method"] == "nasir"}
+    noisy = {row["name"]: float(row["psnr_db"]) for row in rows if row["method"] == "noisy"}
+    ordered = sorted(ours, key=lambda name: ours[name])
+
+    assert [(p["rank"], p["name"]) for p in pictures] == [
+        ("worst", ordered[0]),
+        ("median", ordered[1]),  # the lower of the middle two
+        ("best", ordered[3]),
+    ]
+    for picture in pictures:
+        folder = tmp_path / "out" / "pictures" / picture["rank"]
+        shown = {name: load_grey(folder / f"{name}.png") for name in ("clean", "noisy", "restored", "error")}
+        assert np.array_equal(shown["clean"], load_grey(folders["images"] / f"{picture['name']}.png"))
+        assert picture["psnr_db"] == ours[picture["name"]]
+        assert picture["noisy_psnr_db"] == noisy[picture["name"]]
+        for name, expected in (("restored", picture["psnr_db"]), ("noisy", picture["noisy_psnr_db"])):
+            error = np.mean((shown[name] / 255 - shown["clean"] / 255) ** 2)
+            assert -10 * np.log10(error) == pytest.approx(expected, abs=0.02)  # up to the rounding to 8 bits
+        difference = 4 * np.abs(shown["restored"].astype(float) - shown["clean"])
+        assert np.abs(shown["error"] - np.minimum(difference, 255)).max() <= 4 * 0.5 + 0.5
+        assert picture["error_gain"] == 4
+
+
+def test_news_come_once_for_each_score(folders, tmp_path):
+    news = run(folders, tmp_path / "out")
+
+    assert [step for step, _ in news] == list(range(1, 4 * 2 * 4 + 1))
+    assert [key for _, values in news[::4] for key in values] == [
+        f"{method}_{protocol}_psnr_db" for method in METHODS for protocol in ("whole", "overlap")
+    ]
+
+
+def test_noisy_images_that_differ_from_the_described_ones_are_refused(folders, tmp_path):
+    path = folders["synthesize"] / "manifest.csv"
+    rows = read_csv(path)
+    for row in rows:
+        if row["name"] == "test/3":
+            row["sha256"] = "0" * 64
+    write_csv(path, rows, synthesize.COLUMNS)
+
+    with pytest.raises(
+        ValueError, match=r"'test/3' must have the SHA-256 000000000000\.\.\. .* run the synthesize step"
+    ):
+        run(folders, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(("sigma", "seed"), [(30, 0), (50, 1)])
+def test_another_sigma_or_seed_than_synthesized_is_refused(folders, tmp_path, sigma, seed):
+    with pytest.raises(ValueError, match=rf"must be for sigma {sigma} and seed {seed}, got sigma 50 and seed 0"):
+        run(folders, tmp_path / "out", sigma=sigma, seed=seed)
+
+
+def test_images_without_a_described_noise_are_named(folders, tmp_path):
+    path = folders["synthesize"] / "manifest.csv"
+    write_csv(path, [row for row in read_csv(path) if row["name"] != "train/v"], synthesize.COLUMNS)
+
+    with pytest.raises(ValueError, match="must describe every image, got no row for 'train/v'"):
+        run(folders, tmp_path / "out")
+
+
+def test_a_split_without_test_images_is_refused(folders, tmp_path):
+    path = folders["split"] / "split.json"
+    path.write_text(json.dumps({**read_json(path), "test": []}))
+
+    with pytest.raises(ValueError, match=r"split.json: test must name at least one image, got none"):
+        run(folders, tmp_path / "out")

@@ -1,0 +1,365 @@
+import json
+import math
+import re
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from nasir import genotype as genotypes
+from nasir.config import Params, flat
+from nasir.data import manifest
+from nasir.files import sha256_file, write_csv, write_json, write_text
+from nasir.genotype import Edge, Genotype
+from nasir.reporting import architecture
+from stages import report
+
+PARAMS = Params(dataset="sample", task="denoise", sigma=50.0, space="irnas", seed=0, profile="demo")
+
+GENOTYPE = Genotype(
+    space="irnas",
+    cell=(
+        (Edge(input=1, operation="conv_3x3"), Edge(input=0, operation="skip")),
+        (Edge(input=2, operation="dil_3x3"), Edge(input=0, operation="def_3x3")),
+    ),
+    path=(1, 2),
+    width_factors=(1, 2, 4),
+    residual=True,
+)
+
+PUBLISHED = """table,row,dataset,sigma,psnr_db,ssim,params_m,time_s,time_device,protocol_inferred,source,note
+1,BM3D,bsd500,30,27.31,0.7755,,,,half,IR-NAS Table 1,
+1,BM3D,bsd500,50,25.06,0.6831,,,,half,IR-NAS Table 1,
+1,IR-NAS,bsd500,50,26.77,0.7635,0.63,83.25,GTX 980,overlap,IR-NAS Table 1,a note
+3,IR-NAS,rain800,,26.31,0.8685,,21.80,GTX 980,unknown,IR-NAS Table 3,
+5,IR-NAS* (MSE),bsd500,50,26.77,0.7498,,,,overlap,IR-NAS Table 5,
+"""
+
+NAMES = {"w": ["train/a", "train/b"], "a": ["train/c", "train/d"], "v": ["train/e"], "test": ["test/f", "test/g"]}
+
+
+def write_curves(path: Path, curves: dict[str, dict[int, float]]) -> None:
+    rows = [{"step": s, "metric": m, "value": v} for m, curve in curves.items() for s, v in curve.items()]
+    write_csv(path, rows, ("step", "metric", "value"))
+
+
+def write_images(root: Path) -> None:
+    generator = np.random.default_rng(0)
+    entries = []
+    for part, names in NAMES.items():
+        for name in names:
+            path = root / "images" / f"{name}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(generator.integers(0, 256, (80, 96), dtype=np.uint8)).save(path)
+            split = "test" if part == "test" else "train"
+            entries.append(manifest.describe(root / "images", f"{name}.png", split))
+    manifest.write(root / "images" / "manifest.csv", entries)
+    noise = [
+        {"name": e.name, "split": e.split, "measured_sigma": sigma, "noisy_psnr_db": decibels}
+        for e, sigma, decibels in zip(entries, (9, 9, 9, 9, 9, 49.5, 50.25), (9, 9, 9, 9, 9, 14.5, 15.0), strict=True)
+    ]
+    write_csv(root / "synthesize" / "manifest.csv", noise, ("name", "split", "measured_sigma", "noisy_psnr_db"))
+    write_json(root / "split" / "split.json", {"seed": 0} | NAMES)
+
+
+def write_search(root: Path) -> None:
+    steps = range(1, 101)
+    write_curves(
+        root / "search" / "history.csv",
+        {
+            "train_loss": {s: 0.3 / s + 0.01 for s in steps},
+            "val_loss": {s: 0.3 / s + 0.02 for s in steps if s > 40},
+            "psnr_db": {50: 20.0, 75: 22.5, 100: 22.0},
+            "ssim": {50: 0.5, 75: 0.6, 100: 0.6},
+            "alpha_entropy": {s: math.log(6) - s / 200 for s in steps},
+            "beta_entropy": {s: math.log(3) - s / 300 for s in steps},
+            "skip_share": {s: 1 / 6 + s / 1000 for s in steps},
+            "none_share": {s: 1 / 6 - s / 1000 for s in steps},
+        },
+    )
+    facts = {"space": "irnas", "nodes": 2, "layers": 2, "width": 10, "width_factors": [1, 2, 4], "residual": True}
+    facts |= {"steps": 100, "best_step": 75, "best_scores": {"psnr_db": 22.5, "ssim": 0.6}, "parameters": 123456}
+    write_json(root / "search" / "search.json", facts)
+    genotypes.save(GENOTYPE, root / "derive" / "genotype.json")
+    architecture.draw(GENOTYPE, 10, root / "derive" / "architecture.svg", root / "derive" / "architecture.png")
+
+
+def write_training(root: Path) -> None:
+    write_curves(
+        root / "retrain" / "history.csv",
+        {
+            "train_loss": {s: 0.2 / s + 0.01 for s in range(1, 201)},
+            "psnr_db": {100: 24.123, 150: 24.987, 200: 24.5},
+            "ssim": {100: 0.61, 150: 0.65, 200: 0.64321},
+            "learning_rate": {100: 0.001, 200: 0.0001},
+        },
+    )
+    write_json(root / "retrain" / "model" / "model.json", {"version": 1, "width": 12, "aspp_channels": 16})
+
+
+def write_scores(root: Path) -> None:
+    def scores(psnr_db: float) -> dict[str, dict[str, float]]:
+        whole = {"psnr_db": psnr_db, "ssim_zero_padded": 0.61237, "ssim_valid": 0.61812}
+        overlap = {"psnr_db": psnr_db + 0.5, "ssim_zero_padded": 0.7, "ssim_valid": 0.71}
+        return {"whole": whole, "overlap": overlap}
+
+    methods = {"noisy": scores(14.901), "tv": scores(23.8), "nlm": scores(23.1), "nasir": scores(24.567)}
+    metrics = {"sigma": 50, "images": 2, "parameters": 54321, "flops_per_pixel": 108000.4, "methods": methods}
+    metrics["classical"] = {"tv": {"weight": 0.21}, "nlm": {"h": 0.175}}
+    write_json(root / "evaluate" / "metrics.json", metrics)
+    seconds = {method: {"whole": 0.01234, "overlap": 0.5} for method in methods}
+    write_json(root / "evaluate" / "timing.json", {"seconds_per_image": seconds})
+    generator = np.random.default_rng(1)
+    rows = []
+    for rank, psnr_db in (("worst", 22.0), ("median", 24.567), ("best", 27.0)):
+        folder = root / "evaluate" / "pictures" / rank
+        folder.mkdir(parents=True)
+        for name in ("clean", "noisy", "restored", "error"):
+            Image.fromarray(generator.integers(0, 256, (80, 96), dtype=np.uint8)).save(folder / f"{name}.png")
+        rows.append({"rank": rank, "name": "test/f", "psnr_db": psnr_db, "noisy_psnr_db": 14.9, "error_gain": 4})
+    write_json(root / "evaluate" / "pictures" / "pictures.json", rows)
+
+
+def write_checks(root: Path, **failed: dict[str, object]) -> None:
+    for step in ("download", "synthesize", "split", "evaluate"):
+        passed = {"expectation": "is_unique", "column": "name", "success": True, "unexpected": [], "observed": None}
+        expectations = [passed, failed[step]] if step in failed else [passed]
+        check = {"check": step, "success": step not in failed, "expectations": expectations}
+        write_json(root / "checks" / f"{step}.json", check)
+
+
+def write_receipts(root: Path) -> None:
+    for number, step in enumerate(("download", "synthesize", "split", "search", "derive", "retrain", "evaluate")):
+        receipt = {"stage": step, "seconds": 1000.0 + number, "peak_memory_mib": 512.4, "device": "cpu", "seed": 0}
+        receipt |= {"versions": {"python": "3.11.2", "torch": "2.13.0"}, "commit": "abc1234", "profile": "demo"}
+        write_json(root / "receipts" / f"{step}.json", receipt)
+
+
+def write_run(root: Path) -> None:
+    """The results of every step before the report, as small as they can be."""
+    write_images(root)
+    write_search(root)
+    write_training(root)
+    write_scores(root)
+    write_checks(root)
+    write_receipts(root)
+    write_text(root / "published.csv", PUBLISHED)
+
+
+@pytest.fixture(scope="module")
+def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("original") / "runs"
+    write_run(root)
+    return root
+
+
+@pytest.fixture
+def runs(original: Path, tmp_path: Path) -> Path:
+    """A copy of the results that a test may change."""
+    return shutil.copytree(original, tmp_path / "runs")
+
+
+@pytest.fixture(scope="module")
+def out(original: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The report of the unchanged results."""
+    folder = tmp_path_factory.mktemp("rendered") / "reports"
+    render(original, folder)
+    return folder
+
+
+@pytest.fixture
+def page(out: Path) -> str:
+    return (out / "report.md").read_text()
+
+
+def render(root: Path, out: Path, params: Params = PARAMS) -> str:
+    steps = ("images", "synthesize", "split", "search", "derive", "retrain", "evaluate", "checks", "receipts")
+    folders = {step: root / step for step in steps}
+    report.run(
+        **folders, published=root / "published.csv", params=flat(params), out=out, log=lambda step, values: None
+    )  # fmt: skip
+    return (out / "report.md").read_text()
+
+
+def row(page: str, *starts: str) -> list[str]:
+    """The cells of the one table row whose first cells are `starts`."""
+    [line] = [line for line in page.splitlines() if line.startswith("| " + " | ".join(starts) + " |")]
+    return [cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]]
+
+
+def test_the_page_says_first_which_profile_made_it(page):
+    lines = page.splitlines()
+
+    assert lines[0] == "# `demo` run: denoise, data set `sample`, sigma 50"
+    assert "Made by profile `demo`" in lines[2] and "seed 0" in lines[2]
+    assert "not a reproduction of the result of IR-NAS" in lines[4] and "`demo` run" in lines[4]
+
+
+def test_the_paper_profile_is_not_called_a_demo(runs, tmp_path):
+    page = render(runs, tmp_path / "reports", replace(PARAMS, profile="paper", dataset="bsd500"))
+
+    assert "not a reproduction" not in page and "`demo` run" not in page
+
+
+def test_every_link_inside_the_report_leads_to_a_file(page, out):
+    targets = re.findall(r"\]\(([^)]+)\)", page)
+
+    inside = [target for target in targets if not target.startswith(("#", "../"))]
+    assert len(inside) == 8  # four figures, the drawing as SVG, three strips of pictures
+    for target in inside:
+        assert (out / target).is_file(), target
+    assert [target for target in targets if target not in inside] == ["../DATASETS.md"]
+
+
+def test_every_png_is_small_and_opens(out):
+    for path in sorted((out / "figures").glob("*.png")):
+        assert path.stat().st_size < 300_000, path
+        with Image.open(path) as image:
+            image.verify()
+
+
+def test_the_score_table_has_every_method_under_every_protocol(page):
+    noisy = "noisy input, clipped to [0, 1]"
+    assert row(page, "`whole`", noisy)[2:] == ["14.90", "0.6124", "0.6181", "0.012"]
+    assert row(page, "`overlap`", noisy)[2:] == ["15.40", "0.7000", "0.7100", "0.500"]
+    assert row(page, "`whole`", "total variation, weight 0.21")[2] == "23.80"
+    assert row(page, "`whole`", "non-local means, h 0.175")[2] == "23.10"
+    ours = row(page, "`whole`", "**found network (this run)**")
+    assert ours[2:] == ["**24.57**", "**0.6124**", "**0.6181**", "0.012"]
+    assert "54,321 parameters" in page and "108,000 floating-point operations per pixel" in page
+
+
+def test_the_summary_compares_with_the_input_and_the_best_classical_denoiser(page):
+    assert (
+        "Mean PSNR over 2 test images under protocol `whole`: the found network **24.57 dB**, the noisy input 14.90 "
+        "dB, the best classical denoiser (total variation, weight 0.21) 23.80 dB." in page
+    )
+
+
+def test_protocols_and_measures_are_defined(page):
+    assert "- `whole`: one noise field per image" in page
+    assert "- `overlap`: 64x64 patches at stride 48" in page
+    assert "no border cut off" in page and "zeros outside the image" in page
+    assert "- `half`" not in page  # neither scored nor published for this data set
+
+
+def test_published_rows_are_those_of_table_1_for_this_data_set_and_sigma(runs, tmp_path):
+    page = render(runs, tmp_path / "reports", replace(PARAMS, dataset="bsd500"))
+
+    assert row(page, "`half`", "BM3D") == ["`half`", "BM3D", "25.06", "0.6831", "", "IR-NAS Table 1", ""]
+    assert row(page, "`overlap`", "IR-NAS")[2:] == ["26.77", "0.7635", "0.63", "IR-NAS Table 1", "a note"]
+    assert "27.31" not in page and "IR-NAS*" not in page and "26.31" not in page
+    assert "- `half`: as `whole`, on images first reduced to half their size" in page
+
+
+def test_a_page_without_published_values_says_so(page, runs, tmp_path):
+    between = render(runs, tmp_path / "between", replace(PARAMS, dataset="bsd500", sigma=40.0))
+
+    assert "There are no published values for data set `sample` at sigma 50." in page
+    assert "no published values for data set `bsd500` at sigma 40 (there are some for sigma 30, 50)." in between
+
+
+def test_the_data_card_counts_images_and_bytes(page, original):
+    size = sum(path.stat().st_size for path in (original / "images" / "test").iterdir())
+    assert row(page, "test")[1:4] == ["2", "96x80", f"{size / 1e6:.2f}"]
+    assert row(page, "W")[1] == "2" and row(page, "V")[1] == "1" and row(page, "data set")[1] == "7"
+    # (49.5 + 50.25) / 2 = 49.875 and (14.5 + 15) / 2 = 14.75; the training images (9) do not count.
+    assert "asked sigma 50, measured 49.88 on average (49.50 to 50.25, 8-bit grey levels)" in page
+    assert "has 14.75 dB" in page
+
+
+def test_search_and_training_facts_are_on_the_page(page):
+    assert row(page, "best step") == ["best step", "75"]
+    assert row(page, "parameters") == ["parameters", "123,456"]
+    assert row(page, "width factors") == ["width factors", "1, 2, 4"]
+    assert "2 cells of 2 nodes, a global residual" in page
+    assert "retrained with W = 12, which gives cells of 24, 48 channels" in page
+    assert (
+        "200 steps on W and A; highest PSNR on V 24.99 dB at step 150, after the last step 24.50 dB with SSIM 0.6432"
+        in page
+    )
+
+
+def test_passed_checks_are_counted(page):
+    assert row(page, "split", "passed") == ["split", "passed", "1", "0"]
+    assert "Checks failed" not in page and "Failed expectations" not in page
+
+
+def test_a_failed_check_is_shown_as_failed_at_the_top_and_with_its_rows(runs, tmp_path):
+    unexpected = [f"test/{number}" for number in range(8)]
+    failure = {"expectation": "is_between", "column": "psnr_db", "success": False, "observed": "a|b"}
+    write_checks(runs, evaluate=failure | {"unexpected": unexpected})
+
+    page = render(runs, tmp_path / "reports")
+
+    assert page.index("**Checks failed: evaluate.**") < page.index("## Scores")
+    assert row(page, "evaluate", "**failed**") == ["evaluate", "**failed**", "2", "1"]
+    shown = "test/0, test/1, test/2, test/3, test/4 and 3 more"
+    assert row(page, "evaluate", "is_between") == ["evaluate", "is_between", "psnr_db", shown, "a\\|b"]
+    assert row(page, "split", "passed")
+
+
+def test_the_receipt_has_seconds_memory_and_hashes(page, original):
+    assert row(page, "search", "1,003.0") == ["search", "1,003.0", "512", "cpu"]
+    assert row(page, "all")[1] == "7,021.0"  # 7 * 1000 + (0 + 1 + ... + 6)
+    assert row(page, "commit")[1] == "abc1234" and row(page, "seed")[1] == "0"
+    assert row(page, "versions")[1] == "python 3.11.2, torch 2.13.0"
+    assert f"`{sha256_file(original / 'images' / 'manifest.csv')}`" in page
+    assert f"`{sha256_file(original / 'derive' / 'genotype.json')}`" in page
+
+
+def test_steps_that_ran_at_different_commits_are_told_apart(runs, tmp_path):
+    path = runs / "receipts" / "evaluate.json"
+    write_json(path, json.loads(path.read_text()) | {"commit": None, "peak_memory_mib": None})
+
+    page = render(runs, tmp_path / "reports")
+
+    assert row(page, "commit")[1] == "abc1234 / unknown"
+    assert row(page, "evaluate", "1,006.0")[2] == "not measured"
+
+
+@pytest.mark.parametrize(
+    ("path", "step"),
+    [
+        ("images/manifest.csv", "download"),
+        ("search/history.csv", "search"),
+        ("retrain/model/model.json", "retrain"),
+        ("evaluate/pictures/best/error.png", "evaluate"),
+        ("checks/split.json", "split"),
+        ("receipts/derive.json", "derive"),
+    ],
+)
+def test_a_missing_input_is_named_with_the_step_that_writes_it(runs, tmp_path, path, step):
+    (runs / path).unlink()
+
+    with pytest.raises(ValueError, match=rf"{re.escape(path)} \(run {step}\)"):
+        render(runs, tmp_path / "reports")
+    assert not (tmp_path / "reports").exists()
+
+
+def test_the_same_inputs_give_the_same_bytes(out, original, tmp_path):
+    render(original, tmp_path / "second")
+
+    files = sorted(path.relative_to(out) for path in out.rglob("*.*"))
+    assert len(files) == 9
+    for file in files:
+        assert (out / file).read_bytes() == (tmp_path / "second" / file).read_bytes(), file
+
+
+def test_a_number_that_is_not_finite_never_reaches_the_page(runs, tmp_path):
+    metrics = json.loads((runs / "evaluate" / "metrics.json").read_text())
+    metrics["methods"]["nasir"]["whole"]["psnr_db"] = math.nan
+    write_text(runs / "evaluate" / "metrics.json", json.dumps(metrics))
+
+    with pytest.raises(ValueError, match="finite numbers only, got nan"):
+        render(runs, tmp_path / "reports")
+
+
+def test_a_page_is_plain_markdown(page):
+    assert not re.search(r"<[a-zA-Z/]", page)
+    assert not re.search(r"\b(nan|inf|None)\b", page)
+    for block in re.findall(r"(?:^\|.*\n)+", page, flags=re.MULTILINE):
+        assert len({len(re.findall(r"(?<!\\)\|", line)) for line in block.splitlines()}) == 1, block

@@ -1,0 +1,47 @@
+"""Files are whole or absent."""
+
+import pytest
+
+from nasir import files
+
+
+def test_a_failed_write_leaves_the_old_file_and_no_part(tmp_path, monkeypatch):
+    path = tmp_path / "a.json"
+    files.write_json(path, {"a": 1})
+
+    def broken(*_):
+        raise OSError("disk full")
+
+    monkeypatch.setattr(files.os, "replace", broken)
+    with pytest.raises(OSError, match="disk full"):
+        files.write_json(path, {"a": 2})
+    assert files.read_json(path) == {"a": 1}
+    assert [p.name for p in tmp_path.iterdir()] == ["a.json"]
+
+
+def test_csv_keeps_every_bit_of_a_float(tmp_path):
+    files.write_csv(tmp_path / "a.csv", [{"x": 0.1 + 0.2}], ["x"])
+    assert float(files.read_csv(tmp_path / "a.csv")[0]["x"]) == 0.1 + 0.2
+
+
+def test_a_row_with_another_column_is_refused(tmp_path):
+    with pytest.raises(ValueError, match=r"must have the columns \['x'\], got \['y'\]"):
+        files.write_csv(tmp_path / "a.csv", [{"y": 1}], ["x"])
+
+
+def test_json_refuses_nan(tmp_path):
+    with pytest.raises(ValueError, match="Out of range float"):
+        files.write_json(tmp_path / "a.json", float("nan"))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_empty_csv_is_named(tmp_path):
+    (tmp_path / "a.csv").write_text("x\n")
+    with pytest.raises(ValueError, match=r"a.csv must hold at least one row"):
+        files.read_csv(tmp_path / "a.csv")
+
+
+def test_sha256_of_abc(tmp_path):
+    # FIPS 180-2, appendix B.1
+    (tmp_path / "abc").write_bytes(b"abc")
+    assert files.sha256_file(tmp_path / "abc") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
