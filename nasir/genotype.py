@@ -103,9 +103,7 @@ def from_json(value: Any) -> Genotype:
         path, factors = tuple(value["path"]), tuple(value["width_factors"])
     except (KeyError, TypeError) as error:
         raise ValueError(f"a genotype's cell must be lists of {{input, operation}}, got {value['cell']!r}.") from error
-    return Genotype(
-        space=value["space"], cell=cell, path=path, width_factors=factors, residual=bool(value["residual"])
-    )
+    return Genotype(space=value["space"], cell=cell, path=path, width_factors=factors, residual=bool(value["residual"]))
 
 
 def save(genotype: Genotype, path: Path) -> None:

@@ -26,14 +26,13 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-TRACKING = Path(os.environ.get("NASIR_TRACKING", "runs/tracking"))  # journals, sent to MLflow now or later
-
 ParamsFile = Annotated[Path, typer.Option("--params", help="What a person changes.")]
 ProfileFile = Annotated[Path, typer.Option("--profile", help="How much is done: profiles/NAME.yaml.")]
 ReceiptFile = Annotated[Path | None, typer.Option("--receipt", help="Where to write seconds, memory and versions.")]
 Images = Annotated[Path, typer.Option(help="A downloaded data set: images and manifest.csv.")]
 Out = Annotated[Path, typer.Option(help="Folder to write into.")]
 PARAMS = Path("params.yaml")
+WAIT = 2.0  # seconds that a finished stage waits for its events to be sent; then they are sent behind its back
 
 
 @contextmanager
@@ -46,7 +45,7 @@ def _stage(
     from stages.receipts import Receipt
 
     bill = Receipt(name, params)
-    record = journal.Journal(journal.new_path(TRACKING, name))
+    record = journal.Journal(journal.new_path(tracking.folder(), name))
     record.start(name, config.flat(params) | settings, journal.find_pipeline(config.flat(params)))
     follower = tracking.start_follower(record.path)
     status = "KILLED"
@@ -68,7 +67,7 @@ def _stage(
         raise
     finally:
         record.finish(status)
-        tracking.wait_for(follower, seconds=5)
+        tracking.wait_for(follower, seconds=WAIT)
 
 
 @app.command()
@@ -126,9 +125,7 @@ def search(
     from stages import search as stage
 
     chosen, section = config.load_params(params), config.load(profile, "search", config.SearchConfig)
-    with _stage(
-        "search", chosen, config.flat(section, "search."), section.steps, receipt, out / "search.json"
-    ) as log:
+    with _stage("search", chosen, config.flat(section, "search."), section.steps, receipt, out / "search.json") as log:
         stage.run(
             images=images,
             split=split,
@@ -173,9 +170,7 @@ def retrain(
     from stages import retrain as stage
 
     chosen, section = config.load_params(params), config.load(profile, "retrain", config.RetrainConfig)
-    with _stage(
-        "retrain", chosen, config.flat(section, "retrain."), section.steps, receipt, out / "model"
-    ) as log:
+    with _stage("retrain", chosen, config.flat(section, "retrain."), section.steps, receipt, out / "model") as log:
         stage.run(
             images=images,
             split=split,
@@ -282,15 +277,18 @@ def check(
 
 @app.command()
 def sync(
-    follow: Annotated[Path | None, typer.Option(help="Send one journal while its stage runs (used by the stages).")] = None,
+    follow: Annotated[
+        Path | None, typer.Option(help="Send one journal while its stage runs (used by the stages).")
+    ] = None,
 ) -> None:
     """Send all journals that MLflow has not seen whole."""
     from stages import tracking
 
     if follow is not None:
-        tracking.follow(follow)
-    else:
-        tracking.sync(TRACKING)
+        raise typer.Exit(0 if tracking.follow(follow) else 1)
+    delivery = tracking.sync(tracking.folder())
+    print(delivery.summary())
+    raise typer.Exit(1 if delivery.waiting else 0)
 
 
 @app.command()
@@ -306,7 +304,7 @@ def ui(port: Annotated[int, typer.Option(help="Port on loopback.")] = 5000) -> N
     """Show MLflow's pages on loopback."""
     from stages import tracking
 
-    tracking.ui(port)
+    raise typer.Exit(tracking.ui(port))
 
 
 def main() -> None:

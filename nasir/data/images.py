@@ -12,6 +12,8 @@ from nasir.files import write_bytes
 EIGHT_BIT_MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr")
 """Pillow's modes with at most 8 bits a channel, whose conversion to grey keeps the range [0, 255]."""
 
+GREY_MODES = ("1", "L", "LA")
+
 
 def load_grey(path: Path) -> NDArray[np.uint8]:
     """Read an image as grey levels through Pillow's `convert("L")`: ITU-R 601-2, L = (299 R + 587 G + 114 B) / 1000.
@@ -26,16 +28,16 @@ def load_grey(path: Path) -> NDArray[np.uint8]:
     Raises:
         ValueError: if there is no such file, if it is no whole image, or if it has more than 8 bits a channel.
     """
-    if not path.is_file():
-        raise ValueError(f"{path} must be an image file, got nothing under that name; check the path.")
-    try:
-        with Image.open(path) as image:
-            _require_eight_bits(path, image)
-            return np.array(image.convert("L"), dtype=np.uint8)
-    except UnidentifiedImageError as error:
-        raise ValueError(f"{path} must be an image that Pillow reads, got other bytes; fetch it again.") from error
-    except (OSError, SyntaxError, EOFError) as error:
-        raise ValueError(f"{path} must be a whole image, got a broken one ({error}); fetch it again.") from error
+    return _load(path, "L")
+
+
+def load_colour(path: Path) -> NDArray[np.uint8]:
+    """Read an image as it is: grey levels (H, W), or colours (H, W, 3); a colour image of equal channels stays colour.
+
+    Raises:
+        ValueError: as `load_grey`.
+    """
+    return _load(path, None)
 
 
 def save_png(path: Path, image: NDArray[np.uint8]) -> None:
@@ -64,6 +66,20 @@ def to_uint8(image: NDArray[np.floating]) -> NDArray[np.uint8]:
     if not np.isfinite(image).all():
         raise ValueError("to_uint8 takes finite intensities, got NaN or infinity; look where they were computed.")
     return np.rint(np.clip(image, 0.0, 1.0) * 255.0).astype(np.uint8)
+
+
+def _load(path: Path, mode: str | None) -> NDArray[np.uint8]:
+    if not path.is_file():
+        raise ValueError(f"{path} must be an image file, got nothing under that name; check the path.")
+    try:
+        with Image.open(path) as image:
+            _require_eight_bits(path, image)
+            own = "L" if image.mode in GREY_MODES else "RGB"
+            return np.array(image.convert(mode or own), dtype=np.uint8)
+    except UnidentifiedImageError as error:
+        raise ValueError(f"{path} must be an image that Pillow reads, got other bytes; fetch it again.") from error
+    except (OSError, SyntaxError, EOFError) as error:
+        raise ValueError(f"{path} must be a whole image, got a broken one ({error}); fetch it again.") from error
 
 
 def _require_eight_bits(path: Path, image: Image.Image) -> None:

@@ -75,7 +75,6 @@ def search(
     Raises:
         FloatingPointError: if a loss is not finite; it names the step.
     """
-    device = supernet.alpha.device
     weights, architecture = supernet.weights(), supernet.architecture()
     weight_optimiser = torch.optim.SGD(
         weights, lr=config.lr_max, momentum=config.momentum, weight_decay=config.weight_decay
@@ -141,7 +140,11 @@ def search(
 
 
 def _update(
-    loss: Tensor, optimiser: torch.optim.Optimizer, parameters: list[nn.Parameter], step: int, clip_norm: float = math.inf
+    loss: Tensor,
+    optimiser: torch.optim.Optimizer,
+    parameters: list[nn.Parameter],
+    step: int,
+    clip_norm: float = math.inf,
 ) -> float:
     """One step of `parameters` alone down `loss`; gives the loss."""
     value = loss.item()

@@ -112,7 +112,10 @@ class Supernet(nn.Module):
                 out = cell_widths[level]
                 cells[str(level)] = SuperCell(operations, nodes, out)
                 last[str(level)] = nn.ModuleDict(
-                    {str(s): pointwise(nodes * cell_widths[s], out, affine=False) for s in sources(layer, level, widths)}
+                    {
+                        str(s): pointwise(nodes * cell_widths[s], out, affine=False)
+                        for s in sources(layer, level, widths)
+                    }
                 )
                 is_missing = layer < 2 or level not in levels(layer - 2, widths)
                 before_last[str(level)] = pointwise(stem_out if is_missing else nodes * out, out, affine=False)
@@ -142,7 +145,10 @@ class Supernet(nn.Module):
                 beta = width_weights(self.beta, layer, level)
                 routes = self.from_last[layer][key]  # type: ignore[index]
                 mixed = sum(
-                    (b * routes[str(s)](last[s]) for b, s in zip(beta, sources(layer, level, self.widths), strict=True)),
+                    (
+                        b * routes[str(s)](last[s])
+                        for b, s in zip(beta, sources(layer, level, self.widths), strict=True)
+                    ),
                     torch.zeros(()),
                 )
                 # a missing h_{l-2} is taken from the stem: from h_{-1} in the first layer, from h_0 later

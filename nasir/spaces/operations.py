@@ -40,9 +40,7 @@ def operation(name: str, channels: int, affine: bool) -> nn.Module:
     elif name == "def_3x3":
         layers = [DeformableConv(channels, channels)]
     else:
-        raise ValueError(
-            f"an operation must be one of conv_3x3, sep_3x3, dil_3x3, def_3x3, skip, none; got {name!r}."
-        )
+        raise ValueError(f"an operation must be one of conv_3x3, sep_3x3, dil_3x3, def_3x3, skip, none; got {name!r}.")
     return nn.Sequential(nn.ReLU(), *layers, nn.BatchNorm2d(channels, affine=affine))
 
 

@@ -1,7 +1,7 @@
 """Checkpoints: all that a step needs to carry on after it was killed, and what it was made with."""
 
 import io
-import zipfile
+import pickle
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -47,8 +47,10 @@ def load(path: Path, made_with: dict[str, str]) -> dict[str, Any] | None:
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
         state, found = content["state"], content["made_with"]
-    except (RuntimeError, KeyError, EOFError, zipfile.BadZipFile, TypeError) as error:
-        raise ValueError(f"{path} must be a nasir checkpoint, got {error}; remove it to start afresh.") from error
+    except (RuntimeError, KeyError, EOFError, TypeError, pickle.UnpicklingError) as error:
+        raise ValueError(
+            f"{path} must be a nasir checkpoint, got {type(error).__name__}; remove it to start afresh."
+        ) from error
     if found != made_with:
         names = [name for name in sorted(found | made_with) if found.get(name) != made_with.get(name)]
         shown = [f"{n}: {_short(found.get(n))} -> {_short(made_with.get(n))}" for n in names[:5]]
@@ -57,7 +59,7 @@ def load(path: Path, made_with: dict[str, str]) -> dict[str, Any] | None:
             f"{f' and {len(names) - 5} more' if len(names) > 5 else ''}. "
             "Remove it to start afresh, or go back to what it was made with to carry on."
         )
-    return state  # type: ignore[no-any-return]
+    return state
 
 
 def _short(value: str | None) -> str:

@@ -55,7 +55,9 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     try:
         return safetensors.torch.load(path.read_bytes())
     except Exception as error:  # the library raises its own type, which is not exported everywhere
-        raise ValueError(f"{path} must be a safetensors file, got {error}; run the step that writes it again.") from error
+        raise ValueError(
+            f"{path} must be a safetensors file, got {error}; run the step that writes it again."
+        ) from error
 
 
 def save(folder: Path, genotype: Genotype, shape: Shape, task: str, sigma: float, weights: Mapping[str, Any]) -> None:
@@ -131,7 +133,9 @@ def load(folder: Path | str, device: torch.device | str = "cpu", weights: str = 
     folder = Path(folder)
     description = folder / "model.json"
     if not description.is_file():
-        raise ValueError(f"expected a trained network in {folder}, got no model.json there; give retrain's model folder.")
+        raise ValueError(
+            f"expected a trained network in {folder}, got no model.json there; give retrain's model folder."
+        )
     value = read_json(description)
     keys = {"version", "task", "sigma", "channels", "width", "stem_channels", "aspp_channels", "aspp_rates", "genotype"}
     if not isinstance(value, dict) or set(value) != keys or value["version"] != VERSION:

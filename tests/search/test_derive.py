@@ -33,7 +33,10 @@ def test_viterbi_finds_what_trying_all_paths_finds(layers, seed):
 def test_viterbi_takes_the_likely_path_over_the_likely_steps():
     # The first step to level 1 is likelier (0.6), but what follows from it is not: 0.6 * 0.3 < 0.4 * 0.9.
     log = math.log
-    steps = [{(0, 0): log(0.4), (0, 1): log(0.6)}, {(0, 0): log(0.9), (1, 0): log(0.1), (1, 1): log(0.3), (0, 1): log(0.1)}]
+    steps = [
+        {(0, 0): log(0.4), (0, 1): log(0.6)},
+        {(0, 0): log(0.9), (1, 0): log(0.1), (1, 1): log(0.3), (0, 1): log(0.1)},
+    ]
     assert viterbi(steps) == (0, 0)
 
 

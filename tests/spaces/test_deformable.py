@@ -75,7 +75,9 @@ def test_gradients_agree_with_differences_away_from_whole_pixels():
     x, _, mask, weight = draws(n=1, c=1, o=1, h=3, w=3)
     # offsets whose fraction stays in [0.25, 0.75]: bilinear weights have a kink at whole pixels
     g = torch.Generator().manual_seed(1)
-    offset = torch.randint(-1, 2, (1, 18, 3, 3), generator=g) + 0.25 + 0.5 * torch.rand(1, 18, 3, 3, generator=g).double()
+    offset = (
+        torch.randint(-1, 2, (1, 18, 3, 3), generator=g) + 0.25 + 0.5 * torch.rand(1, 18, 3, 3, generator=g).double()
+    )
     arguments = [t.requires_grad_() for t in (x, offset, mask, weight)]
     assert torch.autograd.gradcheck(deformable_conv, arguments, eps=1e-6, atol=1e-7)
 

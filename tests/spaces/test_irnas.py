@@ -42,7 +42,8 @@ def draw_cell(nodes: int, seed: int) -> tuple[tuple[Edge, ...], ...]:
     rng = random.Random(seed)
     choices = [name for name in NAMES if name != "none"]
     return tuple(
-        tuple(Edge(input=i, operation=rng.choice(choices)) for i in rng.sample(range(node + 2), 2)) for node in range(nodes)
+        tuple(Edge(input=i, operation=rng.choice(choices)) for i in rng.sample(range(node + 2), 2))
+        for node in range(nodes)
     )
 
 
@@ -96,7 +97,7 @@ def inherit(network: irnas.Network, net: irnas.Supernet, genotype: Genotype) -> 
 
 
 @pytest.mark.parametrize("is_training", [True, False], ids=["train", "eval"])
-@pytest.mark.parametrize("path", paths(3) + [(0, 1, 0, 1), (1, 1, 1, 1), (1, 2, 1, 2)], ids=str)
+@pytest.mark.parametrize("path", [*paths(3), (0, 1, 0, 1), (1, 1, 1, 1), (1, 2, 1, 2)], ids=str)
 def test_a_one_hot_supernet_equals_its_derived_network(path, is_training):
     genotype = Genotype(
         space="irnas", cell=draw_cell(3, sum(path)), path=path, width_factors=(1, 2, 4), residual=sum(path) % 2 == 0
@@ -189,7 +190,7 @@ def test_the_residual_is_subtracted_from_the_input():
 
 
 def test_an_unknown_operation_is_refused():
-    with pytest.raises(ValueError, match="an operation must be one of .*got 'conv_5x5'"):
+    with pytest.raises(ValueError, match=r"an operation must be one of .*got 'conv_5x5'"):
         operation("conv_5x5", 4, affine=True)
 
 

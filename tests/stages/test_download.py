@@ -3,10 +3,12 @@ from pathlib import Path
 
 import pytest
 
+from nasir.config import DownloadConfig
 from nasir.data import datasets, manifest
 from stages import download
 
 ROOT = Path(__file__).parents[2]
+PATIENT = DownloadConfig(attempts=2, timeout=5)
 
 
 def ignore(step, news):
@@ -22,7 +24,14 @@ def find_shipped():
 def test_the_sample_is_copied_from_the_shipped_folder(tmp_path):
     shipped, news = find_shipped(), []
 
-    download.run(dataset="sample", shipped=shipped, out=tmp_path, mirrors=None, log=lambda *call: news.append(call))
+    download.run(
+        dataset="sample",
+        shipped=shipped,
+        out=tmp_path,
+        mirrors=None,
+        config=PATIENT,
+        log=lambda *call: news.append(call),
+    )
 
     entries = manifest.read(tmp_path / "manifest.csv")
     assert entries == list(datasets.get("sample").entries)
@@ -31,31 +40,45 @@ def test_the_sample_is_copied_from_the_shipped_folder(tmp_path):
 
 
 def test_a_second_run_changes_nothing_and_needs_no_source(tmp_path):
-    download.run(dataset="sample", shipped=find_shipped(), out=tmp_path, mirrors=None, log=ignore)
+    download.run(dataset="sample", shipped=find_shipped(), out=tmp_path, mirrors=None, config=PATIENT, log=ignore)
     before = {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in tmp_path.rglob("*.*g")}
 
-    download.run(dataset="sample", shipped=tmp_path / "nowhere", out=tmp_path, mirrors=None, log=ignore)
+    download.run(dataset="sample", shipped=tmp_path / "nowhere", out=tmp_path, mirrors=None, config=PATIENT, log=ignore)
 
     assert {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in tmp_path.rglob("*.*g")} == before
 
 
 def test_without_the_shipped_folder_the_error_says_how_to_get_it(tmp_path):
     with pytest.raises(ValueError, match=r"nowhere: does not exist(.|\n)*run `dvc pull --force data.dvc`"):
-        download.run(dataset="sample", shipped=tmp_path / "nowhere", out=tmp_path / "out", mirrors=None, log=ignore)
+        download.run(
+            dataset="sample",
+            shipped=tmp_path / "nowhere",
+            out=tmp_path / "out",
+            mirrors=None,
+            config=PATIENT,
+            log=ignore,
+        )
     assert not (tmp_path / "out" / "manifest.csv").exists()
 
 
 def test_a_mirror_that_does_not_exist_is_named_even_if_another_has_the_files(tmp_path, capsys):
     mirrors = f"{tmp_path / 'typo'},{find_shipped()}"
 
-    download.run(dataset="sample", shipped=tmp_path / "nowhere", out=tmp_path / "out", mirrors=mirrors, log=ignore)
+    download.run(
+        dataset="sample",
+        shipped=tmp_path / "nowhere",
+        out=tmp_path / "out",
+        mirrors=mirrors,
+        config=PATIENT,
+        log=ignore,
+    )
 
     assert f"download: {tmp_path / 'typo'}: does not exist" in capsys.readouterr().err
 
 
 def test_an_unknown_data_set_is_refused(tmp_path):
     with pytest.raises(ValueError, match=r"dataset must be one of .* got 'kodak'"):
-        download.run(dataset="kodak", shipped=tmp_path, out=tmp_path, mirrors=None, log=ignore)
+        download.run(dataset="kodak", shipped=tmp_path, out=tmp_path, mirrors=None, config=PATIENT, log=ignore)
 
 
 def test_bsd500_is_found_in_a_folder_of_data_sets(tmp_path):
@@ -63,7 +86,9 @@ def test_bsd500_is_found_in_a_folder_of_data_sets(tmp_path):
     if not (folder / "bsds500").is_dir():
         pytest.skip(f"needs BSDS500 below {folder}; name a folder of data sets in NASIR_TEST_DATASETS")
 
-    download.run(dataset="bsd500", shipped=tmp_path / "unused", out=tmp_path, mirrors=str(folder), log=ignore)
+    download.run(
+        dataset="bsd500", shipped=tmp_path / "unused", out=tmp_path, mirrors=str(folder), config=PATIENT, log=ignore
+    )
 
     entries = manifest.read(tmp_path / "manifest.csv")
     assert (len(manifest.names(entries, "train")), len(manifest.names(entries, "test"))) == (300, 200)

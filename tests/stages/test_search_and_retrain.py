@@ -1,0 +1,211 @@
+"""The two long stages on little pictures: same seed same bytes, killed and carried on same bytes."""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from nasir import genotype as genotypes
+from nasir.config import DeriveConfig, RetrainConfig, SearchConfig, SplitConfig
+from nasir.data import manifest
+from nasir.data.images import save_png
+from nasir.files import read_csv, read_json
+from stages import derive, retrain, search, split
+
+SEARCH = SearchConfig(
+    layers=2,
+    nodes=1,
+    width=2,
+    width_factors=(1.0, 2.0, 4.0),
+    stem_channels=3,
+    residual=True,
+    sigmas=(30.0, 70.0),
+    steps=6,
+    warmup_steps=2,
+    batch=2,
+    patch=12,
+    lr_max=0.05,
+    lr_min=0.001,
+    momentum=0.9,
+    weight_decay=0.0003,
+    clip_norm=5.0,
+    architecture_lr=0.1,
+    architecture_weight_decay=0.001,
+    ssim_weight=0.5,
+    val_period=3,
+    val_crop=16,
+    keep_from=3,
+    log_period=1,
+    checkpoint_period=2,
+    device="cpu",
+)
+RETRAIN = RetrainConfig(
+    width=2,
+    stem_channels=3,
+    aspp_channels=2,
+    aspp_rates=(2,),
+    steps=6,
+    batch=2,
+    patch=12,
+    lr_max=0.01,
+    lr_min=0.001,
+    clip_norm=5.0,
+    ssim_weight=0.5,
+    val_period=2,
+    log_period=1,
+    checkpoint_period=2,
+    device="cpu",
+)
+
+
+class Killed(Exception):
+    """What stands in for SIGKILL."""
+
+
+def ignore(step, news):
+    pass
+
+
+def killed_at(step):
+    """A log that ends the run at a step."""
+
+    def log(now, news):
+        if now == step:
+            raise Killed
+
+    return log
+
+
+@pytest.fixture
+def data(tmp_path) -> Path:
+    rng = np.random.default_rng(0)
+    for i in range(5):
+        low = rng.integers(0, 256, (5, 6))
+        save_png(tmp_path / f"images/train/{i}.png", np.kron(low, np.ones((4, 4))).astype(np.uint8))
+    entries = [manifest.describe(tmp_path / "images", f"train/{i}.png", "train") for i in range(5)]
+    manifest.write(tmp_path / "images/manifest.csv", entries)
+    split.run(
+        images=tmp_path / "images",
+        out=tmp_path / "split",
+        seed=0,
+        config=SplitConfig(w=0.49, a=0.49, v=0.02),
+        log=ignore,
+    )
+    return tmp_path
+
+
+def run_search(data, out, log=ignore, config=SEARCH, seed=0):
+    search.run(
+        images=data / "images",
+        split=data / "split",
+        checkpoint=data / f"{out}.pt",
+        out=data / out,
+        space="irnas",
+        seed=seed,
+        config=config,
+        log=log,
+    )
+
+
+def run_retrain(data, out, log=ignore, config=RETRAIN):
+    retrain.run(
+        images=data / "images",
+        split=data / "split",
+        genotype=data / "derived/genotype.json",
+        checkpoint=data / f"{out}.pt",
+        out=data / out,
+        task="denoise",
+        sigma=50.0,
+        seed=0,
+        config=config,
+        log=log,
+    )
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+
+
+def test_the_chain_from_search_to_retrain_is_repeatable_to_the_byte(data):
+    for out in ("first", "second"):
+        run_search(data, out)
+    assert files(data / "first") == files(data / "second")
+    assert sorted(files(data / "first")) == [
+        "architecture.safetensors",
+        "history.csv",
+        "search.json",
+        "supernet.safetensors",
+    ]
+    assert not (data / "first.pt").exists()
+
+    derive.run(search=data / "first", out=data / "derived", config=DeriveConfig(inputs=2), log=ignore)
+    genotype = genotypes.load(data / "derived/genotype.json")
+    assert (genotype.nodes, genotype.layers, genotype.residual) == (1, 2, True)
+    for out in ("once", "twice"):
+        run_retrain(data, out)
+    assert files(data / "once") == files(data / "twice")
+
+    metrics = {row["metric"] for row in read_csv(data / "first/history.csv")}
+    assert {"train_loss", "val_loss", "psnr_db", "ssim", "alpha_entropy", "skip_share"} <= metrics
+    # A is untouched during the warm-up
+    assert min(int(r["step"]) for r in read_csv(data / "first/history.csv") if r["metric"] == "val_loss") == 3
+
+
+@pytest.mark.parametrize("step", [3, 4, 5, 6])
+def test_a_search_that_was_killed_carries_on_to_the_same_bytes(data, step):
+    run_search(data, "whole")
+    with pytest.raises(Killed):
+        run_search(data, "killed", log=killed_at(step))
+    assert (data / "killed.pt").exists()
+    assert not (data / "killed").exists()
+    run_search(data, "killed")
+    assert files(data / "killed") == files(data / "whole")
+
+
+@pytest.mark.parametrize("step", [3, 6])
+def test_a_retraining_that_was_killed_carries_on_to_the_same_bytes(data, step):
+    run_search(data, "found")
+    derive.run(search=data / "found", out=data / "derived", config=DeriveConfig(inputs=2), log=ignore)
+    run_retrain(data, "whole")
+    with pytest.raises(Killed):
+        run_retrain(data, "killed", log=killed_at(step))
+    run_retrain(data, "killed")
+    assert files(data / "killed") == files(data / "whole")
+
+
+def test_a_checkpoint_of_another_configuration_is_refused_and_kept(data):
+    with pytest.raises(Killed):
+        run_search(data, "killed", log=killed_at(5))
+    with pytest.raises(ValueError, match=r"search.batch: 2 -> 3\. Remove it to start afresh"):
+        run_search(data, "killed", config=dataclasses.replace(SEARCH, batch=3))
+    assert (data / "killed.pt").exists()
+
+
+def test_another_seed_finds_something_else(data):
+    run_search(data, "zero")
+    run_search(data, "one", seed=1)
+    assert files(data / "zero")["architecture.safetensors"] != files(data / "one")["architecture.safetensors"]
+
+
+def test_only_scores_from_keep_from_on_are_kept(data):
+    run_search(data, "late", config=dataclasses.replace(SEARCH, keep_from=6))
+    assert read_json(data / "late/search.json")["best_step"] == 6
+
+
+def test_a_loss_that_is_not_finite_names_the_step(data):
+    with pytest.raises(FloatingPointError, match="at search step"):
+        run_search(data, "wild", config=dataclasses.replace(SEARCH, lr_max=1e30, clip_norm=1e30))
+    assert not (data / "wild").exists()
+
+
+def test_the_first_order_update_moves_only_its_own_parameters(data, monkeypatch):
+    # during the warm-up alpha and beta stay as drawn: the same values as the supernet's generator gives
+    run_search(data, "warm", config=dataclasses.replace(SEARCH, warmup_steps=5, keep_from=5, val_period=5))
+    if read_json(data / "warm/search.json")["best_step"] == 5:
+        from nasir.training.model import read_tensors
+
+        alpha = read_tensors(data / "warm/architecture.safetensors")["alpha"]
+        expected = 1e-3 * torch.randn(2, 6, generator=torch.Generator().manual_seed(0))
+        assert torch.equal(alpha, expected)

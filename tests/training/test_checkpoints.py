@@ -1,0 +1,43 @@
+"""Checkpoints come back whole, or are refused with the reason."""
+
+import pytest
+import torch
+
+from nasir.training import checkpoints
+
+
+def test_a_checkpoint_comes_back(tmp_path):
+    state = {"step": 3, "tensor": torch.arange(3.0), "history": [(1, "loss", 0.5)], "best": None}
+    checkpoints.save(tmp_path / "c.pt", {"a": "1"}, state)
+    found = checkpoints.load(tmp_path / "c.pt", {"a": "1"})
+    assert torch.equal(found.pop("tensor"), state.pop("tensor"))
+    assert found == state
+
+
+def test_no_checkpoint_is_none(tmp_path):
+    assert checkpoints.load(tmp_path / "c.pt", {}) is None
+
+
+def test_another_configuration_is_refused_and_named(tmp_path):
+    checkpoints.save(tmp_path / "c.pt", {"search.steps": "100", "seed": "0"}, {})
+    with pytest.raises(ValueError, match=r"another configuration.*search.steps: 100 -> 200\. Remove it"):
+        checkpoints.load(tmp_path / "c.pt", {"search.steps": "200", "seed": "0"})
+
+
+def test_a_damaged_file_is_named(tmp_path):
+    checkpoints.save(tmp_path / "c.pt", {"a": "1"}, {"x": torch.zeros(100)})
+    whole = (tmp_path / "c.pt").read_bytes()
+    for name, damaged in (("half.pt", whole[: len(whole) // 2]), ("empty.pt", b""), ("text.pt", b"not a checkpoint")):
+        (tmp_path / name).write_bytes(damaged)
+        with pytest.raises(ValueError, match=f"{name} must be a nasir checkpoint"):
+            checkpoints.load(tmp_path / name, {"a": "1"})
+
+
+def test_the_fingerprint_holds_settings_inputs_and_code(tmp_path):
+    (tmp_path / "split.json").write_text("abc")
+    found = checkpoints.fingerprint({"steps": 3}, {"split": tmp_path / "split.json", "genotype": "text"})
+    assert found["steps"] == "3"
+    assert found["split"] == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"  # SHA-256 of "abc"
+    assert found["genotype"] == "text"
+    assert "code spaces/irnas.py" in found
+    assert not any("reporting" in name for name in found)
