@@ -27,7 +27,7 @@ $(VENV)/.ready: $(VENV)/.installed data.dvc
 	touch $@
 
 repro: setup
-	$(BIN)/dvc repro
+	NASIR_OWNER=$$PPID exec $(BIN)/dvc repro
 
 test: setup lint
 	$(BIN)/python -m pytest -q
@@ -44,4 +44,6 @@ ui: setup
 	$(BIN)/python -m stages ui
 
 bench: setup
-	$(BIN)/python -m benchmarks.run
+	$(BIN)/python -m benchmarks.derived_parameters
+	$(BIN)/python -m benchmarks.paper_size search --batch 4
+	$(BIN)/python -m benchmarks.paper_size retrain --batch 12

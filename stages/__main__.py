@@ -37,14 +37,21 @@ WAIT = 2.0  # seconds that a finished stage waits for its events to be sent; the
 
 @contextmanager
 def _stage(
-    name: str, params: Params, settings: dict[str, object], total: int | None, receipt: Path | None, *artifacts: Path
+    name: str,
+    params: Params,
+    settings: dict[str, object],
+    receipt: Path | None,
+    *artifacts: Path,
+    total: int | None = None,
+    checkpoint: Path | None = None,
 ) -> Iterator[Log]:
     """Run a stage under a progress bar, a journal and a receipt; gives the function that takes its news."""
-    from stages import journal, tracking
+    from stages import journal, orphans, tracking
     from stages.progress import progress
     from stages.receipts import Receipt
 
-    bill = Receipt(name, params)
+    orphans.watch()
+    bill = Receipt(name, params, checkpoint)
     record = journal.Journal(journal.new_path(tracking.folder(), name))
     record.start(name, config.flat(params) | settings, journal.find_pipeline(config.flat(params)))
     follower = tracking.start_follower(record.path)
@@ -82,7 +89,7 @@ def download(
     from stages import download as stage
 
     chosen, section = config.load_params(params), config.load(profile, "download", config.DownloadConfig)
-    with _stage("download", chosen, config.flat(section, "download."), None, receipt) as log:
+    with _stage("download", chosen, config.flat(section, "download."), receipt) as log:
         mirrors = os.environ.get("NASIR_MIRRORS")
         stage.run(dataset=chosen.dataset, shipped=shipped, out=out, mirrors=mirrors, config=section, log=log)
 
@@ -95,7 +102,7 @@ def synthesize(
     from stages import synthesize as stage
 
     chosen, section = config.load_params(params), config.load(profile, "synthesize", config.SynthesizeConfig)
-    with _stage("synthesize", chosen, config.flat(section, "synthesize."), None, receipt, out / "previews") as log:
+    with _stage("synthesize", chosen, config.flat(section, "synthesize."), receipt, out / "previews") as log:
         stage.run(images=images, out=out, sigma=chosen.sigma, seed=chosen.seed, config=section, log=log)
 
 
@@ -107,7 +114,7 @@ def split(
     from stages import split as stage
 
     chosen, section = config.load_params(params), config.load(profile, "split", config.SplitConfig)
-    with _stage("split", chosen, config.flat(section, "split."), None, receipt, out / "split.json") as log:
+    with _stage("split", chosen, config.flat(section, "split."), receipt, out / "split.json") as log:
         stage.run(images=images, out=out, seed=chosen.seed, config=section, log=log)
 
 
@@ -125,7 +132,15 @@ def search(
     from stages import search as stage
 
     chosen, section = config.load_params(params), config.load(profile, "search", config.SearchConfig)
-    with _stage("search", chosen, config.flat(section, "search."), section.steps, receipt, out / "search.json") as log:
+    with _stage(
+        "search",
+        chosen,
+        config.flat(section, "search."),
+        receipt,
+        out / "search.json",
+        total=section.steps,
+        checkpoint=checkpoint,
+    ) as log:
         stage.run(
             images=images,
             split=split,
@@ -151,7 +166,7 @@ def derive(
 
     chosen, section = config.load_params(params), config.load(profile, "derive", config.DeriveConfig)
     artifacts = (out / "genotype.json", out / "architecture.png", out / "architecture.svg")
-    with _stage("derive", chosen, config.flat(section, "derive."), None, receipt, *artifacts) as log:
+    with _stage("derive", chosen, config.flat(section, "derive."), receipt, *artifacts) as log:
         stage.run(search=search, out=out, config=section, log=log)
 
 
@@ -170,7 +185,15 @@ def retrain(
     from stages import retrain as stage
 
     chosen, section = config.load_params(params), config.load(profile, "retrain", config.RetrainConfig)
-    with _stage("retrain", chosen, config.flat(section, "retrain."), section.steps, receipt, out / "model") as log:
+    with _stage(
+        "retrain",
+        chosen,
+        config.flat(section, "retrain."),
+        receipt,
+        out / "model",
+        total=section.steps,
+        checkpoint=checkpoint,
+    ) as log:
         stage.run(
             images=images,
             split=split,
@@ -201,7 +224,8 @@ def evaluate(
 
     chosen, section = config.load_params(params), config.load(profile, "evaluate", config.EvaluateConfig)
     artifacts = (out / "metrics.json", out / "scores.csv", out / "pictures")
-    with _stage("evaluate", chosen, config.flat(section, "evaluate."), None, receipt, *artifacts) as log:
+    settings, total = config.flat(section, "evaluate."), stage.count(split, section)
+    with _stage("evaluate", chosen, settings, receipt, *artifacts, total=total) as log:
         stage.run(
             images=images,
             synthesize=synthesize,
@@ -228,7 +252,7 @@ def report(
     from stages import report as stage
 
     chosen = config.load_params(params)
-    with _stage("report", chosen, {}, None, receipt, out) as log:
+    with _stage("report", chosen, {}, receipt, out) as log:
         stage.run(
             images=images,
             synthesize=runs / "synthesize",

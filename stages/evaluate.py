@@ -31,6 +31,14 @@ Rows = dict[tuple[str, str], list[Score]]
 """Scores by (method, protocol)."""
 
 
+METHODS = ("noisy", "tv", "nlm", "nasir")
+
+
+def count(split: Path, config: EvaluateConfig) -> int:
+    """How many scores `run` will make: one for each method, protocol and test image."""
+    return len(METHODS) * len(config.protocols) * len(read_json(split / "split.json")["test"])
+
+
 def run(
     *,
     images: Path,
@@ -57,12 +65,8 @@ def run(
     network = models.load(model, device=device)
     tv = classical.choose(classical.total_variation, config.tv_factors, v, sigma, seed)
     nlm = classical.choose(classical.non_local_means, config.nlm_factors, v, sigma, seed)
-    methods: dict[str, Denoiser] = {
-        "noisy": classical.identity,
-        "tv": classical.total_variation(tv),
-        "nlm": classical.non_local_means(nlm),
-        "nasir": network,
-    }
+    opponents = (classical.identity, classical.total_variation(tv), classical.non_local_means(nlm))
+    methods: dict[str, Denoiser] = dict(zip(METHODS, (*opponents, network), strict=True))
     rows, seconds = _score(methods, test, sigma, seed, config, log)
 
     table = [

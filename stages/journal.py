@@ -142,7 +142,7 @@ def find_pipeline(params: Mapping[str, Any]) -> Pipeline:
     named = os.environ.get("NASIR_PIPELINE")
     if named is not None and not re.fullmatch(r"[\w.:-]{1,200}", named):
         raise ValueError(f"NASIR_PIPELINE must be 1 to 200 letters, digits, '.', ':', '_' or '-', got {named!r}.")
-    pid, created = _dvc_ancestor() or (os.getpid(), _created(os.getpid()) or time.time())
+    pid, created = dvc_ancestor() or (os.getpid(), _created(os.getpid()) or time.time())
     host = re.sub(r"[^\w.-]", "-", socket.gethostname())
     key = named or f"{host}-{pid}-{int(created)}"
     return Pipeline(key=key, started=int(created * 1000), params=dict(params))
@@ -191,7 +191,7 @@ def _created(pid: int) -> float | None:
     return float(psutil.Process(pid).create_time())
 
 
-def _dvc_ancestor() -> tuple[int, float] | None:
+def dvc_ancestor() -> tuple[int, float] | None:
     """Process id and creation time of the nearest ancestor that is DVC."""
     try:
         import psutil

@@ -18,8 +18,9 @@ PACKAGES = ("torch", "numpy", "pillow", "scikit-image", "scipy", "dvc", "mlflow"
 class Receipt:
     """Started with a stage, written when it is done."""
 
-    def __init__(self, stage: str, params: Params) -> None:
+    def __init__(self, stage: str, params: Params, checkpoint: Path | None) -> None:
         self.stage, self.params = stage, params
+        self.is_resumed = checkpoint is not None and checkpoint.exists()
         self.started = datetime.now(UTC)
         self.clock = time.perf_counter()
 
@@ -30,6 +31,7 @@ class Receipt:
             {
                 "stage": self.stage,
                 "started": self.started.isoformat(timespec="seconds"),
+                "is_resumed": self.is_resumed,  # then seconds count from the checkpoint
                 "seconds": round(time.perf_counter() - self.clock, 3),
                 "peak_memory_mib": round(_peak_memory_mib(), 1),
                 "device": _device(),

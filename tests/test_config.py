@@ -71,7 +71,7 @@ def test_an_unknown_section_is_named(tmp_path):
         ("width_factors", 1, "width_factors must be a list of float"),
         ("width_factors", [2, 1], "must be positive and ascending"),
         ("width_factors", [1, 1.1], "must be whole channels"),
-        ("warmup_steps", 150, "warmup_steps must lie in 0 to steps - 1"),
+        ("warmup_steps", 200, "warmup_steps must lie in 0 to steps - 1"),
         ("keep_from", 10, "keep_from must lie between"),
         ("device", "tpu", "device must be auto, cpu or cuda"),
     ],

@@ -55,7 +55,7 @@ def _top(record: Record) -> str:
         f"# `{params.profile}` run: {params.task}, data set `{params.dataset}`, sigma {params.sigma:g}",
         "\n".join([made_by, ">", f"> {_standing(record)}"]),
     ]
-    failed = [check["check"] for check in record.checks if not check["success"]]
+    failed = [check["check"] for check in record.checks if check["success"] is False]
     if failed:
         lines.append(f"**Checks failed: {', '.join(failed)}.** Read the [checks](#checks) before any number here.")
     return "\n\n".join([*lines, _summary(record)])

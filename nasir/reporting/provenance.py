@@ -54,6 +54,9 @@ def _sizes(images: Sequence[Entry]) -> str:
     return f"{min(widths)} to {max(widths)} x {min(heights)} to {max(heights)}"
 
 
+VERDICTS = {True: "passed", False: "**failed**", None: "not run"}
+
+
 def _megabytes(images: Sequence[Entry]) -> str:
     return number(sum(entry.bytes for entry in images) / 1e6, 2)
 
@@ -63,7 +66,7 @@ def checks(record: Record) -> str:
     rows = [
         [
             check["check"],
-            "passed" if check["success"] else "**failed**",
+            VERDICTS[check["success"]],
             len(check["expectations"]),
             sum(not expectation["success"] for expectation in check["expectations"]),
         ]
@@ -96,7 +99,7 @@ def receipt(record: Record) -> str:
     receipts = [record.receipts[step] for step in STEPS]
     rows = [
         [
-            receipt["stage"],
+            receipt["stage"] + (" (carried on: since its checkpoint)" if receipt["is_resumed"] else ""),
             number(receipt["seconds"], 1),
             "not measured" if receipt["peak_memory_mib"] is None else number(receipt["peak_memory_mib"], 0),
             receipt["device"],

@@ -163,7 +163,7 @@ def test_dvc_is_known_by_its_command_line(command, expected):
 
 def test_without_dvc_a_stage_is_a_pipeline_run_of_its_own(monkeypatch):
     monkeypatch.delenv("NASIR_PIPELINE", raising=False)
-    monkeypatch.setattr(journal, "_dvc_ancestor", lambda: None)
+    monkeypatch.setattr(journal, "dvc_ancestor", lambda: None)
 
     pipeline = find_pipeline({"sigma": 50})
 

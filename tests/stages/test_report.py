@@ -133,7 +133,14 @@ def write_checks(root: Path, **failed: dict[str, object]) -> None:
 
 def write_receipts(root: Path) -> None:
     for number, step in enumerate(("download", "synthesize", "split", "search", "derive", "retrain", "evaluate")):
-        receipt = {"stage": step, "seconds": 1000.0 + number, "peak_memory_mib": 512.4, "device": "cpu", "seed": 0}
+        receipt = {
+            "stage": step,
+            "is_resumed": False,
+            "seconds": 1000.0 + number,
+            "peak_memory_mib": 512.4,
+            "device": "cpu",
+            "seed": 0,
+        }
         receipt |= {"versions": {"python": "3.11.2", "torch": "2.13.0"}, "commit": "abc1234", "profile": "demo"}
         write_json(root / "receipts" / f"{step}.json", receipt)
 
