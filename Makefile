@@ -45,5 +45,6 @@ ui: setup
 
 bench: setup
 	$(BIN)/python -m benchmarks.derived_parameters
+	$(BIN)/python -m benchmarks.deformable
 	$(BIN)/python -m benchmarks.paper_size search --batch 4
 	$(BIN)/python -m benchmarks.paper_size retrain --batch 12

@@ -14,6 +14,11 @@ from torch import Tensor, nn
 
 TAPS = 9  # of a 3x3 kernel
 
+STRIP_VALUES = 2**21
+"""On a CPU the image is worked off in strips of rows with at most this many sampled values, which then stay in its cache:
+more than twice as fast on a whole photograph, about the same on training patches (benchmarks/README.md).
+"""
+
 
 def deformable_conv(x: Tensor, offset: Tensor, mask: Tensor, weight: Tensor) -> Tensor:
     """Equation 1 with stride 1, one group and zero padding.
@@ -29,18 +34,32 @@ def deformable_conv(x: Tensor, offset: Tensor, mask: Tensor, weight: Tensor) -> 
         Shape (N, O, H, W).
     """
     n, c, h, w = x.shape
-    taps = torch.arange(TAPS, device=x.device)
-    rows = torch.arange(h, device=x.device, dtype=x.dtype).view(1, h, 1) + (taps // 3 - 1).view(TAPS, 1, 1)
-    columns = torch.arange(w, device=x.device, dtype=x.dtype).view(1, 1, w) + (taps % 3 - 1).view(TAPS, 1, 1)
+    height = h if x.is_cuda else min(h, max(1, STRIP_VALUES // (n * c * TAPS * w)))
     offset = offset.view(n, TAPS, 2, h, w)
+    strips = [
+        _strip(x, offset[..., top : top + height, :], mask[..., top : top + height, :], weight, top)
+        for top in range(0, h, height)
+    ]
+    return strips[0] if len(strips) == 1 else torch.cat(strips, dim=2)
+
+
+def _strip(x: Tensor, offset: Tensor, mask: Tensor, weight: Tensor, top: int) -> Tensor:
+    """The rows of the result from `top` on, as many as `offset` (N, 9, 2, rows, W) and `mask` (N, 9, rows, W) have."""
+    n, c, h, w = x.shape
+    height = mask.shape[2]
+    taps = torch.arange(TAPS, device=x.device)
+    rows = torch.arange(top, top + height, device=x.device, dtype=x.dtype).view(1, -1, 1) + (taps // 3 - 1).view(
+        -1, 1, 1
+    )
+    columns = torch.arange(w, device=x.device, dtype=x.dtype).view(1, 1, -1) + (taps % 3 - 1).view(-1, 1, 1)
     # grid_sample without align_corners puts pixel i at (2 i + 1) / size - 1
-    y = (2 * (rows + offset[:, :, 0]) + 1) / h - 1  # (N, 9, H, W)
-    z = (2 * (columns + offset[:, :, 1]) + 1) / w - 1
-    grid = torch.stack((z, y), dim=-1).view(n, TAPS * h, w, 2)
+    vertical = (2 * (rows + offset[:, :, 0]) + 1) / h - 1  # (N, 9, rows, W)
+    horizontal = (2 * (columns + offset[:, :, 1]) + 1) / w - 1
+    grid = torch.stack((horizontal, vertical), dim=-1).view(n, TAPS * height, w, 2)
     sampled = F.grid_sample(x, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
-    sampled = sampled.view(n, c, TAPS, h, w) * mask.unsqueeze(1)
-    result = weight.view(-1, c * TAPS) @ sampled.view(n, c * TAPS, h * w)
-    return result.view(n, -1, h, w)
+    sampled = sampled.view(n, c, TAPS, height, w) * mask.unsqueeze(1)
+    result = weight.view(-1, c * TAPS) @ sampled.view(n, c * TAPS, height * w)
+    return result.view(n, -1, height, w)
 
 
 class DeformableConv(nn.Module):

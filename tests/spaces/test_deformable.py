@@ -6,6 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from nasir.spaces import deformable
 from nasir.spaces.deformable import DeformableConv, deformable_conv
 
 
@@ -52,6 +53,17 @@ def draws(n=2, c=2, o=3, h=4, w=5, reach=1.6):
 def test_it_equals_the_definition_with_offsets_that_leave_the_image():
     arguments = draws()
     torch.testing.assert_close(deformable_conv(*arguments), direct(*arguments), rtol=0, atol=1e-12)
+
+
+def test_strips_change_nothing_and_neither_do_their_gradients(monkeypatch):
+    arguments = [t.requires_grad_() for t in draws(h=7)]
+    whole = deformable_conv(*arguments)
+    expected = torch.autograd.grad(whole.square().sum(), arguments)
+    monkeypatch.setattr(deformable, "STRIP_VALUES", 2 * (2 * 2 * 9 * 5))  # two rows of seven at a time
+    parts = deformable_conv(*arguments)
+    torch.testing.assert_close(parts, whole, rtol=0, atol=1e-12)
+    for found, gradient in zip(torch.autograd.grad(parts.square().sum(), arguments), expected, strict=True):
+        torch.testing.assert_close(found, gradient, rtol=1e-12, atol=1e-12)
 
 
 def test_without_offsets_and_with_a_mask_of_one_it_is_a_plain_convolution():

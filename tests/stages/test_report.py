@@ -335,7 +335,6 @@ def test_steps_that_ran_at_different_commits_are_told_apart(runs, tmp_path):
         ("search/history.csv", "search"),
         ("retrain/model/model.json", "retrain"),
         ("evaluate/pictures/best/error.png", "evaluate"),
-        ("checks/split.json", "split"),
         ("receipts/derive.json", "derive"),
     ],
 )
@@ -345,6 +344,13 @@ def test_a_missing_input_is_named_with_the_step_that_writes_it(runs, tmp_path, p
     with pytest.raises(ValueError, match=rf"{re.escape(path)} \(run {step}\)"):
         render(runs, tmp_path / "reports")
     assert not (tmp_path / "reports").exists()
+
+
+def test_a_check_that_was_not_run_says_so(runs, tmp_path):
+    (runs / "checks/split.json").unlink()
+    page = render(runs, tmp_path / "reports")
+    assert row(page, "split", "not run") == ["split", "not run", "0", "0"]
+    assert "Checks failed" not in page
 
 
 def test_the_same_inputs_give_the_same_bytes(out, original, tmp_path):
