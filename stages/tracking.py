@@ -99,17 +99,19 @@ def start_follower(journal: Path) -> subprocess.Popen[bytes] | None:
 
 
 def wait_for(follower: subprocess.Popen[bytes] | None, seconds: float) -> bool:
-    """Wait for a follower to end, at most `seconds`; say so in one line if not all is sent by then."""
+    """Wait for a follower to end, at most `seconds`; one line says how it stands if not all is sent by then."""
     if follower is None:
         return True
     try:
         is_sent = follower.wait(timeout=seconds) == 0
+        state = "not all was sent"
     except subprocess.TimeoutExpired:
         is_sent = False
+        state = "sending goes on in the background"
         follower.returncode = 0  # it goes on without us: no warning about a child that still runs
     if not is_sent:
         print(
-            f"tracking: not all is sent yet; the events are kept in {folder()} and `python -m stages sync` sends them",
+            f"tracking: {state}; the events are kept in {folder()}, and `python -m stages sync` sends what is missing",
             file=sys.stderr,
         )
     return is_sent
