@@ -4,7 +4,7 @@
 VENV ?= .venv
 PYTHON ?= python3
 TORCH_INDEX ?=
-BIN := $(CURDIR)/$(VENV)/bin
+BIN := $(abspath $(VENV))/bin
 export PATH := $(BIN):$(PATH)
 export DVC_NO_ANALYTICS := 1
 

@@ -110,6 +110,10 @@ def main() -> None:
             save=lambda state: None,
             log=log,
         )
+    if device.type == "cuda":
+        peak = torch.cuda.max_memory_allocated() / 2**30
+    else:
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20  # Linux counts in KiB
     print(
         json.dumps(
             {
@@ -118,7 +122,7 @@ def main() -> None:
                 "device": device.type,
                 "parameters": parameters(network),
                 "seconds_per_iteration": [round(b - a, 2) for a, b in itertools.pairwise(clock)],
-                "peak_memory_gib": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 2),
+                "peak_memory_gib": round(peak, 2),
                 "losses": losses,
             }
         )

@@ -47,7 +47,7 @@ def write_json(path: Path, value: object) -> None:
 def read_json(path: Path) -> Any:
     """Read a JSON file; a file that is not JSON is named."""
     try:
-        return json.loads(path.read_text())
+        return json.loads(_existing(path).read_text())
     except json.JSONDecodeError as error:
         raise ValueError(f"{path} must hold JSON, got {error}; run the step that writes it again.") from error
 
@@ -69,7 +69,7 @@ def write_csv(path: Path, rows: Sequence[Mapping[str, object]], columns: Sequenc
 
 def read_csv(path: Path) -> list[dict[str, str]]:
     """Read all rows of a CSV file with a header; a file without rows is refused."""
-    with path.open(newline="") as file:
+    with _existing(path).open(newline="") as file:
         rows = list(csv.DictReader(file))
     if not rows:
         raise ValueError(f"{path} must hold at least one row, got none; run the step that writes it again.")
@@ -78,5 +78,11 @@ def read_csv(path: Path) -> list[dict[str, str]]:
 
 def sha256_file(path: Path) -> str:
     """SHA-256 of a file's bytes, in hexadecimal."""
-    with path.open("rb") as file:
+    with _existing(path).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _existing(path: Path) -> Path:
+    if not path.is_file():
+        raise ValueError(f"expected a file at {path}, got none; check the path, or run the step that writes it.")
+    return path

@@ -51,7 +51,7 @@ def _peak_memory_mib() -> float:
 def _device() -> str:
     """The computing device; torch is asked only if the stage has used it."""
     torch = sys.modules.get("torch")
-    if torch is not None and torch.cuda.is_available():
+    if torch is not None and torch.cuda.is_initialized():
         peak = torch.cuda.max_memory_allocated() / 2**20
         return f"{torch.cuda.get_device_name()} ({peak:.0f} MiB at most)"
     threads = f", {torch.get_num_threads()} threads" if torch is not None else ""
@@ -72,7 +72,9 @@ def _commit() -> str:
     """The commit that is checked out, marked where tracked code differs from it; "unknown" outside of a repository."""
     try:
         commit = _git("rev-parse", "HEAD")
-        dirty = _git("status", "--porcelain", "--untracked-files=no", "--", "nasir", "stages", "profiles")
+        dirty = _git(
+            "status", "--porcelain", "--untracked-files=no", "--", "nasir", "stages", "profiles", "dvc.yaml", "tables"
+        )
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
     return commit + ("+changes" if dirty else "")

@@ -10,7 +10,7 @@ from nasir.data.collection import load_grey, to_clean
 from nasir.data.patches import PatchSampler
 from nasir.files import Log, read_json, write_csv
 from nasir.training import checkpoints, model
-from nasir.training.device import choose, set_determinism
+from nasir.training.device import choose, facts, set_determinism
 from nasir.training.retrain import retrain
 
 
@@ -31,7 +31,7 @@ def run(
     device = choose(config.device)
     set_determinism(device)
     made_with = checkpoints.fingerprint(
-        flat(config, "retrain.") | {"task": task, "sigma": sigma, "seed": seed},
+        flat(config, "retrain.") | facts(device) | {"task": task, "sigma": sigma, "seed": seed},
         {"images": images / "manifest.csv", "split": split / "split.json", "genotype": genotype},
     )
     state = checkpoints.load(checkpoint, made_with)

@@ -12,7 +12,7 @@ from nasir.files import Log, read_json, write_csv, write_json
 from nasir.search.darts import architecture_facts, search
 from nasir.spaces import irnas
 from nasir.training import checkpoints
-from nasir.training.device import choose, set_determinism
+from nasir.training.device import choose, facts, set_determinism
 from nasir.training.model import write_tensors
 
 
@@ -26,7 +26,7 @@ def run(
     device = choose(config.device)
     set_determinism(device)
     made_with = checkpoints.fingerprint(
-        flat(config, "search.") | {"space": space, "seed": seed},
+        flat(config, "search.") | facts(device) | {"space": space, "seed": seed},
         {"images": images / "manifest.csv", "split": split / "split.json"},
     )
     state = checkpoints.load(checkpoint, made_with)

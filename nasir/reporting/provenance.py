@@ -113,8 +113,8 @@ def receipt(record: Record) -> str:
             versions.setdefault(name, []).append(str(version))
     facts = [
         ["commit", _distinct([receipt["commit"] for receipt in receipts])],
-        ["seed", _distinct([receipt["seed"] for receipt in receipts])],
-        ["profile", _distinct([receipt["profile"] for receipt in receipts])],
+        ["seed", str(record.params.seed)],
+        ["profile", record.params.profile],
         ["versions", ", ".join(f"{name} {_distinct(values)}" for name, values in versions.items())],
         [f"SHA-256 of the manifest of `{record.params.dataset}`", f"`{record.manifest_sha256}`"],
         ["SHA-256 of `genotype.json`", f"`{record.genotype_sha256}`"],

@@ -18,6 +18,7 @@ from nasir.data.noise import add_noise
 from nasir.data.patches import PatchSampler
 from nasir.files import Log
 from nasir.genotype import OPERATIONS
+from nasir.spaces import irnas
 from nasir.training.losses import restoration_loss
 from nasir.training.schedule import cosine
 from nasir.training.validation import validate
@@ -176,15 +177,15 @@ def architecture_facts(alpha: Tensor, beta: Tensor, space: str) -> dict[str, flo
         space: names alpha's columns.
 
     Returns:
-        `alpha_entropy` (mean over edges, nats), `beta_entropy` (mean over a cell's three directions, nats), `skip_share` and
+        `alpha_entropy` (mean over edges, nats), `beta_entropy` (mean over the cells that more than
+        one cell feeds, nats), `skip_share` and
         `none_share` (mean softmax weight over edges).
     """
     names = OPERATIONS[space]
     weights = alpha.detach().softmax(dim=-1)
-    routes = beta.detach().softmax(dim=-1)
     return {
-        "alpha_entropy": -(weights * weights.log()).sum(-1).mean().item(),
-        "beta_entropy": -(routes * routes.log()).sum(-1).mean().item(),
+        "alpha_entropy": -torch.special.xlogy(weights, weights).sum(-1).mean().item(),
+        "beta_entropy": irnas.width_entropy(beta.detach()),
         "skip_share": weights[:, names.index("skip")].mean().item(),
         "none_share": weights[:, names.index("none")].mean().item(),
     }

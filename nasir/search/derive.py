@@ -41,7 +41,7 @@ def derive(
     return Genotype(
         space=space,
         cell=strongest_edges(alpha.double().softmax(dim=1), nodes, OPERATIONS[space], inputs),
-        path=viterbi(step_log_probabilities(beta.double())),
+        path=viterbi(step_evidence(beta.double())),
         width_factors=tuple(width_factors),
         residual=residual,
     )
@@ -72,40 +72,46 @@ def strongest_edges(
 
 
 Steps = list[dict[tuple[int, int], float]]
-"""For each layer: (level before, level) -> log-probability of that step."""
+"""For each layer: (level before, level) -> how much the betas speak for that step, natural logarithm."""
 
 
-def step_log_probabilities(beta: Tensor) -> Steps:
-    """log beta_k^i of equation 5 for every step that exists; shape of `beta`: (layers, widths, 3)."""
+def step_evidence(beta: Tensor) -> Steps:
+    """log(n p) for every step that exists: p = beta_k^i of equation 5, n = the number of cells that feed cell i.
+
+    The paper takes the betas as probabilities. Equation 5 normalises them over the cells that feed a cell, so that a cell
+    with one feeder has p = 1 whatever was learnt, and the product of the p alone would choose such cells by their place
+    in the space: in two layers always levels 1, 2. Relative to the uniform 1 / n, a step that was never in question
+    counts for nothing, and before any learning all paths are equal.
+
+    Args:
+        beta: logits, shape (layers, widths, 3).
+    """
     layers, widths, _ = beta.shape
     return [
         {
-            (source, level): value
+            (source, level): math.log(len(feeding)) + value
             for level in irnas.levels(layer, widths)
-            for source, value in zip(
-                irnas.sources(layer, level, widths),
-                torch.log(irnas.width_weights(beta, layer, level)).tolist(),
-                strict=True,
-            )
+            if (feeding := irnas.sources(layer, level, widths))
+            for source, value in zip(feeding, torch.log(irnas.width_weights(beta, layer, level)).tolist(), strict=True)
         }
         for layer in range(layers)
     ]
 
 
 def viterbi(steps: Steps) -> tuple[int, ...]:
-    """The width path of maximum probability from the stem (level 0), one level for each layer.
+    """The width path of the largest sum from the stem (level 0), one level for each layer.
 
-    IR-NAS, section 3.2: the betas are taken as probabilities of the steps. Sums of logarithms, so that long paths do not
-    underflow. Equal paths: the one that is lower in the last layer where they differ.
+    IR-NAS, section 3.2: the Viterbi algorithm. Sums of logarithms, so that long paths do not underflow. Of equal paths, the
+    one that is lower in the last layer where they differ.
     """
     ends: dict[int, tuple[float, tuple[int, ...]]] = {0: (0.0, ())}
     for layer in steps:
         reached: dict[int, tuple[float, tuple[int, ...]]] = {}
-        for (before, level), log_probability in sorted(layer.items()):
+        for (before, level), evidence in sorted(layer.items()):
             if before not in ends:
                 continue
             score, path = ends[before]
-            if score + log_probability > reached.get(level, (-math.inf, ()))[0]:
-                reached[level] = (score + log_probability, (*path, level))
+            if score + evidence > reached.get(level, (-math.inf, ()))[0]:
+                reached[level] = (score + evidence, (*path, level))
         ends = reached
     return max(sorted(ends.items()), key=lambda end: end[1][0])[1][1]

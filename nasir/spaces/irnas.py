@@ -51,6 +51,19 @@ def width_weights(beta: Tensor, layer: int, level: int) -> Tensor:
     return torch.stack([beta[layer, source, level - source + 1] for source in feeding]).softmax(dim=0)
 
 
+def width_entropy(beta: Tensor) -> float:
+    """Mean entropy of `width_weights` over the cells that more than one cell feeds, in nats; 0 if there is none."""
+    layers, widths, _ = beta.shape
+    weights = [
+        width_weights(beta, layer, level)
+        for layer in range(layers)
+        for level in levels(layer, widths)
+        if len(sources(layer, level, widths)) > 1
+    ]
+    entropies = [-torch.special.xlogy(w, w).sum().item() for w in weights]
+    return sum(entropies) / len(entropies) if entropies else 0.0
+
+
 class Stem(nn.Module):
     """Input layer and two convolutions: h_{-1} and h_0, both with N * W channels."""
 

@@ -42,6 +42,8 @@ def load(path: Path, made_with: dict[str, str]) -> dict[str, Any] | None:
     Raises:
         ValueError: if the file is damaged, or was made with other settings, inputs or code; what differs is named.
     """
+    for leftover in path.parent.glob(f".{path.name}.*.part"):  # of a write that was killed
+        leftover.unlink()
     if not path.exists():
         return None
     try:

@@ -16,6 +16,13 @@ def choose(name: str) -> torch.device:
 
 def set_determinism(device: torch.device) -> None:
     """Same bits from the same seed on a CPU (the default there). On CUDA the gradient of grid sampling has no such mode."""
+    torch.backends.cudnn.allow_tf32 = False  # float32 means float32, so that scores do not depend on the device
     torch.use_deterministic_algorithms(device.type == "cpu")
     # nothing here reads memory that was never written
     setattr(torch.utils.deterministic, "fill_uninitialized_memory", False)  # noqa: B010 (the stubs lack it)
+
+
+def facts(device: torch.device) -> dict[str, object]:
+    """What a run's bits depend on besides its settings: device, torch version and, on a CPU, the number of threads."""
+    threads = {"threads": torch.get_num_threads()} if device.type == "cpu" else {}
+    return {"device used": device.type, "torch": torch.__version__, **threads}

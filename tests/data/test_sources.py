@@ -191,7 +191,7 @@ def assert_refused(tmp_path, name, data):
     assert read_files(tmp_path) == {name: data}  # nothing written anywhere
 
 
-@pytest.mark.parametrize("evil", ["../evil.txt", "/tmp/evil.txt", "a/../../evil.txt", "..\\evil.txt", "C:\\evil.txt"])
+@pytest.mark.parametrize("evil", ["../evil.txt", "/evil.txt", "a/../../evil.txt", "..\\evil.txt", "C:\\evil.txt"])
 def test_an_archive_with_a_member_that_leads_outside_is_refused_whole(tmp_path, evil):
     assert_refused(tmp_path, "toy.zip", zip_bytes(FILES | {evil: b"!"}, prefix=""))
     (tmp_path / "toy.zip").unlink()

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from nasir.genotype import OPERATIONS, Edge
-from nasir.search.derive import derive, step_log_probabilities, strongest_edges, viterbi
+from nasir.search.derive import derive, step_evidence, strongest_edges, viterbi
 
 NAMES = OPERATIONS["irnas"]
 
@@ -26,7 +26,7 @@ def brute_force(steps) -> tuple[int, ...]:
 @pytest.mark.parametrize("seed", range(10))
 def test_viterbi_finds_what_trying_all_paths_finds(layers, seed):
     beta = torch.randn(layers, 3, 3, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-    steps = step_log_probabilities(beta)
+    steps = step_evidence(beta)
     assert viterbi(steps) == brute_force(steps)
 
 
@@ -46,12 +46,39 @@ def test_long_paths_do_not_underflow():
     assert viterbi([layer] * 400) == (1,) * 400
 
 
-def test_steps_that_do_not_exist_have_no_probability():
-    steps = step_log_probabilities(torch.zeros(3, 3, 3))
+def test_steps_that_do_not_exist_have_no_evidence():
+    steps = step_evidence(torch.zeros(3, 3, 3))
     assert sorted(steps[0]) == [(0, 0), (0, 1)]
     assert sorted(steps[1]) == [(0, 0), (0, 1), (1, 0), (1, 1), (1, 2)]
     assert (0, 2) not in steps[2]
-    assert steps[2][(0, 1)] == pytest.approx(math.log(1 / 3))  # one of three that feed level 1
+
+
+def test_before_any_learning_all_paths_are_equal():
+    steps = step_evidence(torch.zeros(4, 3, 3, dtype=torch.float64))
+    assert [value for layer in steps for value in layer.values()] == pytest.approx([0.0] * 21)
+
+
+def test_a_step_is_measured_against_its_rivals():
+    # three cells feed level 1 of the third layer; logits log 2, 0, 0 give p = 1/2, 1/4, 1/4, so n p = 3/2, 3/4, 3/4
+    beta = torch.zeros(3, 3, 3, dtype=torch.float64)
+    beta[2, 0, 2] = math.log(2)
+    steps = step_evidence(beta)
+    assert steps[2][0, 1] == pytest.approx(math.log(1.5))
+    assert steps[2][1, 1] == steps[2][2, 1] == pytest.approx(math.log(0.75))
+
+
+@pytest.mark.parametrize("path", [(0, 0), (0, 1), (1, 0), (1, 1)])
+def test_learning_reaches_every_path_whose_steps_have_rivals(path):
+    beta = torch.zeros(2, 3, 3, dtype=torch.float64)
+    beta[1, path[0], path[1] - path[0] + 1] = 2.0
+    assert viterbi(step_evidence(beta)) == path
+
+
+def test_where_the_rivals_are_refused_the_step_without_rival_wins():
+    # (1, 2) has no rival in layer 2; it wins once no other step is above its uniform share
+    beta = torch.zeros(3, 3, 3, dtype=torch.float64)
+    beta[2, 2, 1] = 2.0  # the widest cell of the last layer reads the widest before it
+    assert viterbi(step_evidence(beta)) == (1, 2, 2)
 
 
 def test_none_never_wins_and_equal_weights_keep_the_order_of_inputs():

@@ -11,7 +11,8 @@ import pytest
 import yaml
 
 ROOT = Path(__file__).parents[2]
-BLOCKED = "import sys\nsys.modules |= dict.fromkeys(('mlflow', 'dvc', 'great_expectations'))\n"  # as if not installed
+HIDDEN = ("mlflow", "dvc", "great_expectations", "psutil", "pandas")
+BLOCKED = f"import sys\nsys.modules |= dict.fromkeys({HIDDEN})\n"  # as if not installed
 SMALLER = {
     "search": {"nodes": 1, "width": 2, "stem_channels": 4, "steps": 12, "warmup_steps": 3, "batch": 2, "patch": 16}
     | {"val_period": 6, "val_crop": 32, "keep_from": 6, "log_period": 1, "checkpoint_period": 2, "device": "cpu"},
