@@ -46,5 +46,5 @@ ui: setup
 bench: setup
 	$(BIN)/python -m benchmarks.derived_parameters
 	$(BIN)/python -m benchmarks.deformable
-	$(BIN)/python -m benchmarks.paper_size search --batch 4
+	$(BIN)/python -m benchmarks.paper_size search --batch 3
 	$(BIN)/python -m benchmarks.paper_size retrain --batch 12

@@ -1,6 +1,6 @@
 """Seconds and peak memory of iterations at the paper's size (`profiles/paper.yaml`).
 
-    python -m benchmarks.paper_size search --batch 4
+    python -m benchmarks.paper_size search --batch 3
     python -m benchmarks.paper_size retrain --batch 12
 
 Three updates of each kind: for search three of alpha and beta and three of the weights, on random pictures. Prints one JSON line.
