@@ -17,6 +17,7 @@ from nasir.config import RetrainConfig, SearchConfig
 from nasir.evaluation.cost import parameters
 from nasir.genotype import OPERATIONS, Edge, Genotype
 from nasir.training import model
+from stages.retrain import shape_of
 
 PROFILE = Path(__file__).parents[1] / "profiles/paper.yaml"
 
@@ -41,13 +42,7 @@ def measure(count: int, seed: int) -> list[int]:
     """Trainable parameters of `count` random derived networks, ascending."""
     search = config.load(PROFILE, "search", SearchConfig)
     retrain = config.load(PROFILE, "retrain", RetrainConfig)
-    shape = model.Shape(
-        channels=1,
-        width=retrain.width,
-        stem_channels=retrain.stem_channels,
-        aspp_channels=retrain.aspp_channels,
-        aspp_rates=retrain.aspp_rates,
-    )
+    shape = shape_of(retrain)
     rng = random.Random(seed)
     with torch.device("meta"):
         return sorted(parameters(model.build(draw(rng, search), shape)) for _ in range(count))

@@ -25,10 +25,11 @@ from nasir.data.collection import to_clean
 from nasir.data.patches import PatchSampler
 from nasir.evaluation.cost import parameters
 from nasir.search.darts import search
-from nasir.spaces import irnas
 from nasir.training import model
 from nasir.training.device import choose
 from nasir.training.retrain import retrain
+from stages.retrain import shape_of
+from stages.search import build
 
 PROFILE = Path(__file__).parents[1] / "profiles/paper.yaml"
 STEPS = 3
@@ -53,7 +54,6 @@ def main() -> None:
         losses.extend(news[name] for name in ("train_loss", "val_loss") if name in news)
 
     settings = config.load(PROFILE, "search", SearchConfig)
-    torch.manual_seed(0)
     if arguments.step == "search":
         settings = dataclasses.replace(
             settings,
@@ -64,16 +64,7 @@ def main() -> None:
             val_period=STEPS,
             log_period=1,
         )
-        network: torch.nn.Module = irnas.Supernet(
-            channels=1,
-            nodes=settings.nodes,
-            layers=settings.layers,
-            width=settings.width,
-            width_factors=settings.width_factors,
-            stem_channels=settings.stem_channels,
-            residual=settings.residual,
-            generator=torch.Generator().manual_seed(0),
-        ).to(device)
+        network: torch.nn.Module = build(settings, seed=0).to(device)
         patches = PatchSampler(images, settings.patch, device)
         search(
             network,
@@ -90,14 +81,8 @@ def main() -> None:
     else:
         training = config.load(PROFILE, "retrain", RetrainConfig)
         training = dataclasses.replace(training, batch=arguments.batch, steps=STEPS, val_period=STEPS, log_period=1)
-        shape = model.Shape(
-            channels=1,
-            width=training.width,
-            stem_channels=training.stem_channels,
-            aspp_channels=training.aspp_channels,
-            aspp_rates=training.aspp_rates,
-        )
-        network = model.build(draw(random.Random(0), settings), shape).to(device)
+        torch.manual_seed(0)
+        network = model.build(draw(random.Random(0), settings), shape_of(training)).to(device)
         patches = PatchSampler(images, training.patch, device)
         retrain(
             network,

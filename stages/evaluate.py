@@ -30,7 +30,6 @@ T = TypeVar("T")
 Rows = dict[tuple[str, str], list[Score]]
 """Scores by (method, protocol)."""
 
-
 METHODS = ("noisy", "tv", "nlm", "nasir")
 
 

@@ -14,6 +14,17 @@ from nasir.training.device import choose, facts, set_determinism
 from nasir.training.retrain import retrain
 
 
+def shape_of(config: RetrainConfig) -> model.Shape:
+    """What a config says of the derived network for grey images."""
+    return model.Shape(
+        channels=1,
+        width=config.width,
+        stem_channels=config.stem_channels,
+        aspp_channels=config.aspp_channels,
+        aspp_rates=config.aspp_rates,
+    )
+
+
 def run(
     *,
     images: Path,
@@ -40,13 +51,7 @@ def run(
     training = load_grey(images, parts["w"] + parts["a"])
     v = load_grey(images, parts["v"])
     chosen = genotypes.load(genotype)
-    shape = model.Shape(
-        channels=1,
-        width=config.width,
-        stem_channels=config.stem_channels,
-        aspp_channels=config.aspp_channels,
-        aspp_rates=config.aspp_rates,
-    )
+    shape = shape_of(config)
     torch.manual_seed(seed)
     trained = retrain(
         model.build(chosen, shape).to(device),

@@ -16,6 +16,21 @@ from nasir.training.device import choose, facts, set_determinism
 from nasir.training.model import write_tensors
 
 
+def build(config: SearchConfig, seed: int) -> irnas.Supernet:
+    """The supernet of a config for grey images, with weights, alpha and beta drawn from the seed."""
+    torch.manual_seed(seed)
+    return irnas.Supernet(
+        channels=1,
+        nodes=config.nodes,
+        layers=config.layers,
+        width=config.width,
+        width_factors=config.width_factors,
+        stem_channels=config.stem_channels,
+        residual=config.residual,
+        generator=torch.Generator().manual_seed(seed),
+    )
+
+
 def run(
     *, images: Path, split: Path, checkpoint: Path, out: Path, space: str, seed: int, config: SearchConfig, log: Log
 ) -> None:
@@ -33,17 +48,7 @@ def run(
 
     parts = read_json(split / "split.json")
     w, a, v = (load_grey(images, parts[part]) for part in "wav")
-    torch.manual_seed(seed)
-    supernet = irnas.Supernet(
-        channels=1,
-        nodes=config.nodes,
-        layers=config.layers,
-        width=config.width,
-        width_factors=config.width_factors,
-        stem_channels=config.stem_channels,
-        residual=config.residual,
-        generator=torch.Generator().manual_seed(seed),
-    ).to(device)
+    supernet = build(config, seed).to(device)
     found = search(
         supernet,
         space=space,
