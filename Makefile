@@ -1,17 +1,20 @@
-# make repro: the pipeline; make test: lint, types, tests. Both set everything up first; a second call installs nothing.
+# make repro: the pipeline; make tables PROFILE=demo|small|fast|paper: the paper's tables, with BM3D=1 also BM3D (non-commercial
+# licence); make test: lint, types, tests. All set everything up first; a second call installs nothing.
 # CPU-only machines: make TORCH_INDEX=<the CPU wheel index that pytorch.org gives> avoids several GB of CUDA libraries.
 
 VENV ?= .venv
 PYTHON ?= python3
 TORCH_INDEX ?=
+PROFILE ?= demo
+BM3D ?=
 BIN := $(abspath $(VENV))/bin
 export PATH := $(BIN):$(PATH)
 export DVC_NO_ANALYTICS := 1
 
-.PHONY: help setup repro test test-slow lint ui bench
+.PHONY: help setup repro tables test test-slow lint ui bench
 
 help:
-	@sed -n '1,2p' Makefile
+	@sed -n '1,3p' Makefile
 
 setup: $(VENV)/.ready
 
@@ -28,6 +31,11 @@ $(VENV)/.ready: $(VENV)/.installed data.dvc
 
 repro: setup
 	NASIR_OWNER=$$PPID exec $(BIN)/dvc repro
+
+tables: setup
+	test -z '$(BM3D)' || $(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[pipeline,dev,bm3d]'
+	$(BIN)/python -m stages choose --plan tables/params.yaml --profile $(PROFILE)
+	NASIR_OWNER=$$PPID exec $(BIN)/dvc repro tables/dvc.yaml:tables
 
 test: setup lint
 	$(BIN)/python -m pytest -q
@@ -46,5 +54,6 @@ ui: setup
 bench: setup
 	$(BIN)/python -m benchmarks.derived_parameters
 	$(BIN)/python -m benchmarks.deformable
+	$(BIN)/python -m benchmarks.metrics
 	$(BIN)/python -m benchmarks.paper_size search --batch 3
 	$(BIN)/python -m benchmarks.paper_size retrain --batch 12

@@ -1,10 +1,17 @@
-"""`nasir`: what a person does with one image."""
+"""`nasir`: what a person does with one image or with a folder of them."""
 
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from nasir.evaluation.folders import FolderScore
+
+SHOWN_AT_MOST = 20
+"""Images in the table of `score`; of more it shows the worst, the best and the mean."""
 
 app = typer.Typer(
     help="Neural architecture search for image restoration.",
@@ -13,11 +20,6 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-
-
-@app.callback()
-def _commands() -> None:
-    """Keep `restore` a command of its own while it is the only one."""
 
 
 @app.command()
@@ -39,6 +41,127 @@ def restore(
     denoiser = models.load(model, choose(device))
     images.save_png(out, models.restore_image(denoiser, noisy, sigma))
     print(f"{out}: {noisy.shape[1]}x{noisy.shape[0]}, restored at sigma {sigma:g}")
+
+
+@app.command()
+def score(
+    restored: Annotated[Path, typer.Option(help="A folder of restored images, by any program.")],
+    clean: Annotated[Path, typer.Option(help="The clean images, under the same names.")],
+    noisy: Annotated[Path | None, typer.Option(help="What was restored: adds its scores and the gain in dB.")] = None,
+    csv: Annotated[Path | None, typer.Option(help="A .csv file to write: all images, then the mean.")] = None,
+    json: Annotated[Path | None, typer.Option(help="A .json file to write: the same.")] = None,
+    show_all: Annotated[bool, typer.Option("--all", help=f"Show more than {SHOWN_AT_MOST} images one by one.")] = False,
+) -> None:
+    """Score restored images against clean ones: PSNR in dB and SSIM, for each image and in the mean.
+
+    Files are matched by name: the path inside the folder without its suffix, so a.png belongs to a.jpg. Every image
+    needs a partner of its size; hidden files and files without the suffix of an image do not count.
+
+    Colour pairs are scored on RGB (all channels), on Y (ITU-R BT.601 as MATLAB's rgb2ycbcr, not rounded) and on grey
+    (Pillow's 8-bit "L"), grey pairs on grey alone; colour against grey is an error. All pixels count, the data range is
+    255 grey levels. SSIM has an 11x11 Gaussian window: "padded" continues images by zeros and takes all pixels, "valid"
+    takes only the windows inside the image (the standard one); that of RGB is the mean of the channels' own.
+
+    Palette, CMYK and YCbCr images become RGB, transparency is dropped, EXIF orientation is ignored; more than 8 bits a
+    channel are an error. Equal images have an infinite PSNR, and so has a mean with one of them: "inf" in the table and
+    in CSV, null in JSON with "inf" under not_finite. A gain where both images equal the clean one is "nan".
+    """
+    for option, path in (("csv", csv), ("json", json)):
+        if path is not None and (path.suffix.lower() != f".{option}" or path.is_dir()):
+            raise ValueError(f"--{option} must name a file that ends in .{option}, got {path}.")
+    from nasir.evaluation import folders
+    from nasir.files import write_csv, write_json
+
+    scores = folders.compare(restored, clean, noisy)
+    print(_table(scores, show_all))
+    named = {"restored": str(restored), "clean": str(clean), "noisy": None if noisy is None else str(noisy)}
+    try:
+        if csv is not None:
+            write_csv(csv, folders.to_rows(scores), ["name", "kind", *folders.columns(scores)])
+        if json is not None:
+            write_json(json, named | folders.to_json(scores))
+    except OSError as error:
+        raise ValueError(f"the scores cannot be written ({error}); name another file.") from error
+
+
+def _table(scores: "Sequence[FolderScore]", show_all: bool) -> str:
+    """Scores as aligned text: three lines of header, a line for each image, the mean, and what to know about them."""
+    from nasir.evaluation import folders
+
+    notes = [f"{len(scores)} {'image' if len(scores) == 1 else 'images'}"]
+    shown = [(score.name, score.values) for score in scores]
+    if len(scores) > SHOWN_AT_MOST and not show_all:
+        ranking = folders.headline(scores)
+        ranked = sorted(scores, key=lambda score: score.values[ranking])
+        shown = [(f"worst: {ranked[0].name}", ranked[0].values), (f"best: {ranked[-1].name}", ranked[-1].values)]
+        notes.append(f"worst and best by PSNR of {ranking.split('_')[1]}; --all shows every image")
+    colours = sum(score.kind == "colour" for score in scores)
+    if 0 < colours < len(scores):
+        notes.append(f"the means of rgb and y are over the {colours} colour images alone")
+    mean = folders.mean(scores)
+    measures = [measure for measure in folders.MEASURES if measure in mean]
+    lines = [["image", ""] + [measure.split("_")[0].upper() for measure in measures]]
+    lines.append(["", ""] + [measure.split("_")[1] for measure in measures])
+    lines.append(["", ""] + [measure.split("_")[-1].replace("db", "dB") for measure in measures])
+    for name, values in [*shown, ("mean", mean)]:
+        lines += _lines(name, values, measures, noisy=folders.columns(scores) != list(folders.MEASURES))
+    return f"{_align(lines)}\n{'; '.join(notes)}."
+
+
+def _lines(name: str, values: Mapping[str, float], measures: Sequence[str], noisy: bool) -> list[list[str]]:
+    """The cells of one image: its scores, and below them those of the noisy image and the gain, where there is one."""
+    keys = {
+        "restored": measures,
+        "noisy": [f"noisy_{measure}" for measure in measures],
+        "gain": [f"gain{measure.removeprefix('psnr')}" for measure in measures],  # SSIM has none
+    }
+    if not noisy:
+        keys = {"": measures}
+    texts = [
+        [label, *(_cell(measure, values.get(key)) for measure, key in zip(measures, found, strict=True))]
+        for label, found in keys.items()
+    ]
+    return [[name if i == 0 else "", *text] for i, text in enumerate(texts)]
+
+
+def _cell(measure: str, value: float | None) -> str:
+    """PSNR and gain with two decimals, SSIM with four; nothing for a value that the image does not have."""
+    if value is None:
+        return ""
+    return f"{value:.2f}" if measure.startswith("psnr") else f"{value:.4f}"
+
+
+def _align(lines: Sequence[Sequence[str]]) -> str:
+    """Columns under each other, the first two to the left and the others to the right."""
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    return "\n".join(
+        "  ".join(
+            cell.ljust(w) if i < 2 else cell.rjust(w) for i, (cell, w) in enumerate(zip(line, widths, strict=True))
+        ).rstrip()
+        for line in lines
+    )
+
+
+@app.command()
+def audit(
+    folders: Annotated[list[Path], typer.Argument(help="Folders of images; of one alone, its images with each other.")],
+    csv: Annotated[Path | None, typer.Option(help="Where to write the pairs as CSV.")] = None,
+) -> None:
+    """Find pictures that stand in two FOLDERS, though mirrored, cropped, resized, grey or compressed again.
+
+    Ends with status 1 if there are any.
+    """
+    from nasir.data import audit as auditor
+    from nasir.files import write_csv
+
+    matches = auditor.folders(folders)
+    for match in matches:
+        print(f"{match.first} = {match.second}: correlation {match.correlation:.3f}, {match.how}")
+    print(f"{len(matches)} pairs show one picture")
+    if csv is not None:
+        columns = ("first", "second", "correlation", "how")
+        write_csv(csv, [{column: getattr(match, column) for column in columns} for match in matches], columns)
+    raise typer.Exit(1 if matches else 0)
 
 
 def main() -> None:

@@ -9,7 +9,7 @@ import dataclasses
 import math
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -80,15 +80,33 @@ class SplitConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class SearchConfig:
-    """The `search:` section: the supernet and its optimisation (IR-NAS, sections 3 and 4.1)."""
+class AuditConfig:
+    """The `audit:` section."""
 
+    planted: int  # leaks of each kind that are planted to see how many are found
+
+    def __post_init__(self) -> None:
+        _require(self.planted >= 1, "audit.planted must be 1 or more", self.planted)
+
+
+STRATEGIES = ("darts", "random")
+"""What `search.strategy` may be."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchConfig:
+    """The `search:` section: the supernet and its optimisation (IR-NAS, sections 3 and 4.1), or a control without one."""
+
+    strategy: str  # darts; random: trained random candidates that together cost what darts would
+    random_candidates: int  # of the random strategy
+    random_budget: float  # of the random strategy: its share of the operations that the differentiable search takes
     layers: int  # L, cells one after the other
     nodes: int  # N, nodes in a cell
     width: int  # W, channels of the narrowest cell
     width_factors: tuple[float, ...]  # what a cell may choose, ascending
     stem_channels: int
     residual: bool  # the network predicts what to subtract from its input; the paper has none
+    share_cells: bool  # one cell for all incoming width paths (equation 5), or one for each (equation 6)
     sigmas: tuple[float, ...]  # noise levels, one drawn per patch
     steps: int  # updates of the weights
     warmup_steps: int  # of which without an update of the architecture
@@ -111,7 +129,9 @@ class SearchConfig:
 
     def __post_init__(self) -> None:
         _require_training(self, "search")
-        for name in ("layers", "nodes", "width", "stem_channels"):
+        _require(self.strategy in STRATEGIES, f"search.strategy must be one of {list(STRATEGIES)}", self.strategy)
+        _require(self.random_budget > 0, "search.random_budget must be above 0", self.random_budget)
+        for name in ("random_candidates", "layers", "nodes", "width", "stem_channels"):
             _require(getattr(self, name) >= 1, f"search.{name} must be 1 or more", getattr(self, name))
         factors = self.width_factors
         _require(
@@ -206,10 +226,38 @@ class EvaluateConfig:
         _require(self.device in ("auto", "cpu", "cuda"), "evaluate.device must be auto, cpu or cuda", self.device)
 
 
+@dataclass(frozen=True, kw_only=True)
+class TablesConfig:
+    """`tables/params.yaml`: which cells of the paper's tables are run. Studies are profiles, each on its data set."""
+
+    profile: str  # the study that is shown
+    sigmas: tuple[float, ...]
+    seeds: tuple[int, ...]
+    all: tuple[str, ...]  # studies
+    classical: tuple[str, ...]  # methods of every study, beside irnas and bm3d
+    controls: tuple[str, ...]  # trained methods that compare the found network with something
+    with_controls: tuple[str, ...]  # studies that run them
+    baselines: tuple[str, ...]  # hand-designed networks
+    with_baselines: tuple[str, ...]
+    matrix_sigma: float  # noise level of the protocol matrix
+
+    def __post_init__(self) -> None:
+        _require(self.profile in self.all, f"profile must be one of {list(self.all)}", self.profile)
+        _require(len(self.seeds) > 0 and min(self.seeds) >= 0, "seeds must be 0 or more", self.seeds)
+        _require(len(self.sigmas) > 0 and min(self.sigmas) > 0, "sigmas must be above 0", self.sigmas)
+        _require(
+            self.matrix_sigma in self.sigmas, f"matrix_sigma must be one of {list(self.sigmas)}", self.matrix_sigma
+        )
+        for name in ("with_controls", "with_baselines"):
+            unknown = set(getattr(self, name)) - set(self.all)
+            _require(not unknown, f"{name} must be some of {list(self.all)}", sorted(unknown))
+
+
 SECTIONS: dict[str, type] = {
     "download": DownloadConfig,
     "synthesize": SynthesizeConfig,
     "split": SplitConfig,
+    "audit": AuditConfig,
     "search": SearchConfig,
     "derive": DeriveConfig,
     "retrain": RetrainConfig,
@@ -218,13 +266,19 @@ SECTIONS: dict[str, type] = {
 """The sections of a profile, by step."""
 
 
-def load_params(path: Path) -> Params:
-    """Read `params.yaml`."""
-    return _build(_read(path), Params, str(path))
+def load_params(path: Path, changes: Mapping[str, Any] | None = None) -> Params:
+    """Read `params.yaml`; `changes` replace values, as `read_changes` gives them."""
+    return _build(_read(path) | {k: v for k, v in (changes or {}).items() if "." not in k}, Params, str(path))
 
 
-def load(path: Path, section: str, cls: type[T]) -> T:
+def load(path: Path, section: str, cls: type[T], changes: Mapping[str, Any] | None = None) -> T:
     """Read one section of a profile.
+
+    Args:
+        path: profiles/NAME.yaml.
+        section: the step.
+        cls: its config class.
+        changes: values to replace by "section.key", as `read_changes` gives them; other sections' are left alone.
 
     Raises:
         ValueError: for a missing file, section or key, an unknown key, or a value of another type; each is named.
@@ -235,7 +289,33 @@ def load(path: Path, section: str, cls: type[T]) -> T:
         raise ValueError(f"{path} may have the sections {list(SECTIONS)}, got the unknown {unknown}; remove them.")
     if section not in profile:
         raise ValueError(f"{path} must have a section {section!r}, got {sorted(profile)}; add it.")
-    return _build(profile[section], cls, f"{path}: {section}")
+    changed = {k.partition(".")[2]: v for k, v in (changes or {}).items() if k.startswith(f"{section}.")}
+    return _build(profile[section] | changed if changed else profile[section], cls, f"{path}: {section}")
+
+
+def load_tables(path: Path, profile: str | None = None) -> TablesConfig:
+    """Read `tables/params.yaml`; `profile` replaces the study that is shown."""
+    return _build(_read(path) | ({"profile": profile} if profile else {}), TablesConfig, str(path))
+
+
+def read_changes(texts: Sequence[str]) -> dict[str, Any]:
+    """What `--set sigma=30 --set search.strategy=random` asks for: keys of `params.yaml` or "section.key", and values.
+
+    Raises:
+        ValueError: for text that is no KEY=VALUE, or a key that neither `params.yaml` nor a profile has.
+    """
+    known = [*typing.get_type_hints(Params)]
+    known += [f"{section}.{key}" for section, cls in SECTIONS.items() for key in typing.get_type_hints(cls)]
+    changes = {}
+    for text in texts:
+        key, separator, value = text.partition("=")
+        if not separator or key not in known:
+            raise ValueError(
+                f"--set takes KEY=VALUE with a key of params.yaml or SECTION.KEY of a profile, got {text!r}; "
+                f"keys are {', '.join(known)}."
+            )
+        changes[key] = yaml.safe_load(value)
+    return changes
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import typer
 
@@ -19,7 +19,7 @@ from nasir.config import Params
 from nasir.files import Log
 
 app = typer.Typer(
-    help="The stages of the pipeline, in order: download, synthesize, split, search, derive, retrain, evaluate, report.",
+    help="The stages of the pipeline, in order: download, synthesize, split, audit, search, derive, retrain, evaluate, report.",
     add_completion=False,
     no_args_is_help=True,
     rich_markup_mode=None,
@@ -30,8 +30,16 @@ ParamsFile = Annotated[Path, typer.Option("--params", help="What a person change
 ProfileFile = Annotated[Path, typer.Option("--profile", help="How much is done: profiles/NAME.yaml.")]
 ReceiptFile = Annotated[Path | None, typer.Option("--receipt", help="Where to write seconds, memory and versions.")]
 Images = Annotated[Path, typer.Option(help="A downloaded data set: images and manifest.csv.")]
+SplitFolder = Annotated[Path, typer.Option(help="Folder of split.json.")]
+ModelFolder = Annotated[Path, typer.Option(help="The model folder that retrain wrote.")]
 Out = Annotated[Path, typer.Option(help="Folder to write into.")]
+Changes = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="KEY=VALUE or SECTION.KEY=VALUE in place of what params or profile say; repeatable."),
+]
+T = TypeVar("T")
 PARAMS = Path("params.yaml")
+KNOWN = Path("nasir/data/datasets/known_duplicates.csv")
 WAIT = 2.0  # seconds that a finished stage waits for its events to be sent; then they are sent behind its back
 
 
@@ -77,6 +85,12 @@ def _stage(
         tracking.wait_for(follower, seconds=WAIT)
 
 
+def _read(params: Path, profile: Path, changes: list[str] | None, section: str, cls: type[T]) -> tuple[Params, T]:
+    """`params.yaml` and a profile's section, changed by --set."""
+    values = config.read_changes(changes or [])
+    return config.load_params(params, values), config.load(profile, section, cls, values)
+
+
 @app.command()
 def download(
     shipped: Annotated[Path, typer.Option(help="The folder of images that the repository ships.")],
@@ -84,11 +98,12 @@ def download(
     profile: ProfileFile,
     params: ParamsFile = PARAMS,
     receipt: ReceiptFile = None,
+    changes: Changes = None,
 ) -> None:
     """Bring a data set here and verify every file."""
     from stages import download as stage
 
-    chosen, section = config.load_params(params), config.load(profile, "download", config.DownloadConfig)
+    chosen, section = _read(params, profile, changes, "download", config.DownloadConfig)
     with _stage("download", chosen, config.flat(section, "download."), receipt) as log:
         mirrors = os.environ.get("NASIR_MIRRORS")
         stage.run(dataset=chosen.dataset, shipped=shipped, out=out, mirrors=mirrors, config=section, log=log)
@@ -96,49 +111,78 @@ def download(
 
 @app.command()
 def synthesize(
-    images: Images, out: Out, profile: ProfileFile, params: ParamsFile = PARAMS, receipt: ReceiptFile = None
+    images: Images,
+    out: Out,
+    profile: ProfileFile,
+    params: ParamsFile = PARAMS,
+    receipt: ReceiptFile = None,
+    changes: Changes = None,
 ) -> None:
     """Describe the noisy images: keyed noise, its hashes, previews."""
     from stages import synthesize as stage
 
-    chosen, section = config.load_params(params), config.load(profile, "synthesize", config.SynthesizeConfig)
+    chosen, section = _read(params, profile, changes, "synthesize", config.SynthesizeConfig)
     with _stage("synthesize", chosen, config.flat(section, "synthesize."), receipt, out / "previews") as log:
         stage.run(images=images, out=out, sigma=chosen.sigma, seed=chosen.seed, config=section, log=log)
 
 
 @app.command()
 def split(
-    images: Images, out: Out, profile: ProfileFile, params: ParamsFile = PARAMS, receipt: ReceiptFile = None
+    images: Images,
+    out: Out,
+    profile: ProfileFile,
+    params: ParamsFile = PARAMS,
+    receipt: ReceiptFile = None,
+    changes: Changes = None,
 ) -> None:
     """Divide the training images into W, A and V."""
     from stages import split as stage
 
-    chosen, section = config.load_params(params), config.load(profile, "split", config.SplitConfig)
+    chosen, section = _read(params, profile, changes, "split", config.SplitConfig)
     with _stage("split", chosen, config.flat(section, "split."), receipt, out / "split.json") as log:
         stage.run(images=images, out=out, seed=chosen.seed, config=section, log=log)
 
 
 @app.command()
+def audit(
+    images: Images,
+    split: SplitFolder,
+    out: Out,
+    profile: ProfileFile,
+    params: ParamsFile = PARAMS,
+    receipt: ReceiptFile = None,
+    changes: Changes = None,
+) -> None:
+    """Look for one picture in two parts of the split."""
+    from stages import audit as stage
+
+    chosen, section = _read(params, profile, changes, "audit", config.AuditConfig)
+    with _stage("audit", chosen, config.flat(section, "audit."), receipt, out / "matches.csv") as log:
+        stage.run(images=images, split=split, out=out, seed=chosen.seed, config=section, log=log)
+
+
+@app.command()
 def search(
     images: Images,
-    split: Annotated[Path, typer.Option(help="Folder of split.json.")],
+    split: SplitFolder,
     checkpoint: Annotated[Path, typer.Option(help="Written as the search goes, carried on from, removed at its end.")],
     out: Out,
     profile: ProfileFile,
     params: ParamsFile = PARAMS,
     receipt: ReceiptFile = None,
+    changes: Changes = None,
 ) -> None:
     """Search cells and widths in the supernet."""
     from stages import search as stage
 
-    chosen, section = config.load_params(params), config.load(profile, "search", config.SearchConfig)
+    chosen, section = _read(params, profile, changes, "search", config.SearchConfig)
     with _stage(
         "search",
         chosen,
         config.flat(section, "search."),
         receipt,
         out / "search.json",
-        total=section.steps,
+        total=stage.count(section),
         checkpoint=checkpoint,
     ) as log:
         stage.run(
@@ -160,11 +204,12 @@ def derive(
     profile: ProfileFile,
     params: ParamsFile = PARAMS,
     receipt: ReceiptFile = None,
+    changes: Changes = None,
 ) -> None:
     """Derive the genotype and draw it."""
     from stages import derive as stage
 
-    chosen, section = config.load_params(params), config.load(profile, "derive", config.DeriveConfig)
+    chosen, section = _read(params, profile, changes, "derive", config.DeriveConfig)
     artifacts = (out / "genotype.json", out / "architecture.png", out / "architecture.svg")
     with _stage("derive", chosen, config.flat(section, "derive."), receipt, *artifacts) as log:
         stage.run(search=search, out=out, config=section, log=log)
@@ -173,18 +218,24 @@ def derive(
 @app.command()
 def retrain(
     images: Images,
-    split: Annotated[Path, typer.Option(help="Folder of split.json.")],
-    genotype: Annotated[Path, typer.Option(help="genotype.json.")],
+    split: SplitFolder,
     checkpoint: Annotated[Path, typer.Option(help="Written as training goes, carried on from, removed at its end.")],
     out: Out,
     profile: ProfileFile,
     params: ParamsFile = PARAMS,
     receipt: ReceiptFile = None,
+    genotype: Annotated[Path | None, typer.Option(help="genotype.json of the derived network.")] = None,
+    network: Annotated[
+        str | None, typer.Option(help="A baseline instead: dncnn, red30, memnet or memnet-shared.")
+    ] = None,
+    changes: Changes = None,
 ) -> None:
-    """Train the derived network from scratch."""
+    """Train the derived network, or a baseline, from scratch."""
     from stages import retrain as stage
 
-    chosen, section = config.load_params(params), config.load(profile, "retrain", config.RetrainConfig)
+    if (genotype is None) == (network is None):
+        raise ValueError(f"retrain takes --genotype or --network, got {genotype} and {network}; give one of them.")
+    chosen, section = _read(params, profile, changes, "retrain", config.RetrainConfig)
     with _stage(
         "retrain",
         chosen,
@@ -198,6 +249,7 @@ def retrain(
             images=images,
             split=split,
             genotype=genotype,
+            network=network,
             checkpoint=checkpoint,
             out=out,
             task=chosen.task,
@@ -212,17 +264,18 @@ def retrain(
 def evaluate(
     images: Images,
     synthesize: Annotated[Path, typer.Option(help="What synthesize wrote.")],
-    split: Annotated[Path, typer.Option(help="Folder of split.json.")],
-    model: Annotated[Path, typer.Option(help="The model folder that retrain wrote.")],
+    split: SplitFolder,
+    model: ModelFolder,
     out: Out,
     profile: ProfileFile,
     params: ParamsFile = PARAMS,
     receipt: ReceiptFile = None,
+    changes: Changes = None,
 ) -> None:
     """Score the network and its opponents on the test images."""
     from stages import evaluate as stage
 
-    chosen, section = config.load_params(params), config.load(profile, "evaluate", config.EvaluateConfig)
+    chosen, section = _read(params, profile, changes, "evaluate", config.EvaluateConfig)
     artifacts = (out / "metrics.json", out / "scores.csv", out / "pictures")
     settings, total = config.flat(section, "evaluate."), stage.count(split, section)
     with _stage("evaluate", chosen, settings, receipt, *artifacts, total=total) as log:
@@ -257,6 +310,7 @@ def report(
             images=images,
             synthesize=runs / "synthesize",
             split=runs / "split",
+            audit=runs / "audit",
             search=runs / "search",
             derive=runs / "derive",
             retrain=runs / "retrain",
@@ -271,18 +325,152 @@ def report(
 
 
 @app.command()
+def extras(out: Annotated[Path, typer.Option(help="JSON file to write.")]) -> None:
+    """Note the versions of optional packages, so that cells which need one are made when it comes."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    from nasir.files import write_json
+
+    try:
+        found: str | None = version("bm3d")
+    except PackageNotFoundError:
+        found = None
+    write_json(out, {"bm3d": found})
+
+
+@app.command()
+def score(
+    images: Images,
+    split: SplitFolder,
+    method: Annotated[str, typer.Option(help="noisy, tv, nlm, bm3d, or the row that --model belongs to.")],
+    protocols: Annotated[str, typer.Option(help="Separated by commas; NAME:50 scores 50 images drawn at random.")],
+    out: Out,
+    profile: ProfileFile,
+    model: Annotated[Path | None, typer.Option(help="The model folder that retrain wrote.")] = None,
+    extras: Annotated[Path | None, typer.Option(help="What extras wrote, for a method of an optional package.")] = None,
+    params: ParamsFile = PARAMS,
+    receipt: ReceiptFile = None,
+    changes: Changes = None,
+) -> None:
+    """Score one cell of the paper's tables."""
+    from stages import score as stage
+
+    chosen, section = _read(params, profile, changes, "evaluate", config.EvaluateConfig)
+    plan = protocols.split(",")
+    settings = config.flat(section, "evaluate.") | {"method": method, "protocols": protocols}
+    with _stage("score", chosen, settings, receipt, out / "cell.json", total=stage.count(split, plan)) as log:
+        stage.run(
+            images=images,
+            split=split,
+            method=method,
+            model=model,
+            extras=extras,
+            plan=plan,
+            out=out,
+            sigma=chosen.sigma,
+            seed=chosen.seed,
+            config=section,
+            log=log,
+        )
+
+
+@app.command()
+def memory(
+    out: Annotated[Path, typer.Option(help="JSON file to write.")],
+    profile: ProfileFile,
+    params: ParamsFile = PARAMS,
+    changes: Changes = None,
+) -> None:
+    """Measure the memory of one iteration of the search, in this process."""
+    from stages import search as stage
+
+    chosen, section = _read(params, profile, changes, "search", config.SearchConfig)
+    stage.measure_memory(out=out, seed=chosen.seed, config=section)
+
+
+@app.command()
+def claims(
+    images: Images,
+    split: SplitFolder,
+    model: ModelFolder,
+    search: Annotated[Path, typer.Option(help="What search wrote.")],
+    bill: Annotated[Path, typer.Option(help="The receipt of that search.")],
+    memory: Annotated[Path, typer.Option(help="Folder of shared.json and unshared.json.")],
+    out: Out,
+    profile: ProfileFile,
+    params: ParamsFile = PARAMS,
+    changes: Changes = None,
+) -> None:
+    """Measure what the paper claims in its text."""
+    from stages import claims as stage
+
+    chosen, section = _read(params, profile, changes, "evaluate", config.EvaluateConfig)
+    with _stage("claims", chosen, config.flat(section, "evaluate."), None, out / "claims.json") as log:
+        stage.run(
+            images=images,
+            split=split,
+            model=model,
+            search=search,
+            receipt=bill,
+            memory=memory,
+            out=out,
+            seed=chosen.seed,
+            config=section,
+            log=log,
+        )
+
+
+@app.command()
+def choose(
+    plan: Annotated[Path, typer.Option(help="tables/params.yaml.")],
+    profile: Annotated[str, typer.Option(help="demo, small, fast or paper.")],
+) -> None:
+    """Choose the study that `make tables` runs and shows."""
+    from stages import tables as stage
+
+    stage.choose(plan, profile)
+
+
+@app.command()
+def tables(
+    study: Annotated[Path, typer.Option(help="The folder of a study's cells, claims and searches.")],
+    published: Annotated[Path, typer.Option(help="The published tables.")],
+    rows: Annotated[Path, typer.Option(help="What fills each row.")],
+    plan: Annotated[Path, typer.Option(help="tables/params.yaml.")],
+    out: Out,
+    params: ParamsFile = PARAMS,
+) -> None:
+    """Write the paper's tables beside our values."""
+    from stages import tables as stage
+
+    chosen = config.load_params(params)
+    with _stage("tables", chosen, {}, None, out / "tables.md", out / "tables") as log:
+        stage.run(
+            study=study,
+            published=published,
+            rows=rows,
+            dataset=chosen.dataset,
+            out=out,
+            config=config.load_tables(plan),
+            log=log,
+        )
+
+
+@app.command()
 def check(
-    step: Annotated[str, typer.Argument(help="download, synthesize, split or evaluate.")],
+    step: Annotated[str, typer.Argument(help="download, synthesize, split, audit or evaluate.")],
     images: Images,
     out: Annotated[Path, typer.Option(help="JSON file for the result.")],
     folder: Annotated[Path | None, typer.Option(help="What the step wrote; not needed for download.")] = None,
+    known: Annotated[Path, typer.Option(help="For audit: the pairs that may stay, each with its reason.")] = KNOWN,
     params: ParamsFile = PARAMS,
+    changes: Changes = None,
 ) -> None:
     """Check what a step wrote against expectations; a failure stops the pipeline and names the rows."""
     from nasir.data import datasets
     from stages import checks
 
-    chosen = config.load_params(params)
+    chosen = config.load_params(params, config.read_changes(changes or []))
     if step == "download":
         entries = datasets.get(chosen.dataset).entries
         checks.check_download(images, out, {s: sum(e.split == s for e in entries) for s in ("train", "test")})
@@ -293,10 +481,12 @@ def check(
         checks.check_synthesize(folder / "manifest.csv", images, chosen.sigma, out)
     elif step == "split":
         checks.check_split(folder / "split.json", images, out)
+    elif step == "audit":
+        checks.check_audit(folder, chosen.dataset, known, out)
     elif step == "evaluate":
         checks.check_evaluate(folder / "scores.csv", images, folder / "metrics.json", out)
     else:
-        raise ValueError(f"check takes download, synthesize, split or evaluate; got {step!r}.")
+        raise ValueError(f"check takes download, synthesize, split, audit or evaluate; got {step!r}.")
 
 
 @app.command()

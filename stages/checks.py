@@ -10,6 +10,7 @@ one failed, so that the pipeline stops and the result can be read:
 `unexpected` names rows, `observed` holds what stood in them, in the same order.
 """
 
+import csv
 import math
 import os
 import warnings
@@ -18,12 +19,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from nasir.data.images import SUFFIXES
 from nasir.files import read_csv, read_json, sha256_file, write_json
 
 MIN_SIDE = 32  # px
 DEVIATIONS = 5.0  # a statistic of Gaussian noise may lie this many standard errors from its expectation
-SUFFIXES = {".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff"}
 SHA256 = "^[0-9a-f]{64}$"
+
+RECALL = 0.9  # of planted leaks; a crop of a smooth region cannot be found
+PRECISION = 0.95
 
 Row = dict[str, Any]
 
@@ -139,6 +143,41 @@ def check_split(split: Path, images: Path, out: Path) -> None:
     table = _table(tables, "lists", [{"name": part, "images": len(names)} for part, names in members.items()])
     table.expect("ColumnValuesToBeBetween", column="images", min_value=1)
     _settle("split", tables, out, remedy="run the split step again")
+
+
+def check_audit(audit: Path, dataset: str, known: Path, out: Path) -> None:
+    """Hold what the audit found against the list of known cases, and how much it finds of planted leaks against `RECALL`.
+
+    Args:
+        audit: folder of `matches.csv` and `audit.json`.
+        dataset: whose known cases are allowed.
+        known: CSV file with the columns dataset, first, second, reason.
+        out: JSON file for the result.
+
+    Raises:
+        ValueError: naming the pairs, as first = second, and the expectations that they fail.
+    """
+    allowed = {frozenset((row["first"], row["second"])) for row in _rows(known) if row["dataset"] == dataset}
+    pairs: list[Row] = [
+        {"name": f"{row['first']} = {row['second']}", "parts": f"{row['first_part']}, {row['second_part']}"}
+        | {"is_known": frozenset((row["first"], row["second"])) in allowed}
+        for row in _rows(audit / "matches.csv")
+    ]
+    found = read_json(audit / "audit.json")
+    quality: list[Row] = [{"name": "planted leaks", "recall": found["recall"], "precision": found["precision"]}]
+
+    tables: list[_Table] = []
+    if pairs:
+        table = _table(tables, "pairs that show one picture", pairs)
+        table.expect("ColumnValuesToBeInSet", column="is_known", value_set=[True])
+    table = _table(tables, "planted leaks", quality)
+    for column, least in (("recall", RECALL), ("precision", PRECISION)):
+        table.expect("ColumnValuesToBeBetween", column=column, min_value=least, max_value=1)
+    remedy = (
+        "move one of the two images to the other's part or leave it out; a pair that may stay goes into "
+        f"{known.name} with its reason"
+    )
+    _settle("audit", tables, out, remedy=remedy)
 
 
 def check_evaluate(scores: Path, images: Path, metrics: Path, out: Path) -> None:
@@ -292,6 +331,14 @@ def _describe(path: Path) -> dict[str, Any]:
 def _name(path: str) -> str:
     """An image's name: its path without the suffix."""
     return Path(path).with_suffix("").as_posix()
+
+
+def _rows(path: Path) -> list[Row]:
+    """The rows of a CSV file that may have none."""
+    if not path.is_file():
+        raise ValueError(f"expected a file at {path}, got none; run the step that writes it.")
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
 
 
 def _number(text: str) -> float:

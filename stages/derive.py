@@ -7,12 +7,18 @@ from nasir.config import DeriveConfig
 from nasir.files import Log, read_json
 from nasir.reporting import architecture
 from nasir.search.derive import derive
+from nasir.search.random import INPUTS
 from nasir.training.model import read_tensors
 
 
 def run(*, search: Path, out: Path, config: DeriveConfig, log: Log) -> None:
     """Write `genotype.json`, `architecture.svg` and `architecture.png` into `out`."""
     facts = read_json(search / "search.json")
+    if facts["strategy"] == "random" and config.inputs != INPUTS:
+        raise ValueError(
+            f"derive.inputs must be {INPUTS} after a random search, whose candidates were decoded so, got {config.inputs}; "
+            "another number would derive a network that was never scored."
+        )
     tensors = read_tensors(search / "architecture.safetensors")
     genotype = derive(
         tensors["alpha"],

@@ -4,17 +4,17 @@ from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path
 from statistics import fmean
-from time import perf_counter
 from typing import TypeVar
 
 from torch import Tensor
 
 from nasir.config import EvaluateConfig
 from nasir.data import noise
-from nasir.data.collection import load_grey, to_clean
+from nasir.data.collection import load_clean
 from nasir.data.images import save_png, to_uint8
 from nasir.evaluation import classical, cost, protocols
 from nasir.evaluation.protocols import Denoiser, Score
+from nasir.evaluation.timing import Timed
 from nasir.files import Log, read_csv, read_json, write_csv, write_json
 from nasir.training import model as models
 from nasir.training.device import choose, set_determinism
@@ -62,10 +62,9 @@ def run(
     device = choose(config.device)
     set_determinism(device)
     network = models.load(model, device=device)
-    tv = classical.choose(classical.total_variation, config.tv_factors, v, sigma, seed)
-    nlm = classical.choose(classical.non_local_means, config.nlm_factors, v, sigma, seed)
-    opponents = (classical.identity, classical.total_variation(tv), classical.non_local_means(nlm))
-    methods: dict[str, Denoiser] = dict(zip(METHODS, (*opponents, network), strict=True))
+    tv, tv_setting = classical.tune("tv", config.tv_factors, v, sigma, seed)
+    nlm, nlm_setting = classical.tune("nlm", config.nlm_factors, v, sigma, seed)
+    methods: dict[str, Denoiser] = dict(zip(METHODS, (classical.identity, tv, nlm, network), strict=True))
     rows, seconds = _score(methods, test, sigma, seed, config, log)
 
     table = [
@@ -80,7 +79,7 @@ def run(
         "parameters": cost.parameters(network.network),
         "flops_per_pixel": cost.flops_per_pixel(network.network, network.channels),
         "methods": _nest({key: _means(scores) for key, scores in rows.items()}),
-        "classical": {"tv": {"weight": tv * sigma / 255}, "nlm": {"h": nlm * sigma / 255}},
+        "classical": {"tv": tv_setting, "nlm": nlm_setting},
     }
     write_json(out / "metrics.json", metrics)
     write_json(out / "timing.json", {"seconds_per_image": _nest({k: s / len(test) for k, s in seconds.items()})})
@@ -88,24 +87,10 @@ def run(
     _draw_pictures(network, test, whole, sigma, seed, out / "pictures")
 
 
-class _Timed:
-    """A denoiser that adds up the seconds spent in it, the way back to the CPU included."""
-
-    def __init__(self, denoiser: Denoiser) -> None:
-        self.denoiser = denoiser
-        self.seconds = 0.0
-
-    def __call__(self, noisy: Tensor, sigma: float) -> Tensor:
-        start = perf_counter()
-        restored = self.denoiser(noisy, sigma).cpu()
-        self.seconds += perf_counter() - start
-        return restored
-
-
 def _load(images: Path, names: list[str], where: str) -> dict[str, Tensor]:
     if not names:
         raise ValueError(f"{where} must name at least one image, got none; run the split step again.")
-    return {name: to_clean(image) for name, image in load_grey(images, names).items()}
+    return load_clean(images, names)
 
 
 def _check_noise(images: Mapping[str, Tensor], manifest: Path, sigma: float, seed: int) -> None:
@@ -143,10 +128,9 @@ def _score(
     step = 0
     for method, denoiser in methods.items():
         for protocol in config.protocols:
-            timed = _Timed(denoiser)
+            timed = Timed(denoiser)
             for name, clean in images.items():
-                restored = protocols.restore(timed, clean, name, sigma, protocol, seed, config.batch)
-                score = protocols.measure(name, restored, clean)
+                score = protocols.score_image(timed, clean, name, sigma, protocol, seed, config.batch)
                 rows[method, protocol].append(score)
                 step += 1
                 log(step, {f"{method}_{protocol}_psnr_db": score.psnr_db})

@@ -1,7 +1,6 @@
 """The receipt of a stage: what it cost and what it was made with."""
 
 import platform
-import resource
 import subprocess
 import sys
 import time
@@ -9,6 +8,7 @@ from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from nasir import memory
 from nasir.config import Params
 from nasir.files import write_json
 
@@ -33,7 +33,7 @@ class Receipt:
                 "started": self.started.isoformat(timespec="seconds"),
                 "is_resumed": self.is_resumed,  # then seconds count from the checkpoint
                 "seconds": round(time.perf_counter() - self.clock, 3),
-                "peak_memory_mib": round(_peak_memory_mib(), 1),
+                "peak_memory_mib": round(memory.peak_mib(), 1),
                 "device": _device(),
                 "versions": {"python": platform.python_version()} | _versions(),
                 "commit": _commit(),
@@ -41,11 +41,6 @@ class Receipt:
                 "profile": self.params.profile,
             },
         )
-
-
-def _peak_memory_mib() -> float:
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / 2**20 if sys.platform == "darwin" else peak / 2**10  # bytes there, KiB elsewhere
 
 
 def _device() -> str:

@@ -1,19 +1,22 @@
-"""search: train the supernet and its architecture, keep the best."""
+"""search: train the supernet and its architecture, or random candidates for as much; keep the best."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
 
 from nasir.config import SearchConfig, flat
 from nasir.data.collection import crop_middle, load_grey, to_clean
 from nasir.data.patches import PatchSampler
-from nasir.evaluation.cost import parameters
+from nasir.evaluation.cost import flops_per_pixel, parameters
 from nasir.files import Log, read_json, write_csv, write_json
-from nasir.search.darts import architecture_facts, search
+from nasir.genotype import Genotype
+from nasir.search import darts, random
 from nasir.spaces import irnas
-from nasir.training import checkpoints
-from nasir.training.device import choose, facts, set_determinism
-from nasir.training.model import write_tensors
+from nasir.training import checkpoints, model
+from nasir.training.device import choose, facts, peak_memory_mib, set_determinism
 
 
 def build(config: SearchConfig, seed: int) -> irnas.Supernet:
@@ -27,16 +30,33 @@ def build(config: SearchConfig, seed: int) -> irnas.Supernet:
         width_factors=config.width_factors,
         stem_channels=config.stem_channels,
         residual=config.residual,
+        share_cells=config.share_cells,
         generator=torch.Generator().manual_seed(seed),
     )
+
+
+def build_candidate(genotype: Genotype, config: SearchConfig, seed: int) -> irnas.Network:
+    """A derived network for grey images at the search's width and without ASPP, with weights drawn from the seed."""
+    torch.manual_seed(seed)
+    shape = model.Shape(
+        channels=1, width=config.width, stem_channels=config.stem_channels, aspp_channels=0, aspp_rates=()
+    )
+    return model.build(genotype, shape)
+
+
+def count(config: SearchConfig) -> int:
+    """The number of the last news: steps, or candidates of the random strategy."""
+    return config.random_candidates if config.strategy == "random" else config.steps
 
 
 def run(
     *, images: Path, split: Path, checkpoint: Path, out: Path, space: str, seed: int, config: SearchConfig, log: Log
 ) -> None:
-    """Search; write the best alpha and beta, the best supernet, the history and `search.json` into `out`.
+    """Search; write the best alpha and beta, its weights, the history and `search.json` into `out`.
 
-    `checkpoint` is written every `config.checkpoint_period` steps, carried on from if it exists, and removed at the end.
+    The weights are those of the supernet (`supernet.safetensors`), or with the random strategy of the winner's network
+    (`winner.safetensors`, with all candidates in `candidates.json`). `checkpoint` is written every
+    `config.checkpoint_period` steps or after each candidate, carried on from if it exists, and removed at the end.
     """
     device = choose(config.device)
     set_determinism(device)
@@ -48,39 +68,97 @@ def run(
 
     parts = read_json(split / "split.json")
     w, a, v = (load_grey(images, parts[part]) for part in "wav")
-    supernet = build(config, seed).to(device)
-    found = search(
-        supernet,
-        space=space,
-        patches_w=PatchSampler(w, config.patch, device),
-        patches_a=PatchSampler(a, config.patch, device),
-        images_v={name: to_clean(crop_middle(image, config.val_crop)) for name, image in v.items()},
-        config=config,
-        seed=seed,
-        state=state,
-        save=lambda state: checkpoints.save(checkpoint, made_with, state),
-        log=log,
-    )
+    patches_w = PatchSampler(w, config.patch, device)
+    images_v = {name: to_clean(crop_middle(image, config.val_crop)) for name, image in v.items()}
+    supernet = build(config, seed)
 
-    alpha, beta = found.supernet["alpha"], found.supernet["beta"]
-    write_tensors(out / "architecture.safetensors", {"alpha": alpha, "beta": beta})
-    write_tensors(out / "supernet.safetensors", found.supernet)
+    def save(state: dict[str, Any]) -> None:
+        checkpoints.save(checkpoint, made_with, state)
+
+    if config.strategy == "random":
+        cost = flops_per_pixel(supernet, 1, config.patch)
+        budget = config.random_budget * darts.spent_flops(config.steps, config, cost)
+        sampled = random.search(
+            lambda genotype: build_candidate(genotype, config, seed).to(device),
+            space=space,
+            patches_w=patches_w,
+            images_v=images_v,
+            budget=budget,
+            config=config,
+            seed=seed,
+            state=state,
+            save=save,
+            log=log,
+        )
+        write_json(out / "candidates.json", sampled.candidates)
+        _write(out, "winner", sampled, space, config, {"candidates": len(sampled.candidates), "budget_flops": budget})
+    else:
+        found = darts.search(
+            supernet.to(device),
+            space=space,
+            patches_w=patches_w,
+            patches_a=PatchSampler(a, config.patch, device),
+            images_v=images_v,
+            config=config,
+            seed=seed,
+            state=state,
+            save=save,
+            log=log,
+        )
+        size: dict[str, float] = {"steps": config.steps, "parameters": parameters(supernet)}
+        _write(out, "supernet", found, space, config, size | darts.architecture_facts(found.alpha, found.beta, space))
+    checkpoint.unlink(missing_ok=True)
+
+
+def _write(
+    out: Path, weights: str, found: darts.Found, space: str, config: SearchConfig, more: Mapping[str, object]
+) -> None:
+    """Write what both strategies leave; `weights` names the file of the weights, `more` goes into `search.json`."""
+    model.write_tensors(out / "architecture.safetensors", {"alpha": found.alpha, "beta": found.beta})
+    model.write_tensors(out / f"{weights}.safetensors", found.weights)
     columns = ("step", "metric", "value")
     write_csv(out / "history.csv", [dict(zip(columns, row, strict=True)) for row in found.history], columns)
     write_json(
         out / "search.json",
         {
             "space": space,
+            "strategy": config.strategy,
             "nodes": config.nodes,
             "layers": config.layers,
             "width": config.width,
             "width_factors": list(config.width_factors),
             "residual": config.residual,
-            "steps": config.steps,
+            "share_cells": config.share_cells,
             "best_step": found.step,
             "best_scores": found.scores,
-            "parameters": parameters(supernet),
+            "spent_flops": found.spent_flops,
         }
-        | architecture_facts(alpha, beta, space),
+        | dict(more),
     )
-    checkpoint.unlink(missing_ok=True)
+
+
+def measure_memory(*, out: Path, seed: int, config: SearchConfig) -> None:
+    """Write into the JSON file `out` by how much one update of the supernet's weights raises this process's peak memory.
+
+    Building the supernet is part of it. Only a fresh process measures it; the patches are of random pictures.
+    """
+    device = choose(config.device)
+    rng = np.random.default_rng(seed)
+    pictures = {str(i): rng.integers(0, 256, (2 * config.patch, 2 * config.patch), dtype=np.uint8) for i in range(2)}
+    patches = PatchSampler(pictures, config.patch, device)
+    before = peak_memory_mib(device)
+    supernet = build(config, seed).to(device)
+    weights = supernet.weights()
+    optimiser = torch.optim.SGD(weights, lr=config.lr_max, momentum=config.momentum)
+    loss = darts.draw_loss(supernet, patches, config, torch.Generator().manual_seed(seed))
+    darts.update(loss, optimiser, weights, "the measured step")
+    write_json(
+        out,
+        {
+            "share_cells": config.share_cells,
+            "peak_mib": peak_memory_mib(device) - before,
+            "parameters": parameters(supernet),
+            "what": f"supernet and one update of its weights on {config.batch} patches of {config.patch}x{config.patch}, "
+            f"{device.type}",
+        },
+    )

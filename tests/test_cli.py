@@ -10,6 +10,9 @@ import pytest
 import torch
 from PIL import Image
 
+from nasir.cli import main
+from nasir.data.images import save_png
+from nasir.files import read_csv, read_json
 from nasir.training import model
 
 ROOT = Path(__file__).parents[1]
@@ -71,6 +74,127 @@ def test_a_wrong_argument_gets_one_line_and_no_file(folder, tmp_path, change, me
     assert run.stderr.startswith("error: ") and message in run.stderr
     assert len(run.stderr.strip().splitlines()) == 1
     assert not list(tmp_path.glob("out*"))
+
+
+def save_flat(folder, level, names="a", shape=(12, 15)):
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in names:
+        Image.fromarray(np.full(shape, level, np.uint8)).save(folder / f"{name}.png")
+    return str(folder)
+
+
+def score(monkeypatch, *arguments):
+    """`nasir score` in this process: its exit status, 0 or the error's text."""
+    monkeypatch.setattr(sys, "argv", ["nasir", "score", *arguments])
+    with pytest.raises(SystemExit, match=r"^(0|error: .*)$") as end:
+        main()
+    return end.value.code
+
+
+def test_score_prints_a_table_and_writes_csv_and_json(monkeypatch, capsys, tmp_path):
+    # 10 grey levels: 20 log10(255 / 10) = 28.13 dB; 20 levels: 22.11 dB; Y has 219/255 of the difference: + 1.32 dB
+    clean = save_flat(tmp_path / "clean", 100, "ab", (12, 15, 3))
+    restored = save_flat(tmp_path / "restored", 110, "ab", (12, 15, 3))
+    noisy = save_flat(tmp_path / "noisy", 120, "ab", (12, 15, 3))
+    files = ("--csv", str(tmp_path / "out" / "scores.csv"), "--json", str(tmp_path / "out" / "scores.json"))
+
+    assert score(monkeypatch, "--restored", restored, "--clean", clean, "--noisy", noisy, *files) == 0
+
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert lines[0] == ["image", *["PSNR"] * 3, *["SSIM"] * 6]
+    assert lines[1] == ["rgb", "y", "grey"] * 3
+    assert lines[2] == ["dB"] * 3 + ["padded"] * 3 + ["valid"] * 3
+    assert [line[0] for line in lines[3:]] == ["a", "noisy", "gain", "b", "noisy", "gain", "mean", "noisy", "gain", "2"]
+    assert lines[9][2:5] == ["28.13", "29.45", "28.13"]
+    assert lines[10][1:4] == ["22.11", "23.43", "22.11"]
+    assert lines[11] == ["gain", "6.02", "6.02", "6.02"]
+    rows = read_csv(tmp_path / "out" / "scores.csv")
+    assert [row["name"] for row in rows] == ["a", "b", "mean"]
+    value = read_json(tmp_path / "out" / "scores.json")
+    assert value["noisy"] == noisy and value["mean"]["colour"] == 2
+    assert float(rows[0]["psnr_y_db"]) == value["images"][0]["psnr_y_db"] == pytest.approx(28.1308 + 1.3219, abs=1e-4)
+    assert value["mean"]["gain_rgb_db"] == pytest.approx(6.0206, abs=1e-4)
+
+
+def test_score_of_many_images_shows_the_worst_and_the_best(monkeypatch, capsys, tmp_path):
+    names = "abcdefghijklmnopqrstu"
+    folders = ("--restored", save_flat(tmp_path / "restored", 110, names), "--clean")
+    folders += (save_flat(tmp_path / "clean", 100, names),)
+    save_flat(tmp_path / "restored", 120, "m")
+    save_flat(tmp_path / "restored", 100, "c")
+
+    assert score(monkeypatch, *folders) == 0
+    short = capsys.readouterr().out.splitlines()
+    assert [line.split()[:3] for line in short[3:5]] == [["worst:", "m", "22.11"], ["best:", "c", "inf"]]
+    assert short[5].split()[:2] == ["mean", "inf"]
+    assert short[6:] == ["21 images; worst and best by PSNR of grey; --all shows every image."]
+
+    assert score(monkeypatch, *folders, "--all") == 0
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()[3:]] == [*names, "mean", "21"]
+
+
+def test_score_says_which_means_are_over_colour_alone(monkeypatch, capsys, tmp_path):
+    for role, level in (("restored", 110), ("clean", 100)):
+        save_flat(tmp_path / role, level, "ab")
+        save_flat(tmp_path / role, level, "c", (12, 15, 3))
+
+    assert score(monkeypatch, "--restored", str(tmp_path / "restored"), "--clean", str(tmp_path / "clean")) == 0
+
+    out = capsys.readouterr().out
+    assert out.endswith("3 images; the means of rgb and y are over the 1 colour images alone.\n")
+    assert [len(line.split()) for line in out.splitlines()[3:7]] == [4, 4, 10, 10]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"--clean": "nosuch"}, "clean must be a folder of images, got nothing at nosuch"),
+        ({"--clean": "restored"}, "restored and clean must be two folders"),
+        ({"--noisy": "other"}, "b.png of other (none in clean); a.png of clean (none in other)"),
+        ({"--csv": "scores.txt"}, "--csv must name a file that ends in .csv, got scores.txt"),
+        ({"--json": "scores.csv"}, "--json must name a file that ends in .json, got scores.csv"),
+        ({"--csv": "restored/a.png/scores.csv"}, "the scores cannot be written"),
+    ],
+)
+def test_a_wrong_score_gets_one_line_and_no_file(monkeypatch, tmp_path, change, message):
+    monkeypatch.chdir(tmp_path)
+    save_flat(Path("restored"), 110), save_flat(Path("clean"), 100), save_flat(Path("other"), 100, "b")
+    options = {"--restored": "restored", "--clean": "clean", "--csv": "scores.csv", "--json": "scores.json"} | change
+
+    error = score(monkeypatch, *[word for pair in options.items() for word in pair])
+
+    assert message in error and "\n" not in error
+    assert not list(tmp_path.glob("scores*"))
+
+
+def test_audit_names_the_pairs_and_ends_with_status_1(tmp_path):
+    rng = np.random.default_rng(0)
+    blocks = np.kron(rng.integers(0, 256, (20, 24)), np.ones((8, 8))).astype(np.uint8)
+    save_png(tmp_path / "a/one.png", blocks)
+    save_png(tmp_path / "b/two.png", np.ascontiguousarray(blocks[:, ::-1]))
+
+    run = call(*NASIR, "audit", str(tmp_path / "a"), str(tmp_path / "b"), "--csv", str(tmp_path / "pairs.csv"))
+    clean = call(*NASIR, "audit", str(tmp_path / "a"))
+
+    assert run.returncode == 1, run.stderr
+    assert run.stdout.startswith(f"{tmp_path / 'a/one.png'} = {tmp_path / 'b/two.png'}: correlation 1.000, mirrored")
+    [row] = read_csv(tmp_path / "pairs.csv")
+    assert row["first"].endswith("one.png") and row["how"].startswith("mirrored, scale 1.00")
+    assert (clean.returncode, clean.stdout) == (0, "0 pairs show one picture\n")
+
+
+def test_audit_of_a_folder_that_is_not_there_says_so_in_one_line(tmp_path):
+    run = call(*NASIR, "audit", str(tmp_path / "nosuch"))
+
+    assert run.returncode == 1
+    assert run.stderr.startswith(f"error: {tmp_path / 'nosuch'} must be a folder with images")
+
+
+def test_score_as_a_process_of_its_own(tmp_path):
+    arguments = ("--restored", save_flat(tmp_path / "restored", 110), "--clean", save_flat(tmp_path / "clean", 100))
+    run = call(*NASIR, "score", *arguments)
+    assert run.returncode == 0, run.stderr
+    assert run.stdout.splitlines()[-2].split()[:2] == ["mean", "28.13"]
 
 
 @pytest.mark.parametrize("command", [("-m", "stages", "--help"), (*NASIR, "--help")], ids=["stages", "nasir"])

@@ -74,6 +74,9 @@ def test_an_unknown_section_is_named(tmp_path):
         ("warmup_steps", 200, "warmup_steps must lie in 0 to steps - 1"),
         ("keep_from", 10, "keep_from must lie between"),
         ("device", "tpu", "device must be auto, cpu or cuda"),
+        ("strategy", "evolution", r"strategy must be one of \['darts', 'random'\], got 'evolution'"),
+        ("random_candidates", 0, "random_candidates must be 1 or more"),
+        ("random_budget", 0, "random_budget must be above 0"),
     ],
 )
 def test_a_bad_value_is_named(tmp_path, key, value, message):
@@ -91,3 +94,40 @@ def test_params_refuse_a_negative_sigma(tmp_path):
     path.write_text((ROOT / "params.yaml").read_text().replace("sigma: 50", "sigma: -5"))
     with pytest.raises(ValueError, match="sigma must be above 0"):
         config.load_params(path)
+
+
+def test_changes_replace_params_and_the_keys_of_their_section_alone():
+    changes = config.read_changes(["sigma=70", "search.strategy=random", "retrain.ssim_weight=0"])
+
+    assert config.load_params(ROOT / "params.yaml", changes).sigma == 70.0
+    search = config.load(ROOT / "profiles/demo.yaml", "search", config.SearchConfig, changes)
+    assert (search.strategy, search.ssim_weight) == ("random", 0.5)
+    assert config.load(ROOT / "profiles/demo.yaml", "retrain", config.RetrainConfig, changes).ssim_weight == 0.0
+
+
+@pytest.mark.parametrize("text", ["sigma", "sgima=70", "search.stepps=3", "retrain=3"])
+def test_a_change_of_what_no_file_has_is_refused_with_the_known_keys(text):
+    with pytest.raises(ValueError, match=f"KEY=VALUE .* got '{text}'; keys are dataset, task, .*search.steps"):
+        config.read_changes([text])
+
+
+def test_a_change_to_another_type_is_named():
+    with pytest.raises(ValueError, match="sigma must be a float, got 'loud'"):
+        config.load_params(ROOT / "params.yaml", config.read_changes(["sigma=loud"]))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"profile": "huge"}, r"profile must be one of \['demo', 'small', 'fast', 'paper'\], got 'huge'"),
+        ({"matrix_sigma": 40}, "matrix_sigma must be one of"),
+        ({"with_controls": ["huge"]}, "with_controls must be some of"),
+        ({"seeds": []}, "seeds must be 0 or more"),
+    ],
+)
+def test_a_plan_of_the_tables_that_cannot_be_is_refused(tmp_path, change, message):
+    path = tmp_path / "params.yaml"
+    path.write_text(yaml.safe_dump(yaml.safe_load((ROOT / "tables/params.yaml").read_text()) | change))
+
+    with pytest.raises(ValueError, match=message):
+        config.load_tables(path)

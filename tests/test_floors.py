@@ -7,8 +7,8 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 FLOORS = [
-    ["nasir", "nasir.config", "nasir.genotype", "nasir.files"],
-    ["nasir.data", "nasir.spaces"],
+    ["nasir", "nasir.config", "nasir.genotype", "nasir.files", "nasir.memory"],
+    ["nasir.data", "nasir.spaces", "nasir.networks"],
     ["nasir.evaluation"],
     ["nasir.training"],
     ["nasir.search"],

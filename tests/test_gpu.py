@@ -19,6 +19,7 @@ def test_the_supernet_gives_on_cuda_what_it_gives_on_a_cpu():
         width_factors=(1, 2, 4),
         stem_channels=8,
         residual=True,
+        share_cells=True,
         generator=torch.Generator().manual_seed(0),
     ).double()
     x = torch.rand(2, 1, 24, 20, dtype=torch.float64)

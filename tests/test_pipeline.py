@@ -1,4 +1,4 @@
-"""dvc.yaml lists exactly the code that each stage imports, and reads parameters that exist."""
+"""dvc.yaml and tables/dvc.yaml list exactly the code that each stage imports, and read parameters that exist."""
 
 from pathlib import Path
 
@@ -6,9 +6,13 @@ import pytest
 import yaml
 from test_floors import imports, is_module
 
+from nasir.config import load_params, load_tables
+from nasir.files import read_csv
+
 ROOT = Path(__file__).parents[1]
 STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
-ORDER = ["download", "synthesize", "split", "search", "derive", "retrain", "evaluate", "report"]
+TABLES = yaml.safe_load((ROOT / "tables/dvc.yaml").read_text())["stages"]
+ORDER = ["download", "synthesize", "split", "audit", "search", "derive", "retrain", "evaluate", "report"]
 
 
 def file_of(module: str) -> Path:
@@ -40,24 +44,54 @@ def test_the_stages_stand_in_order():
     assert list(STAGES) == ORDER
 
 
-@pytest.mark.parametrize("name", ORDER)
-def test_code_dependencies_are_the_imported_files(name):
-    expected = code_of(ROOT / f"stages/{name}.py")
-    if any(" check " in command for command in commands(STAGES[name])):
+def command_of(stage: dict) -> str:
+    """The word after `python -m stages` in a stage's first command."""
+    return commands(stage)[0].split()[3]
+
+
+@pytest.mark.parametrize(("name", "stage"), [*STAGES.items(), *TABLES.items()])
+def test_code_dependencies_are_the_imported_files(name, stage):
+    command = command_of(stage)
+    if command == "extras":
+        return  # reads the versions of packages, nothing of this repository
+    expected = code_of(ROOT / f"stages/{'search' if command == 'memory' else command}.py")
+    if any(" check " in command for command in commands(stage)):
         expected |= code_of(ROOT / "stages/checks.py")
-    assert {dep for dep in STAGES[name]["deps"] if dep.endswith(".py")} == expected
+    assert {dep for dep in stage["deps"] if dep.endswith(".py")} == expected
 
 
-@pytest.mark.parametrize("name", ORDER)
-def test_paths_in_the_command_are_dependencies_or_outputs(name):
-    stage = STAGES[name]
+@pytest.mark.parametrize(("name", "stage"), [*STAGES.items(), *TABLES.items()])
+def test_paths_in_the_command_are_dependencies_or_outputs(name, stage):
     outputs = [next(iter(o)) if isinstance(o, dict) else o for kind in ("outs", "metrics") for o in stage.get(kind, [])]
-    known = [*stage["deps"], *outputs]
+    known = [*stage.get("deps", []), *outputs]
     for command in commands(stage):
         for word in command.split():
             if word.startswith(("runs/", "reports", "tables/", "data")) and "checkpoints" not in word:
+                if word.startswith("tables/studies"):
+                    continue  # a params file
                 related = [k for k in known if k == word or k.startswith(word + "/") or word.startswith(k + "/")]
                 assert related, f"{name}: {word} is no dependency or output"
+
+
+def test_a_study_of_the_tables_shares_one_search_of_each_kind_and_trains_after_the_audit():
+    assert TABLES["search"]["matrix"] == {"profile": "${all}"}
+    assert TABLES["search-random"]["matrix"] == {"profile": "${with_controls}"}
+    for name, stage in TABLES.items():
+        if command_of(stage) in ("search", "retrain"):
+            assert "runs/tables/${item.profile}/checks/audit.json" in stage["deps"], name
+    for name in ("search", "retrain"):
+        assert "runs/checks/audit.json" in STAGES[name]["deps"]
+
+
+def test_the_tables_plan_is_what_their_pipeline_runs():
+    plan = load_tables(ROOT / "tables/params.yaml")
+    rows = {row["method"] for row in read_csv(ROOT / "tables/rows.csv") if row["method"]}
+
+    assert rows <= {*plan.classical, *plan.controls, *plan.baselines, "bm3d", "irnas"}
+    for study in plan.all:
+        assert load_params(ROOT / f"tables/studies/{study}.yaml").profile == study
+    printed = {row["sigma"] for row in read_csv(ROOT / "tables/published.csv") if row["table"] in ("1", "5")}
+    assert {float(sigma) for sigma in printed} == set(plan.sigmas)
 
 
 def test_only_what_depends_on_the_test_noise_reads_sigma():

@@ -35,6 +35,11 @@ def load_grey(folder: Path, names: Iterable[str]) -> dict[str, np.ndarray]:
     return found
 
 
+def load_clean(folder: Path, names: Iterable[str]) -> dict[str, Tensor]:
+    """Read images as clean grey tensors, shape (1, H, W), in [0, 1]; arguments and errors as for `load_grey`."""
+    return {name: to_clean(image) for name, image in load_grey(folder, names).items()}
+
+
 def to_clean(image: np.ndarray) -> Tensor:
     """An 8-bit image, shape (H, W) or (H, W, C), as a clean tensor, shape (C, H, W), float32 in [0, 1]."""
     array = image[:, :, None] if image.ndim == 2 else image

@@ -12,6 +12,9 @@ from nasir.files import write_bytes
 EIGHT_BIT_MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr")
 """Pillow's modes with at most 8 bits a channel, whose conversion to grey keeps the range [0, 255]."""
 
+SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff")
+"""What the files of data sets end in, in any case."""
+
 GREY_MODES = ("1", "L", "LA")
 
 

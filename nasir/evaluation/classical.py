@@ -1,8 +1,8 @@
-"""Classical denoisers from scikit-image, with the signature of every denoiser: (noisy, sigma) -> restored.
+"""Classical denoisers from kept libraries, with the signature of every denoiser: (noisy, sigma) -> restored.
 
-Their one free parameter is given as a factor of the noise level, so that one list of candidates serves every sigma,
-and is chosen on validation images: a fair opponent is a tuned one. The input is not clipped; the protocol clips the
-output.
+The one free parameter of total variation and non-local means is given as a factor of the noise level, so that one list
+of candidates serves every sigma, and is chosen on validation images: a fair opponent is a tuned one. The input is not
+clipped; the protocol clips the output.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -55,6 +55,34 @@ def non_local_means(factor: float) -> Denoiser:
     return _denoiser(restore)
 
 
+def bm3d() -> Denoiser:
+    """Block matching and 3-D filtering (Dabov et al., IEEE TIP 2007) through the package bm3d, default profile.
+
+    The package (Makinen, Azzari and Foi, IEEE TIP 2020; Tampere University) may be used for non-commercial purposes
+    only, which is why it is an extra of its own: pip install 'nasir[bm3d]'. RGB images are restored in its opponent
+    colours.
+
+    Raises:
+        ValueError: if the package is not installed; or, when called, for images with neither 1 nor 3 channels.
+    """
+    try:
+        import bm3d as package
+    except ImportError as error:
+        raise ValueError(
+            "BM3D needs the package bm3d, got none; its licence allows non-commercial use only. If that fits: "
+            "pip install bm3d (make tables BM3D=1 does it)."
+        ) from error
+
+    def restore(image: np.ndarray, level: float) -> np.ndarray:
+        if len(image) not in (1, 3):
+            raise ValueError(f"BM3D takes grey or RGB images (1 or 3 channels), got {len(image)}.")
+        if len(image) == 3:
+            return np.moveaxis(package.bm3d_rgb(np.moveaxis(image, 0, -1), level), -1, 0)
+        return package.bm3d(image[0], level)[None]
+
+    return _denoiser(restore)
+
+
 def choose(
     make: Callable[[float], Denoiser], factors: Sequence[float], images: Mapping[str, Tensor], sigma: float, seed: int
 ) -> float:
@@ -80,6 +108,15 @@ def choose(
         return fmean(score.psnr_db for score in scores)
 
     return max(factors, key=mean_psnr)
+
+
+def tune(
+    method: str, factors: Sequence[float], images: Mapping[str, Tensor], sigma: float, seed: int
+) -> tuple[Denoiser, dict[str, float]]:
+    """The denoiser "tv" or "nlm" at the factor that `choose` takes, and its setting by name, on the scale [0, 1]."""
+    make, setting = {"tv": (total_variation, "weight"), "nlm": (non_local_means, "h")}[method]
+    factor = choose(make, factors, images, sigma, seed)
+    return make(factor), {setting: factor * sigma / 255}
 
 
 def _denoiser(restore: Callable[[np.ndarray, float], np.ndarray]) -> Denoiser:

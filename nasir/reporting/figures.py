@@ -39,6 +39,43 @@ def search_curves(history: History, best_step: int | None = None) -> bytes:
         return to_png(figure)
 
 
+def best_so_far_curves(darts_history: History, random_history: History | None = None) -> bytes:
+    """Best score on V so far (SSIM + PSNR / 100) against the operations spent on training, one line for each strategy.
+
+    The two scores are not of one kind, and the figure says so: the differentiable search scores its supernet, in which all
+    choices are still mixed; the random search scores trained networks. A line can be read for when its strategy stops
+    getting better, not for which strategy finds the better network.
+
+    Args:
+        darts_history: curves of the differentiable search, with `best_score` and `spent_flops`.
+        random_history: the same of the random search; None draws the other alone.
+
+    Raises:
+        ValueError: if a history has no `best_score` or no `spent_flops`.
+    """
+    lines = [("differentiable: its supernet", darts_history, _BLUE)]
+    if random_history is not None:
+        lines.append(("random: a trained candidate", random_history, _ORANGE))
+    with plain_style():
+        figure, [axes] = _panels(1)
+        for label, history, colour in lines:
+            absent = [metric for metric in ("best_score", "spent_flops") if metric not in history]
+            if absent:
+                raise ValueError(
+                    f"a search's history must have best_score and spent_flops, got none of {absent} for "
+                    f"{label.split(':')[0]!r}; run search again."
+                )
+            spent, best = history["spent_flops"].values / 1e12, history["best_score"].values
+            axes.plot(spent, best, color=colour, label=label, drawstyle="steps-post", marker=".")
+        axes.set(
+            title="Best score on V so far: SSIM + PSNR / 100",
+            xlabel="spent on training: 10$^{12}$ operations of forward passes\n"
+            "A supernet's score and a trained network's score are not the same thing.",
+        )
+        axes.legend(loc="best")
+        return to_png(figure)
+
+
 def choice_curves(history: History) -> bytes:
     """How decided the search is: entropy of alpha and beta, and the mean share of `skip` and `none` on an edge."""
     with plain_style():

@@ -13,9 +13,6 @@ FIGURES = {
 } | {rank: f"figures/{rank}.png" for rank in RANKS}
 """The figures that the page links, by what they show; paths are relative to the page."""
 
-UNUSED = {"half": "as `whole`, on images first reduced to half their size (bicubic, 8 bits)"}
-"""Protocols that published values were measured with and that may not be among the run's own."""
-
 MEASURES = (
     '- All: grey images (Pillow\'s `convert("L")`), noise added in float, neither clipped nor rounded. The output is '
     "clipped to [0, 1] once and scored as float against the clean image: all pixels, no border cut off. A score is the "
@@ -82,7 +79,7 @@ def _summary(record: Record) -> str:
     headline = "whole" if "whole" in protocols else protocols[0]
     values = {m: s[headline]["psnr_db"] for m, s in record.metrics["methods"].items() if headline in s}
     parts = [f"Mean PSNR over {record.metrics['images']} test images under protocol `{headline}`:"]
-    parts.append(f"the found network **{psnr(values[tables.OURS])} dB**,")
+    parts.append(f"the found network {psnr(values[tables.OURS])} dB,")
     parts.append(f"the noisy input {psnr(values[tables.INPUT])} dB")
     others = {m: v for m, v in values.items() if m not in (tables.OURS, tables.INPUT)}
     if others:
@@ -93,11 +90,14 @@ def _summary(record: Record) -> str:
 
 
 def _scores(record: Record) -> str:
-    metrics = record.metrics
+    metrics, sentences = record.metrics, tables.against_opponents(record)
     return "\n\n".join(
         [
             "## Scores",
             tables.scores(record),
+            *(["\n".join(f"- {sentence}" for sentence in sentences)] if sentences else []),
+            "Bold: best under its protocol, only where the paired interval against every other method excludes zero. "
+            "Intervals: 95 %, bootstrap over the test images.",
             f"The found network has {fact(metrics['parameters'])} parameters and needs "
             f"{number(metrics['flops_per_pixel'], 0)} floating-point operations per pixel (multiply-adds count twice). "
             "The settings of the classical denoisers were chosen on V.",
@@ -109,7 +109,7 @@ def _scores(record: Record) -> str:
 
 def _protocols(record: Record) -> list[str]:
     """A list item for each protocol that the scores or the published values name."""
-    descriptions = UNUSED | record.protocols
+    descriptions = record.protocols
     names = [*tables.protocols(record), *(row["protocol_inferred"] for row in tables.published_rows(record))]
     return [f"- `{name}`: {descriptions[name].rstrip('.')}." for name in dict.fromkeys(names) if name in descriptions]
 

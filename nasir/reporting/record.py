@@ -10,13 +10,14 @@ from nasir.data import manifest
 from nasir.data.manifest import Entry
 from nasir.files import read_csv, read_json, sha256_file
 from nasir.genotype import Genotype
-from nasir.reporting import history
+from nasir.reporting import cells, history
+from nasir.reporting.cells import Scores
 from nasir.reporting.history import History
 
-STEPS = ("download", "synthesize", "split", "search", "derive", "retrain", "evaluate")
+STEPS = ("download", "synthesize", "split", "audit", "search", "derive", "retrain", "evaluate")
 """The steps before the report, in the order of the pipeline."""
 
-CHECKED = ("download", "synthesize", "split", "evaluate")
+CHECKED = ("download", "synthesize", "split", "audit", "evaluate")
 """The steps whose results are checked."""
 
 RANKS = ("worst", "median", "best")
@@ -33,6 +34,7 @@ class Folders:
     images: Path  # download's folder of this data set
     synthesize: Path
     split: Path
+    audit: Path
     search: Path
     derive: Path
     retrain: Path
@@ -47,6 +49,7 @@ class Folders:
             self.images / "manifest.csv": "download",
             self.synthesize / "manifest.csv": "synthesize",
             self.split / "split.json": "split",
+            self.audit / "audit.json": "audit",
             self.search / "search.json": "search",
             self.search / "history.csv": "search",
             self.derive / "genotype.json": "derive",
@@ -55,6 +58,7 @@ class Folders:
             self.retrain / "history.csv": "retrain",
             self.retrain / "model" / "model.json": "retrain",
             self.evaluate / "metrics.json": "evaluate",
+            self.evaluate / "scores.csv": "evaluate",
             self.evaluate / "timing.json": "evaluate",
             self.evaluate / "pictures" / "pictures.json": "evaluate",
         }
@@ -76,6 +80,7 @@ class Record:
     manifest_sha256: str
     noise: list[dict[str, str]]  # rows of synthesize's manifest
     split: dict[str, Any]  # lists of names under "w", "a", "v", "test"
+    audit: dict[str, Any]
     search: dict[str, Any]
     search_history: History
     genotype: Genotype
@@ -83,6 +88,7 @@ class Record:
     model: dict[str, Any]
     train_history: History
     metrics: dict[str, Any]
+    scores: dict[str, Scores]  # of each test image, by method
     seconds_per_image: dict[str, dict[str, float]]  # by method and protocol
     pictures: dict[str, dict[str, Any]]  # by rank: "name", "psnr_db", "noisy_psnr_db", "error_gain"
     checks: list[dict[str, Any]]
@@ -118,6 +124,7 @@ def read(folders: Folders, params: Params, protocols: dict[str, str]) -> Record:
         manifest_sha256=sha256_file(folders.images / "manifest.csv"),
         noise=read_csv(folders.synthesize / "manifest.csv"),
         split=read_json(folders.split / "split.json"),
+        audit=read_json(folders.audit / "audit.json"),
         search=read_json(folders.search / "search.json"),
         search_history=history.read(folders.search / "history.csv"),
         genotype=genotypes.load(folders.derive / "genotype.json"),
@@ -125,6 +132,7 @@ def read(folders: Folders, params: Params, protocols: dict[str, str]) -> Record:
         model=read_json(folders.retrain / "model" / "model.json"),
         train_history=history.read(folders.retrain / "history.csv"),
         metrics=read_json(folders.evaluate / "metrics.json"),
+        scores=_read_scores(folders.evaluate / "scores.csv"),
         seconds_per_image=read_json(folders.evaluate / "timing.json")["seconds_per_image"],
         pictures=pictures,
         checks=[_read_check(folders.checks / f"{step}.json", step) for step in CHECKED],
@@ -132,6 +140,12 @@ def read(folders: Folders, params: Params, protocols: dict[str, str]) -> Record:
         published=read_csv(folders.published),
         protocols=protocols,
     )
+
+
+def _read_scores(path: Path) -> dict[str, Scores]:
+    rows = read_csv(path)
+    methods = dict.fromkeys(row["method"] for row in rows)
+    return {method: cells.to_scores((row for row in rows if row["method"] == method), path) for method in methods}
 
 
 def _read_check(path: Path, step: str) -> dict[str, Any]:

@@ -4,6 +4,9 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+from nasir.evaluation.statistics import Comparison, Interval, mean_interval
+from nasir.reporting import contest
+from nasir.reporting.cells import MEASURES
 from nasir.reporting.record import Record
 
 OURS = "nasir"
@@ -28,6 +31,38 @@ def psnr(value: float) -> str:
 def ssim(value: float) -> str:
     """SSIM with four decimals."""
     return number(value, 4)
+
+
+def signed(value: float, digits: int) -> str:
+    """A number with its sign, also where it rounds to zero: +0.12, -1.30, +0.00."""
+    return f"{float(number(value, digits).replace(',', '')) + 0.0:+,.{digits}f}"
+
+
+def interval(bounds: Interval, digits: int) -> str:
+    """A 95 % interval: [26.40, 27.02]."""
+    return f"[{number(bounds.low, digits)}, {number(bounds.high, digits)}]"
+
+
+def p_value(comparison: Comparison) -> str:
+    """Wilcoxon's p with three decimals: 0.004, or < 0.001."""
+    return "< 0.001" if comparison.wilcoxon_p < 0.001 else number(comparison.wilcoxon_p, 3)
+
+
+def paired(comparison: Comparison, digits: int, unit: str) -> str:
+    """A paired difference with its evidence: 0.12 dB (95 % interval 0.05 to 0.19, Wilcoxon p 0.004, 200 images)."""
+    difference = comparison.difference
+    return (
+        f"{number(difference.mean, digits)} {unit} (95 % interval {number(difference.low, digits)} to "
+        f"{number(difference.high, digits)}, Wilcoxon p {p_value(comparison)}, {comparison.images} images)"
+    )
+
+
+def against(comparison: Comparison, other: str) -> str:
+    """Is above, or below, another by so many dB, or cannot be told apart from it; with the evidence."""
+    difference = comparison.difference
+    if not difference.excludes_zero:
+        return f"cannot be told apart from {other}: difference {paired(comparison, 2, 'dB')}"
+    return f"is {'above' if difference.mean > 0 else 'below'} {other}: difference {paired(comparison, 2, 'dB')}"
 
 
 def cell(text: object) -> str:
@@ -55,7 +90,7 @@ def protocols(record: Record) -> list[str]:
 def label(record: Record, method: str) -> str:
     """A method in words, with the setting that was chosen for it on V."""
     words = {
-        OURS: "**found network (this run)**",
+        OURS: "found network (this run)",
         INPUT: "noisy input, clipped to [0, 1]",
         "tv": "total variation",
         "nlm": "non-local means",
@@ -65,21 +100,48 @@ def label(record: Record, method: str) -> str:
 
 
 def scores(record: Record) -> str:
-    """Mean scores of every method under every protocol, one row each, beside what a method costs."""
-    columns = ("protocol", "method", "PSNR, dB", "SSIM, zero-padded", "SSIM, valid", "seconds per image")
+    """Mean scores of every method under every protocol, one row each, beside what a method costs.
+
+    A protocol's best value is bold only where the paired interval against every other method excludes zero.
+    """
+    columns = (
+        "protocol", "method", "PSNR, dB", "95 % interval", "SSIM, zero-padded", "SSIM, valid", "seconds per image",
+    )  # fmt: skip
     rows = []
     for protocol in protocols(record):
-        for method in methods(record):
-            score = record.metrics["methods"][method].get(protocol)
-            if score is None:
-                continue
+        scored = [method for method in methods(record) if protocol in record.metrics["methods"][method]]
+        winners = {measure: _clear_winner(record, scored, protocol, measure) for measure in MEASURES}
+        for method in scored:
+            score = record.metrics["methods"][method][protocol]
+            means = [psnr(score["psnr_db"]), ssim(score["ssim_zero_padded"]), ssim(score["ssim_valid"])]
+            values = [f"**{v}**" if winners[m] == method else v for m, v in zip(MEASURES, means, strict=True)]
+            bounds = interval(mean_interval(list(record.scores[method][protocol]["psnr_db"].values())), 2)
             seconds = record.seconds_per_image.get(method, {}).get(protocol)
-            values = [psnr(score["psnr_db"]), ssim(score["ssim_zero_padded"]), ssim(score["ssim_valid"])]
-            values = [f"**{value}**" if method == OURS else value for value in values]
-            rows.append(
-                [f"`{protocol}`", label(record, method), *values, "" if seconds is None else number(seconds, 3)]
-            )
+            cost = "" if seconds is None else number(seconds, 3)
+            rows.append([f"`{protocol}`", label(record, method), values[0], bounds, *values[1:], cost])
     return table(columns, rows, columns[2:])
+
+
+def _clear_winner(record: Record, scored: Sequence[str], protocol: str, measure: str) -> str | None:
+    """The best method, where the images tell it apart from every other one."""
+    held = contest.hold({method: record.scores[method][protocol][measure] for method in scored})
+    return held.best if held is not None and held.is_clear else None
+
+
+def against_opponents(record: Record) -> list[str]:
+    """A sentence for each protocol: the found network against the best of the others, image by image."""
+    sentences = []
+    for protocol in protocols(record):
+        values = {m: s[protocol]["psnr_db"] for m, s in record.scores.items() if protocol in s}
+        opponents = [method for method in values if method != OURS]
+        if OURS not in values or not opponents:
+            continue
+        best = max(opponents, key=lambda method: record.metrics["methods"][method][protocol]["psnr_db"])
+        compared = contest.compare_shared(values[OURS], values[best])
+        if compared is not None:
+            other = f"the best of the others ({label(record, best)})"
+            sentences.append(f"`{protocol}`: the found network {against(compared, other)}.")
+    return sentences
 
 
 def published_rows(record: Record) -> list[dict[str, str]]:

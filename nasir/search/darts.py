@@ -16,11 +16,12 @@ from torch import Tensor, nn
 from nasir.config import SearchConfig
 from nasir.data.noise import add_noise
 from nasir.data.patches import PatchSampler
+from nasir.evaluation.cost import flops_per_pixel
 from nasir.files import Log
 from nasir.genotype import OPERATIONS
 from nasir.spaces import irnas
 from nasir.training.losses import restoration_loss
-from nasir.training.schedule import cosine
+from nasir.training.schedule import anneal
 from nasir.training.validation import validate
 
 
@@ -36,11 +37,14 @@ class Relaxed(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Found:
-    """What a search ends with: the best supernet by its score on V."""
+    """What a search ends with: the best network by its score on V."""
 
-    step: int
-    supernet: dict[str, Tensor]
+    step: int  # of the history, at which it was scored
+    alpha: Tensor
+    beta: Tensor
+    weights: dict[str, Tensor]  # of the supernet, alpha and beta among them
     scores: dict[str, float]
+    spent_flops: float  # of the whole search, see `spent_flops`
     history: list[tuple[int, str, float]]
 
 
@@ -71,7 +75,8 @@ def search(
         log: called every `config.log_period` steps.
 
     Returns:
-        The best supernet among the scores from step `config.keep_from` on.
+        The best supernet among the scores from step `config.keep_from` on. With every score on V the history has
+        `spent_flops` and `best_score`, the best of all scores so far, those before `keep_from` included.
 
     Raises:
         FloatingPointError: if a loss is not finite; it names the step.
@@ -84,7 +89,7 @@ def search(
         architecture, lr=config.architecture_lr, weight_decay=config.architecture_weight_decay
     )
     generator = torch.Generator().manual_seed(seed)
-    sigmas = torch.tensor(config.sigmas)
+    cost = flops_per_pixel(supernet, next(iter(images_v.values())).shape[0], config.patch)
     history: list[tuple[int, str, float]] = []
     best: dict[str, Any] | None = None
     start = 0
@@ -95,29 +100,24 @@ def search(
         generator.set_state(state["generator"])
         history, best, start = [tuple(row) for row in state["history"]], state["best"], state["step"]
 
-    def loss_on(patches: PatchSampler) -> Tensor:
-        clean = patches.draw(config.batch, generator)
-        drawn = sigmas[torch.randint(len(sigmas), (config.batch,), generator=generator)]
-        noisy = add_noise(clean, drawn, generator)
-        return restoration_loss(supernet(noisy), clean, config.ssim_weight)
-
     supernet.train()
     for step in range(start + 1, config.steps + 1):
-        lr = cosine(step - 1, config.steps, config.lr_max, config.lr_min)
-        for group in weight_optimiser.param_groups:
-            group["lr"] = lr
-        news = {"learning_rate": lr}
+        news = {"learning_rate": anneal(weight_optimiser, step - 1, config.steps, config.lr_max, config.lr_min)}
 
         if step > config.warmup_steps:
-            val_loss = loss_on(patches_a)
-            news["val_loss"] = _update(val_loss, architecture_optimiser, architecture, step)
-        train_loss = loss_on(patches_w)
-        news["train_loss"] = _update(train_loss, weight_optimiser, weights, step, config.clip_norm)
+            val_loss = draw_loss(supernet, patches_a, config, generator)
+            news["val_loss"] = update(val_loss, architecture_optimiser, architecture, f"search step {step}")
+        train_loss = draw_loss(supernet, patches_w, config, generator)
+        news["train_loss"] = update(train_loss, weight_optimiser, weights, f"search step {step}", config.clip_norm)
 
         is_last = step == config.steps
         if step % config.val_period == 0 or is_last:
             scores = validate(supernet, images_v, config.sigmas, seed)
-            news |= scores
+            before = [value for _, name, value in history if name == "score"]
+            news |= scores | {
+                "best_score": max([scores["score"], *before]),
+                "spent_flops": spent_flops(step, config, cost),
+            }
             if step >= config.keep_from and (best is None or scores["score"] > best["scores"]["score"]):
                 best = {"step": step, "scores": scores, "supernet": copy.deepcopy(_to_cpu(supernet.state_dict()))}
         if step % config.log_period == 0 or step % config.val_period == 0 or is_last:
@@ -137,22 +137,53 @@ def search(
                 }
             )
     assert best is not None  # the last step is always scored, and keep_from <= steps
-    return Found(step=best["step"], supernet=best["supernet"], scores=best["scores"], history=history)
+    return Found(
+        step=best["step"],
+        alpha=best["supernet"]["alpha"],
+        beta=best["supernet"]["beta"],
+        weights=best["supernet"],
+        scores=best["scores"],
+        spent_flops=spent_flops(config.steps, config, cost),
+        history=history,
+    )
 
 
-def _update(
+def spent_flops(step: int, config: SearchConfig, cost: float) -> float:
+    """Floating-point operations of training up to `step`: updates * batch * patch^2 * cost.
+
+    Counted is one forward pass of the supernet for each update of the weights and each of the architecture; backward
+    passes and scoring on V are not counted.
+
+    Args:
+        step: updates of the weights so far.
+        config: its `warmup_steps` have no update of the architecture.
+        cost: of the supernet, operations per pixel (`nasir.evaluation.cost.flops_per_pixel`).
+    """
+    updates = step + max(0, step - config.warmup_steps)
+    return updates * config.batch * config.patch**2 * cost
+
+
+def draw_loss(network: nn.Module, patches: PatchSampler, config: SearchConfig, generator: torch.Generator) -> Tensor:
+    """The loss on a fresh batch; each patch has one of `config.sigmas`, all equally likely."""
+    clean = patches.draw(config.batch, generator)
+    sigmas = torch.tensor(config.sigmas)
+    drawn = sigmas[torch.randint(len(sigmas), (config.batch,), generator=generator)]
+    noisy = add_noise(clean, drawn, generator)
+    return restoration_loss(network(noisy), clean, config.ssim_weight)
+
+
+def update(
     loss: Tensor,
     optimiser: torch.optim.Optimizer,
     parameters: list[nn.Parameter],
-    step: int,
+    where: str,
     clip_norm: float = math.inf,
 ) -> float:
-    """One step of `parameters` alone down `loss`; gives the loss."""
+    """One step of `parameters` alone down `loss`; gives the loss, or names `where` it was not finite."""
     value = loss.item()
     if not math.isfinite(value):
         raise FloatingPointError(
-            f"the loss must be finite, got {value} at search step {step}; "
-            "lower search.lr_max or look at the training images."
+            f"the loss must be finite, got {value} at {where}; lower search.lr_max or look at the training images."
         )
     gradients = torch.autograd.grad(loss, parameters, allow_unused=True)
     for parameter, gradient in zip(parameters, gradients, strict=True):

@@ -10,6 +10,9 @@ What the paper leaves open, and what stands here:
 - In the derived network there is one h_{l-2}, of whatever width; a 1x1 convolution brings it to the layer's width.
 - ASPP has no image-level pooling, so that the network's reach stays bounded.
 - A global residual (output = input - network) is a parameter; the paper has none.
+
+IR-NAS shares one cell among the incoming width paths (equation 5); Auto-DeepLab has a cell for each of them (equation 6).
+The supernet can be either. Both derive to the same kind of network, in which a cell has one incoming path.
 """
 
 from collections.abc import Sequence
@@ -92,7 +95,8 @@ class Supernet(nn.Module):
 
     Args:
         channels: of the images.
-        nodes, layers, width, width_factors, stem_channels, residual: see `nasir.config.SearchConfig`.
+        nodes, layers, width, width_factors, stem_channels, residual, share_cells: see `nasir.config.SearchConfig`.
+            `cells[l][i]` is the cell C_l^i, or without sharing its cells C_l^{ik} by the level k that they read.
         generator: draws the initial alpha and beta, N(0, 0.001^2); the weights come from torch's default generator.
     """
 
@@ -106,13 +110,14 @@ class Supernet(nn.Module):
         width_factors: Sequence[float],
         stem_channels: int,
         residual: bool,
+        share_cells: bool,
         generator: torch.Generator,
     ) -> None:
         super().__init__()
         operations = OPERATIONS[NAME]
         cell_widths = [int(width * factor) for factor in width_factors]
         widths = len(cell_widths)
-        self.layers, self.widths, self.residual = layers, widths, residual
+        self.layers, self.widths, self.residual, self.share_cells = layers, widths, residual, share_cells
         self.alpha = nn.Parameter(1e-3 * torch.randn(len(edges(nodes)), len(operations), generator=generator))
         self.beta = nn.Parameter(1e-3 * torch.randn(layers, widths, 3, generator=generator))
 
@@ -123,12 +128,13 @@ class Supernet(nn.Module):
             cells, last, before_last = nn.ModuleDict(), nn.ModuleDict(), nn.ModuleDict()
             for level in levels(layer, widths):
                 out = cell_widths[level]
-                cells[str(level)] = SuperCell(operations, nodes, out)
+                feeding = sources(layer, level, widths)
+                if share_cells:
+                    cells[str(level)] = SuperCell(operations, nodes, out)
+                else:
+                    cells[str(level)] = nn.ModuleDict({str(s): SuperCell(operations, nodes, out) for s in feeding})
                 last[str(level)] = nn.ModuleDict(
-                    {
-                        str(s): pointwise(nodes * cell_widths[s], out, affine=False)
-                        for s in sources(layer, level, widths)
-                    }
+                    {str(s): pointwise(nodes * cell_widths[s], out, affine=False) for s in feeding}
                 )
                 is_missing = layer < 2 or level not in levels(layer - 2, widths)
                 before_last[str(level)] = pointwise(stem_out if is_missing else nodes * out, out, affine=False)
@@ -157,20 +163,23 @@ class Supernet(nn.Module):
                 key = str(level)
                 beta = width_weights(self.beta, layer, level)
                 routes = self.from_last[layer][key]  # type: ignore[index]
-                mixed = sum(
-                    (
-                        b * routes[str(s)](last[s])
-                        for b, s in zip(beta, sources(layer, level, self.widths), strict=True)
-                    ),
-                    torch.zeros(()),
-                )
+                paths = [routes[str(s)](last[s]) for s in sources(layer, level, self.widths)]  # f_{l-1}^k
                 # a missing h_{l-2} is taken from the stem: from h_{-1} in the first layer, from h_0 later
                 missing = before_stem if layer == 0 else stem
                 skipped = self.from_before_last[layer][key](before_last.get(level, missing))  # type: ignore[index]
-                outputs[level] = self.cells[layer][key](skipped, mixed, alpha)  # type: ignore[index]
+                cell = self.cells[layer][key]  # type: ignore[index]
+                if self.share_cells:  # equation 5
+                    outputs[level] = cell(skipped, _weighted_sum(beta, paths), alpha)
+                else:  # equation 6
+                    results = [own(skipped, path, alpha) for own, path in zip(cell.values(), paths, strict=True)]
+                    outputs[level] = _weighted_sum(beta, results)
             before_last, last = last, outputs
         result = self.output(torch.cat([last[level] for level in sorted(last)], dim=1))
         return x - result if self.residual else result
+
+
+def _weighted_sum(weights: Tensor, values: Sequence[Tensor]) -> Tensor:
+    return sum((weight * value for weight, value in zip(weights, values, strict=True)), torch.zeros(()))
 
 
 class Aspp(nn.Module):

@@ -2,6 +2,8 @@
 
 import torch
 
+from nasir import memory
+
 
 def choose(name: str) -> torch.device:
     """The device for `auto`, `cpu` or `cuda`; `auto` takes a CUDA device where there is one.
@@ -26,3 +28,10 @@ def facts(device: torch.device) -> dict[str, object]:
     """What a run's bits depend on besides its settings: device, torch version and, on a CPU, the number of threads."""
     threads = {"threads": torch.get_num_threads()} if device.type == "cpu" else {}
     return {"device used": device.type, "torch": torch.__version__, **threads}
+
+
+def peak_memory_mib(device: torch.device) -> float:
+    """The most memory so far, MiB: allocated on a GPU; of the whole process, torch itself included, on a CPU."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 2**20
+    return memory.peak_mib()

@@ -15,6 +15,7 @@ from nasir import genotype as genotypes
 from nasir.data.images import to_uint8
 from nasir.files import read_json, write_bytes, write_json
 from nasir.genotype import Genotype
+from nasir.networks import catalogue
 from nasir.spaces.irnas import Network
 
 VERSION = 1
@@ -61,7 +62,7 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
 
 
 def save(folder: Path, genotype: Genotype, shape: Shape, task: str, sigma: float, weights: Mapping[str, Any]) -> None:
-    """Write a trained network.
+    """Write a trained derived network.
 
     Args:
         folder: made if missing.
@@ -69,22 +70,27 @@ def save(folder: Path, genotype: Genotype, shape: Shape, task: str, sigma: float
         task, sigma: what it was trained for; sigma in 8-bit grey levels.
         weights: file stem (`best`, `last`) -> state dict.
     """
+    facts = {
+        "channels": shape.channels,
+        "width": shape.width,
+        "stem_channels": shape.stem_channels,
+        "aspp_channels": shape.aspp_channels,
+        "aspp_rates": list(shape.aspp_rates),
+        "genotype": genotypes.to_json(genotype),
+    }
+    _write(folder, {"version": VERSION, "task": task, "sigma": sigma} | facts, weights)
+
+
+def save_baseline(folder: Path, name: str, channels: int, task: str, sigma: float, weights: Mapping[str, Any]) -> None:
+    """Write a trained baseline, `name` of `nasir.networks.catalogue`; the other arguments as in `save`."""
+    facts = {"version": VERSION, "task": task, "sigma": sigma, "channels": channels, "network": name}
+    _write(folder, facts, weights)
+
+
+def _write(folder: Path, facts: dict[str, Any], weights: Mapping[str, Any]) -> None:
     for name, tensors in weights.items():
         write_tensors(folder / f"{name}.safetensors", tensors)
-    write_json(
-        folder / "model.json",
-        {
-            "version": VERSION,
-            "task": task,
-            "sigma": sigma,
-            "channels": shape.channels,
-            "width": shape.width,
-            "stem_channels": shape.stem_channels,
-            "aspp_channels": shape.aspp_channels,
-            "aspp_rates": list(shape.aspp_rates),
-            "genotype": genotypes.to_json(genotype),
-        },
-    )
+    write_json(folder / "model.json", facts)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,9 +143,26 @@ def load(folder: Path | str, device: torch.device | str = "cpu", weights: str = 
             f"expected a trained network in {folder}, got no model.json there; give retrain's model folder."
         )
     value = read_json(description)
-    keys = {"version", "task", "sigma", "channels", "width", "stem_channels", "aspp_channels", "aspp_rates", "genotype"}
+    known = {"version", "task", "sigma", "channels"}
+    derived = known | {"width", "stem_channels", "aspp_channels", "aspp_rates", "genotype"}
+    keys = known | {"network"} if isinstance(value, dict) and "network" in value else derived
     if not isinstance(value, dict) or set(value) != keys or value["version"] != VERSION:
         raise ValueError(f"{description} must have the keys {sorted(keys)} and version {VERSION}; retrain the network.")
+    network = _rebuild(value)
+    path = folder / f"{weights}.safetensors"
+    try:
+        network.load_state_dict(read_tensors(path))
+    except RuntimeError as error:
+        raise ValueError(f"{path} must hold the weights that model.json describes, got {error}; retrain.") from error
+    if "network" in value:
+        network = catalogue.find(value["network"]).finish(network)
+    return Denoiser(network=network.eval().to(device), sigma=value["sigma"], channels=value["channels"])
+
+
+def _rebuild(value: dict[str, Any]) -> nn.Module:
+    """The network that `model.json` describes, with fresh weights."""
+    if "network" in value:
+        return catalogue.build(value["network"], value["channels"])
     shape = Shape(
         channels=value["channels"],
         width=value["width"],
@@ -147,13 +170,7 @@ def load(folder: Path | str, device: torch.device | str = "cpu", weights: str = 
         aspp_channels=value["aspp_channels"],
         aspp_rates=tuple(value["aspp_rates"]),
     )
-    network = build(genotypes.from_json(value["genotype"]), shape)
-    path = folder / f"{weights}.safetensors"
-    try:
-        network.load_state_dict(read_tensors(path))
-    except RuntimeError as error:
-        raise ValueError(f"{path} must hold the weights that model.json describes, got {error}; retrain.") from error
-    return Denoiser(network=network.eval().to(device), sigma=value["sigma"], channels=shape.channels)
+    return build(genotypes.from_json(value["genotype"]), shape)
 
 
 def restore_image(denoiser: Denoiser, noisy: NDArray[np.uint8], sigma: float) -> NDArray[np.uint8]:

@@ -14,7 +14,7 @@ from nasir.data.noise import add_noise
 from nasir.data.patches import PatchSampler
 from nasir.files import Log
 from nasir.training.losses import restoration_loss
-from nasir.training.schedule import cosine
+from nasir.training.schedule import anneal
 from nasir.training.validation import validate
 
 
@@ -66,10 +66,7 @@ def retrain(
 
     network.train()
     for step in range(start + 1, config.steps + 1):
-        lr = cosine(step - 1, config.steps, config.lr_max, config.lr_min)
-        for group in optimiser.param_groups:
-            group["lr"] = lr
-
+        lr = anneal(optimiser, step - 1, config.steps, config.lr_max, config.lr_min)
         clean = patches.draw(config.batch, generator)
         noisy = add_noise(clean, sigma, generator)
         loss = restoration_loss(network(noisy), clean, config.ssim_weight)

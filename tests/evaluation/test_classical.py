@@ -1,5 +1,9 @@
 """Classical denoisers: tuned, scale-free and fair."""
 
+import sys
+import types
+
+import numpy as np
 import pytest
 import torch
 from skimage.data import camera
@@ -7,7 +11,7 @@ from skimage.restoration import denoise_tv_chambolle
 from torch import Tensor
 
 from nasir.evaluation import protocols
-from nasir.evaluation.classical import choose, identity, non_local_means, total_variation
+from nasir.evaluation.classical import bm3d, choose, identity, non_local_means, total_variation
 
 
 def photograph() -> Tensor:
@@ -114,3 +118,41 @@ def test_choose_needs_candidates_and_images():
         choose(total_variation, (), {"a": photograph()}, 50, seed=0)
     with pytest.raises(ValueError, match="at least one factor and one validation image, got 1 and 0"):
         choose(total_variation, (0.8,), {}, 50, seed=0)
+
+
+def test_bm3d_says_what_it_needs_and_that_its_licence_is_non_commercial(monkeypatch):
+    monkeypatch.setitem(sys.modules, "bm3d", None)
+
+    with pytest.raises(ValueError, match=r"needs the package bm3d, got none; .*non-commercial use only.*pip install"):
+        bm3d()
+
+
+def test_bm3d_beats_the_noise_on_grey_and_colour_and_refuses_other_channels(monkeypatch):
+    calls = []
+
+    def flatten(image: np.ndarray, sigma_psd: float) -> np.ndarray:
+        calls.append((image.shape, sigma_psd))
+        return np.full_like(image, image.mean())
+
+    monkeypatch.setitem(sys.modules, "bm3d", types.SimpleNamespace(bm3d=flatten, bm3d_rgb=flatten))
+    denoise = bm3d()
+
+    for channels, shape in ((1, (20, 30)), (3, (20, 30, 3))):
+        noisy = torch.rand(2, channels, 20, 30, generator=torch.Generator().manual_seed(0))
+        restored = denoise(noisy, 51)
+        assert restored.shape == noisy.shape
+        assert restored[1, 0, 0, 0].item() == pytest.approx(noisy[1].mean().item(), abs=1e-6)
+        assert calls[-1] == (shape, pytest.approx(0.2))  # 51 of 255
+    with pytest.raises(ValueError, match=r"1 or 3 channels.*, got 2"):
+        denoise(torch.zeros(1, 2, 20, 30), 51)
+
+
+def test_bm3d_of_the_package_gains_more_than_10_db_on_a_flat_image():
+    pytest.importorskip("bm3d", reason="the optional package bm3d is not installed")
+    clean = torch.full((1, 48, 48), 0.5)
+
+    restored, noisy = (
+        protocols.score(denoiser, {"a": clean}, 30, "whole", 0)[0].psnr_db for denoiser in (bm3d(), identity)
+    )
+
+    assert restored - noisy > 10

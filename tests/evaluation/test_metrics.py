@@ -10,6 +10,7 @@ from scipy.signal import convolve2d
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from torch.autograd import gradcheck, gradgradcheck
 
+from nasir.evaluation import metrics
 from nasir.evaluation.metrics import psnr, ssim_map, ssim_valid, ssim_zero_padded, valid_region
 
 
@@ -69,7 +70,7 @@ def test_psnr_of_float32_images_is_summed_in_float64():
     assert psnr(restored, clean).dtype == torch.float64
 
 
-@pytest.mark.parametrize(("height", "width"), [(11, 11), (16, 23), (64, 64), (57, 120)])
+@pytest.mark.parametrize(("height", "width"), [(11, 11), (16, 23), (64, 64), (57, 120), (481, 321)])
 def test_valid_ssim_equals_scikit_image(height, width):
     restored, clean = draw_pair(height, width, seed=height)
 
@@ -86,7 +87,7 @@ def test_valid_ssim_equals_scikit_image(height, width):
     assert ssim_valid(restored, clean).item() == pytest.approx(expected, abs=1e-9)
 
 
-@pytest.mark.parametrize(("height", "width"), [(3, 5), (11, 11), (24, 37)])
+@pytest.mark.parametrize(("height", "width"), [(1, 9), (3, 5), (30, 4), (11, 11), (24, 37), (47, 16)])
 def test_zero_padded_ssim_equals_a_direct_convolution(height, width):
     restored, clean = draw_pair(height, width, seed=height)
 
@@ -106,8 +107,8 @@ def test_ssim_of_two_constant_images_is_its_first_factor():
 def test_ssim_of_equal_images_is_one_and_of_inverted_ones_is_negative():
     _, clean = draw_pair(32, 32, seed=1)
 
-    assert ssim_zero_padded(clean, clean).item() == pytest.approx(1)
-    assert ssim_valid(clean, clean).item() == pytest.approx(1)
+    assert ssim_zero_padded(clean, clean).item() == 1  # no rounding either: the difference is 0 and both factors a / a
+    assert ssim_valid(clean, clean).item() == 1
     assert ssim_valid(1 - clean, clean).item() < 0
 
 
@@ -135,6 +136,42 @@ def test_images_of_a_batch_are_scored_on_their_own():
         assert measure(restored, clean).tolist() == pytest.approx([measure(r, c).item() for r, c in pairs])
 
 
+def test_an_image_that_is_not_finite_leaves_the_others_of_its_batch_alone():
+    pairs = [draw_pair(21, 30, seed=seed) for seed in (4, 5, 6)]
+    restored, clean = torch.cat([r for r, _ in pairs]), torch.cat([c for _, c in pairs])
+    expected = [ssim_zero_padded(r, c).item() for r, c in pairs]
+    restored[1] = math.nan
+
+    first, middle, last = ssim_zero_padded(restored, clean).tolist()
+
+    assert (first, last) == (expected[0], expected[2])
+    assert math.isnan(middle)
+
+
+@pytest.mark.parametrize("tile", [1, 3 * 23 * 14, 3 * 23 * 41, 3 * 23 * 41 * 2])
+def test_large_images_and_batches_are_worked_off_in_tiles(monkeypatch, tile):
+    # each image in 5 strips (of at most 10 rows), in 3 (of at most 14), as a whole, and two images at a time
+    pairs = [draw_pair(41, 23, seed=seed, channels=3) for seed in (9, 10, 11)]
+    restored, clean = torch.cat([r for r, _ in pairs]), torch.cat([c for _, c in pairs])
+    whole = ssim_map(restored, clean)
+
+    monkeypatch.setattr(metrics, "TILE", tile)
+
+    assert ssim_map(restored, clean).numpy() == pytest.approx(whole.numpy(), abs=1e-12)
+
+
+def test_values_do_not_depend_on_the_number_of_threads():
+    restored, clean = draw_pair(300, 301, seed=12)
+    threads, found = torch.get_num_threads(), []
+
+    for count in (1, 2):
+        torch.set_num_threads(count)
+        found.append([measure(restored, clean).item() for measure in (psnr, ssim_zero_padded, ssim_valid)])
+    torch.set_num_threads(threads)
+
+    assert found[0] == found[1]
+
+
 def test_float32_ssim_is_close_to_float64():
     restored, clean = draw_pair(64, 64, seed=7)
 
@@ -144,12 +181,27 @@ def test_float32_ssim_is_close_to_float64():
     assert value.item() == pytest.approx(ssim_zero_padded(restored, clean).item(), abs=1e-5)
 
 
-def test_ssim_has_exact_first_and_second_derivatives():
-    restored, clean = draw_pair(7, 12, seed=8)
-    restored = restored.clone().requires_grad_()
+def test_ssim_has_exact_first_and_second_derivatives(monkeypatch):
+    pair = [image.clone().requires_grad_() for image in draw_pair(7, 12, seed=8)]
+    assert gradcheck(ssim_zero_padded, pair)
+    assert gradgradcheck(ssim_zero_padded, pair)
 
-    assert gradcheck(lambda image: ssim_zero_padded(image, clean), restored)
-    assert gradgradcheck(lambda image: ssim_zero_padded(image, clean), restored)
+    strip = [image.clone().requires_grad_() for image in draw_pair(12, 3, seed=8)]
+    monkeypatch.setattr(metrics, "TILE", 1)
+    assert gradcheck(ssim_zero_padded, strip)
+    assert gradgradcheck(ssim_zero_padded, strip)
+
+
+def test_float32_derivatives_are_close_to_float64():
+    restored, clean = draw_pair(48, 48, seed=13)
+    slopes = []
+
+    for dtype in (torch.float32, torch.float64):
+        image = restored.to(dtype).requires_grad_()
+        ssim_zero_padded(image, clean.to(dtype)).sum().backward()
+        slopes.append(image.grad.double())
+
+    assert (slopes[0] - slopes[1]).norm() / slopes[1].norm() < 1e-4
 
 
 def test_valid_ssim_needs_eleven_pixels():
@@ -171,6 +223,8 @@ def test_pairs_that_do_not_fit_are_refused():
             measure(images[0], images[0])
         with pytest.raises(ValueError, match=r"floats in \[0, 1\], got torch.float32 and torch.uint8"):
             measure(images, images.byte())
+        with pytest.raises(ValueError, match=r"got \(0, 1, 12, 12\).*each side must be at least 1"):
+            measure(images[:0], images[:0])
     with pytest.raises(ValueError, match=r"one dtype, got torch.float32 and torch.float64"):
         ssim_valid(images, images.double())
     with pytest.raises(ValueError, match=r"clean must lie in \[0, 1\], got a maximum of 255"):

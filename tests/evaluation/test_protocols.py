@@ -2,14 +2,25 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import Tensor
 
 from nasir.data.noise import add_keyed_noise
 from nasir.evaluation import metrics
 from nasir.evaluation.classical import identity
-from nasir.evaluation.protocols import PROTOCOLS, measure, restore, score, starts
+from nasir.evaluation.protocols import (
+    PROTOCOLS,
+    find,
+    measure,
+    reference,
+    restore,
+    score,
+    score_image,
+    starts,
+)
 
 
 class Recorder:
@@ -64,20 +75,137 @@ def test_whole_gives_the_keyed_noisy_image_once():
     assert torch.equal(restored, torch.full((1, 70, 90), 0.5))
 
 
-def test_overlap_equals_its_literal_restatement():
+def noisy_patches(clean: Tensor, sigma: float, seed: int, corners: list[tuple[int, int]], is_redrawn: bool):
+    """Each patch with its corner: of its own noise, or cut from the noisy image."""
+    image = add_keyed_noise(clean, "a", sigma, seed)
+    for index, (top, left) in enumerate(corners):
+        own = add_keyed_noise(clean[:, top : top + 64, left : left + 64], "a", sigma, seed, patch=index)
+        yield top, left, own if is_redrawn else image[:, top : top + 64, left : left + 64]
+
+
+@pytest.mark.parametrize(
+    ("protocol", "tops", "lefts", "is_redrawn"),
+    [
+        ("adjacent", (0, 36), (0, 64, 66), True),
+        ("overlap", (0, 36), (0, 48, 66), True),
+        ("overlap-shared", (0, 36), (0, 48, 66), False),
+    ],
+)
+def test_joined_patches_equal_their_literal_restatement(protocol, tops, lefts, is_redrawn):
     clean = torch.rand(2, 100, 130, generator=torch.Generator().manual_seed(0))
     total, count = torch.zeros(clean.shape, dtype=torch.float64), torch.zeros(clean.shape)
-    index = 0
-    for top in (0, 36):
-        for left in (0, 48, 66):
-            patch = clean[:, top : top + 64, left : left + 64]
-            total[:, top : top + 64, left : left + 64] += shrink(add_keyed_noise(patch, "a", 30, 9, patch=index), 30)
-            count[:, top : top + 64, left : left + 64] += 1
-            index += 1
+    for top, left, noisy in noisy_patches(clean, 30, 9, [(t, x) for t in tops for x in lefts], is_redrawn):
+        for row in range(64):
+            for column in range(64):
+                total[:, top + row, left + column] += shrink(noisy[:, row, column], 30)
+                count[:, top + row, left + column] += 1
 
-    restored = restore(shrink, clean, "a", 30, "overlap", seed=9)
+    restored = restore(shrink, clean, "a", 30, protocol, seed=9)
 
     assert torch.allclose(restored.double(), total / count, atol=1e-7, rtol=0)
+
+
+def test_patch_mean_equals_its_literal_restatement():
+    clean = torch.rand(1, 100, 130, generator=torch.Generator().manual_seed(0))
+    corners = [(top, left) for top in (0, 36) for left in (0, 64, 66)]
+    decibels = []
+    for top, left, noisy in noisy_patches(clean, 30, 9, corners, is_redrawn=False):
+        error = (noisy.clamp(0, 1) - clean[:, top : top + 64, left : left + 64]).double().square().mean()
+        decibels.append(-10 * math.log10(error))
+
+    scored = score_image(identity, clean, "a", 30, "patch-mean", seed=9)
+
+    assert scored.psnr_db == pytest.approx(sum(decibels) / 6, abs=1e-6)
+    assert scored.psnr_db != pytest.approx(score_image(identity, clean, "a", 30, "whole", seed=9).psnr_db, abs=1e-3)
+
+
+def test_half_reduces_the_grey_levels_by_pillows_bicubic_filter_before_the_noise():
+    levels = np.random.default_rng(0).integers(0, 256, (71, 90), dtype=np.uint8)
+    half = np.asarray(Image.fromarray(levels).resize((45, 35), Image.Resampling.BICUBIC))
+    small = torch.from_numpy(half.astype(np.float32) / 255)[None]
+    clean, denoiser = torch.from_numpy(levels.astype(np.float32) / 255)[None], Recorder()
+
+    restore(denoiser, clean, "a", 50, "half", seed=4)
+
+    assert torch.equal(reference(clean, "a", "half"), small)
+    assert torch.equal(denoiser.batches[0], add_keyed_noise(small, "a", 50, 4)[None])
+
+
+def test_clipped8_rounds_what_the_denoiser_sees():
+    clean, denoiser = torch.rand(1, 40, 50, generator=torch.Generator().manual_seed(3)), Recorder()
+    expected = (add_keyed_noise(clean, "a", 70, 4) * 255).clamp(0, 255).round() / 255
+
+    restore(denoiser, clean, "a", 70, "clipped8", seed=4)
+
+    assert torch.equal(denoiser.batches[0], expected[None])
+
+
+def test_8bit_rounds_what_is_scored():
+    clean = torch.full((1, 40, 40), 0.5)
+
+    restored = restore(lambda noisy, sigma: torch.full_like(noisy, 0.31), clean, "a", 50, "whole+8bit", 0)
+
+    assert torch.equal(restored, torch.full((1, 40, 40), 79 / 255))  # 0.31 * 255 = 79.05
+
+
+def test_x8_is_the_mean_over_the_rotations_and_reflections():
+    clean, seen = torch.rand(1, 70, 90, generator=torch.Generator().manual_seed(3)), []
+
+    def lean(noisy: Tensor, sigma: float) -> Tensor:
+        seen.append(tuple(noisy.shape))
+        return noisy * torch.linspace(0, 1, noisy.shape[-1])  # dark on the left, whichever side that was
+
+    restored = restore(lean, clean, "a", 5, "whole+x8", 0)
+
+    # each side is left in 2 of the 8: the mean weight is (x + (1 - x) + y + (1 - y)) / 4 = 1/2 everywhere
+    assert torch.allclose(restored, (add_keyed_noise(clean, "a", 5, 0) / 2).clamp(0, 1), atol=1e-6)
+    assert sorted(set(seen)) == [(1, 1, 70, 90), (1, 1, 90, 70)] and len(seen) == 8
+
+
+def test_x8_leaves_an_equivariant_denoiser_alone_under_every_protocol():
+    clean = torch.rand(1, 70, 90, generator=torch.Generator().manual_seed(3))
+
+    for protocol in PROTOCOLS:
+        once, eight = (score_image(shrink, clean, "a", 30, name, 0) for name in (protocol, f"{protocol}+x8"))
+        assert eight.psnr_db == pytest.approx(once.psnr_db, abs=1e-4)
+
+
+def test_y_scores_the_luma_of_rgb_images():
+    # a shift of 0.1 in all channels is one of 0.1 * 219 / 255 in Y: PSNR 20 + 20 log10(255 / 219) = 21.322 dB
+    clean = torch.full((3, 40, 40), 0.5)
+
+    scored = {
+        name: score_image(lambda noisy, sigma: torch.full_like(noisy, 0.6), clean, "a", 50, name, 0).psnr_db
+        for name in ("whole", "whole+y")
+    }
+
+    assert scored["whole"] == pytest.approx(20, abs=1e-4)
+    assert scored["whole+y"] == pytest.approx(21.322, abs=1e-3)
+
+
+def test_y_is_refused_for_grey_images():
+    with pytest.raises(ValueError, match=r"\+y needs RGB images \(3 channels\), got 1 for 'a'"):
+        score(identity, {"a": torch.zeros(1, 64, 64)}, sigma=50, protocol="whole+y", seed=0)
+
+
+def test_options_may_come_in_any_order_and_are_named_in_one():
+    assert find("clipped8+y+x8").name == "clipped8+x8+y"
+    assert find("whole+8bit").description.endswith("; output rounded to 8 bits")
+    assert {name: find(name) for name in PROTOCOLS} == PROTOCOLS
+
+
+def test_halving_needs_images_that_stay_above_the_ssim_window():
+    with pytest.raises(ValueError, match=r"'half' needs images of at least 22x22 pixels .* got 21x80 for 'test/tiny'"):
+        score(identity, {"test/tiny": torch.zeros(1, 21, 80)}, sigma=50, protocol="half", seed=0)
+
+
+def test_images_of_mixed_sizes_are_scored_one_by_one():
+    images = {name: torch.rand(1, height, 77) for name, height in (("a", 65), ("b", 101), ("c", 64))}
+
+    for protocol in PROTOCOLS:
+        together = score(shrink, images, 30, protocol, 0)
+        alone = [score_image(shrink, image, name, 30, protocol, 0) for name, image in images.items()]
+        assert together == alone
 
 
 @pytest.mark.parametrize("batch", [1, 4, 100])
@@ -115,8 +243,10 @@ def test_repeated_draws_alone_gain_1_74_db_on_an_image_of_bsds500_size():
 
     whole = measure("a", restore(shrink, clean, "a", 30, "whole", 0), clean).psnr_db
     overlap = measure("a", restore(shrink, clean, "a", 30, "overlap", 0), clean).psnr_db
+    shared = measure("a", restore(shrink, clean, "a", 30, "overlap-shared", 0), clean).psnr_db
 
     assert overlap - whole == pytest.approx(1.74, abs=0.04)
+    assert shared == pytest.approx(whole, abs=1e-5)  # the average of one and the same draw
 
 
 def test_identity_under_whole_scores_the_noise_itself():
@@ -130,7 +260,10 @@ def test_sigma_zero_leaves_the_clean_image_under_every_protocol():
     clean = torch.rand(1, 77, 101, generator=torch.Generator().manual_seed(2))
 
     for protocol in PROTOCOLS:
-        assert torch.equal(restore(identity, clean, "a", 0, protocol, 0), clean)
+        restored, expected = restore(identity, clean, "a", 0, protocol, 0), reference(clean, "a", protocol)
+        if protocol == "clipped8":
+            expected = (expected * 255).round() / 255
+        assert torch.allclose(restored, expected, atol=1e-7, rtol=0), protocol
 
 
 def test_clipping_comes_once_and_after_averaging():
@@ -168,8 +301,11 @@ def test_denoisers_run_without_gradients():
 
 
 def test_unknown_protocol_is_refused():
-    with pytest.raises(ValueError, match=r"protocol must be one of \['whole', 'overlap'\], got 'half'"):
-        score(identity, {"a": torch.zeros(1, 64, 64)}, sigma=50, protocol="half", seed=0)
+    for name in ("quarter", "whole+x9", "whole+x8+x8", "whole+"):
+        with pytest.raises(
+            ValueError, match=r"one of \['whole', 'half', .*\['\+8bit', '\+x8', '\+y'\] once each, got "
+        ):
+            score(identity, {"a": torch.zeros(1, 64, 64)}, sigma=50, protocol=name, seed=0)
 
 
 def test_small_images_are_refused_where_patches_are_needed():

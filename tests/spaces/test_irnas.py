@@ -6,6 +6,7 @@ import random
 import pytest
 import torch
 
+from nasir.evaluation.cost import parameters
 from nasir.genotype import OPERATIONS, Edge, Genotype
 from nasir.spaces import irnas
 from nasir.spaces.cells import edges
@@ -15,7 +16,7 @@ NAMES = OPERATIONS["irnas"]
 SURE = 1e4  # a logit whose softmax is exactly one-hot: exp(-1e4) underflows to 0
 
 
-def supernet(layers=3, nodes=2, width=2, residual=False, channels=1) -> irnas.Supernet:
+def supernet(layers=3, nodes=2, width=2, residual=False, channels=1, share_cells=True) -> irnas.Supernet:
     torch.manual_seed(0)
     return irnas.Supernet(
         channels=channels,
@@ -25,6 +26,7 @@ def supernet(layers=3, nodes=2, width=2, residual=False, channels=1) -> irnas.Su
         width_factors=(1, 2, 4),
         stem_channels=5,
         residual=residual,
+        share_cells=share_cells,
         generator=torch.Generator().manual_seed(0),
     )
 
@@ -157,6 +159,87 @@ def test_width_weights_are_normalised_over_the_cells_that_feed_a_cell():
     assert irnas.sources(2, 1, 3) == [0, 1, 2]
     beta[2, 2, 0] = torch.log(torch.tensor(2.0))  # from level 2 to the narrower level 1
     torch.testing.assert_close(irnas.width_weights(beta, 2, 1), torch.tensor([0.25, 0.25, 0.5]))
+
+
+def unshared(net: irnas.Supernet, chosen: dict[tuple[int, int], int] | None = None) -> irnas.Supernet:
+    """A twin with a cell for each path; `net` and its other weights are the twin's.
+
+    Args:
+        net: a supernet that shares cells; with `chosen`, its cells get the weights of the twin's cells for these paths.
+        chosen: (layer, level) -> level of the path.
+    """
+    twin = supernet(layers=net.layers, share_cells=False).double()
+    with torch.no_grad():
+        net.load_state_dict({k: v for k, v in twin.state_dict().items() if not k.startswith("cells")}, strict=False)
+    for layer, cells in enumerate(net.cells):
+        for level, cell in cells.items():
+            paths = twin.cells[layer][level]
+            source = str((chosen or {}).get((layer, int(level)), min(map(int, paths))))
+            cell.load_state_dict(paths[source].state_dict())
+    return twin
+
+
+@pytest.mark.parametrize("is_training", [True, False], ids=["train", "eval"])
+def test_with_one_path_into_each_cell_sharing_changes_nothing(is_training):
+    # one layer: both its levels are fed by the stem alone
+    net = supernet(layers=1).double().train(is_training)
+    twin = unshared(net).train(is_training)
+    x = torch.randn(2, 1, 7, 8, dtype=torch.float64)
+
+    assert torch.equal(net(x), twin(x))
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_with_a_sure_beta_an_unshared_supernet_equals_the_shared_one_with_the_chosen_cells(seed):
+    rng = random.Random(seed)
+    chosen = {
+        (layer, level): rng.choice(irnas.sources(layer, level, 3))
+        for layer in range(3)
+        for level in irnas.levels(layer, 3)
+    }
+    net = supernet().double()
+    twin = unshared(net, chosen)
+    with torch.no_grad():
+        for a_net in (net, twin):
+            for (layer, level), source in chosen.items():
+                a_net.beta[layer, source, level - source + 1] = SURE
+    x = torch.randn(2, 1, 7, 8, dtype=torch.float64)
+
+    torch.testing.assert_close(twin(x), net(x), rtol=0, atol=1e-12)
+
+
+def test_cells_that_only_skip_are_linear_so_that_sharing_changes_nothing():
+    # C(f, sum_k b_k f_k) = sum_k b_k C(f, f_k) for a linear C and weights b that sum to 1; a convolution has a ReLU
+    net = supernet().double()
+    twin = unshared(net)
+    g = torch.Generator().manual_seed(3)
+    x = torch.randn(2, 1, 7, 8, dtype=torch.float64)
+    with torch.no_grad():
+        beta = torch.randn(net.beta.shape, generator=g, dtype=torch.float64)
+        for a_net in (net, twin):
+            a_net.beta.copy_(beta)
+        assert not torch.allclose(twin(x), net(x))
+        for a_net in (net, twin):
+            a_net.alpha[:, NAMES.index("skip")] = SURE
+
+    torch.testing.assert_close(twin(x), net(x), rtol=0, atol=1e-12)
+
+
+def test_without_sharing_there_is_a_cell_for_each_path():
+    # paths into levels 0, 1, 2: 1 + 1 from the stem, 2 + 2 + 1 from the first layer's two, then 2 + 3 + 2
+    net = supernet(layers=4, share_cells=False)
+    count = [[len(paths) for paths in cells.values()] for cells in net.cells]
+    assert count == [[1, 1], [2, 2, 1], [2, 3, 2], [2, 3, 2]]
+    assert [[list(p) for p in r.values()] for r in net.from_last] == [[list(p) for p in c.values()] for c in net.cells]
+
+
+def test_parameters_with_and_without_sharing():
+    # An edge of C channels: conv 9 C^2, sep 9 C + C^2, dil 9 C^2, def 9 C^2 + 9 C * 27 + 27; in all 28 C^2 + 252 C + 27,
+    # which is 643 for C = 2, 1483 for 4, 3835 for 8. A cell of one node has two edges. The second layer has one path too
+    # many for sharing at levels 0 and 1, none at level 2, which only level 1 feeds.
+    shared, own = supernet(layers=2, nodes=1), supernet(layers=2, nodes=1, share_cells=False)
+    assert parameters(shared.cells) == 2 * (643 + 1483) + 2 * (643 + 1483 + 3835)
+    assert parameters(own) - parameters(shared) == 2 * (643 + 1483)
 
 
 def test_every_existing_logit_gets_a_gradient_and_no_other():

@@ -37,7 +37,7 @@ def place(tmp_path) -> Path:
     return tmp_path
 
 
-def start(place: Path, stage: str, **paths: Path) -> subprocess.Popen:
+def start(place: Path, stage: str, **paths: Path | str) -> subprocess.Popen:
     options = [word for name, path in paths.items() for word in (f"--{name}", str(path))]
     if stage != "report":
         options += ["--profile", str(place / "tiny.yaml")]
@@ -74,6 +74,7 @@ def test_the_whole_chain_runs_by_hand(place):
     common = prepare(place)
     images, _split = common.values()
     finish(start(place, "synthesize", images=images, out=place / "synthesize"))
+    finish(start(place, "audit", **common, out=place / "audit"))
     finish(start(place, "search", **common, checkpoint=place / "search.pt", out=place / "search"))
     finish(start(place, "derive", search=place / "search", out=place / "derive"))
     genotype = place / "derive/genotype.json"
@@ -88,6 +89,9 @@ def test_the_whole_chain_runs_by_hand(place):
             out=place / "evaluate",
         )
     )
+    model = place / "retrain/model"
+    finish(start(place, "score", **common, method="irnas", model=model, protocols="half,whole:2", out=place / "cell"))
+    assert len((place / "cell/scores.csv").read_text().splitlines()) == 1 + 4 + 2  # all four test images, two drawn
     finish(
         start(
             place, "report", images=images, runs=place, published=ROOT / "tables/published.csv", out=place / "reports"
@@ -95,7 +99,7 @@ def test_the_whole_chain_runs_by_hand(place):
     )
     page = (place / "reports/report.md").read_text()
     assert page.splitlines()[0] == "# `demo` run: denoise, data set `sample`, sigma 50"
-    assert page.count("| not run |") == 4  # the checks, without Great Expectations
+    assert page.count("| not run |") == 5  # the checks, without Great Expectations
 
 
 @pytest.mark.slow

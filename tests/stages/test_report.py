@@ -63,6 +63,9 @@ def write_images(root: Path) -> None:
     ]
     write_csv(root / "synthesize" / "manifest.csv", noise, ("name", "split", "measured_sigma", "noisy_psnr_db"))
     write_json(root / "split" / "split.json", {"seed": 0} | NAMES)
+    kinds = {"planted": {"copy": 4, "quarter": 4}, "found": {"copy": 4, "quarter": 3}}
+    quality = {"false": [["planted/copy/a", "test/f"]], "recall": 7 / 8, "precision": 7 / 8}
+    write_json(root / "audit" / "audit.json", {"images": 1234, "matches": 2} | kinds | quality)
 
 
 def write_search(root: Path) -> None:
@@ -112,6 +115,7 @@ def write_scores(root: Path) -> None:
     write_json(root / "evaluate" / "metrics.json", metrics)
     seconds = {method: {"whole": 0.01234, "overlap": 0.5} for method in methods}
     write_json(root / "evaluate" / "timing.json", {"seconds_per_image": seconds})
+    write_image_scores(root, {method: values["whole"]["psnr_db"] for method, values in methods.items()})
     generator = np.random.default_rng(1)
     rows = []
     for rank, psnr_db in (("worst", 22.0), ("median", 24.567), ("best", 27.0)):
@@ -123,8 +127,20 @@ def write_scores(root: Path) -> None:
     write_json(root / "evaluate" / "pictures" / "pictures.json", rows)
 
 
+def write_image_scores(root: Path, means: dict[str, float], ours: tuple[float, float] = (-1, 1)) -> None:
+    """Two test images: `means` under `whole` minus and plus 1 dB, or for our network plus `ours`; `overlap` 0.5 above."""
+    rows = [
+        (method, protocol, name, mean + shift + change, 0.61237 + extra, 0.61812 + extra)
+        for method, mean in means.items()
+        for protocol, shift, extra in (("whole", 0, 0), ("overlap", 0.5, 0.08))
+        for name, change in zip(NAMES["test"], ours if method == "nasir" else (-1, 1), strict=True)
+    ]
+    columns = ("method", "protocol", "name", "psnr_db", "ssim_zero_padded", "ssim_valid")
+    write_csv(root / "evaluate" / "scores.csv", [dict(zip(columns, row, strict=True)) for row in rows], columns)
+
+
 def write_checks(root: Path, **failed: dict[str, object]) -> None:
-    for step in ("download", "synthesize", "split", "evaluate"):
+    for step in ("download", "synthesize", "split", "audit", "evaluate"):
         passed = {"expectation": "is_unique", "column": "name", "success": True, "unexpected": [], "observed": None}
         expectations = [passed, failed[step]] if step in failed else [passed]
         check = {"check": step, "success": step not in failed, "expectations": expectations}
@@ -132,7 +148,9 @@ def write_checks(root: Path, **failed: dict[str, object]) -> None:
 
 
 def write_receipts(root: Path) -> None:
-    for number, step in enumerate(("download", "synthesize", "split", "search", "derive", "retrain", "evaluate")):
+    for number, step in enumerate(
+        ("download", "synthesize", "split", "audit", "search", "derive", "retrain", "evaluate")
+    ):
         receipt = {
             "stage": step,
             "is_resumed": False,
@@ -183,7 +201,7 @@ def page(out: Path) -> str:
 
 
 def render(root: Path, out: Path, params: Params = PARAMS) -> str:
-    steps = ("images", "synthesize", "split", "search", "derive", "retrain", "evaluate", "checks", "receipts")
+    steps = ("images", "synthesize", "split", "audit", "search", "derive", "retrain", "evaluate", "checks", "receipts")
     folders = {step: root / step for step in steps}
     report.run(
         **folders, published=root / "published.csv", params=flat(params), out=out, log=lambda step, values: None
@@ -230,18 +248,46 @@ def test_every_png_is_small_and_opens(out):
 
 def test_the_score_table_has_every_method_under_every_protocol(page):
     noisy = "noisy input, clipped to [0, 1]"
-    assert row(page, "`whole`", noisy)[2:] == ["14.90", "0.6124", "0.6181", "0.012"]
-    assert row(page, "`overlap`", noisy)[2:] == ["15.40", "0.7000", "0.7100", "0.500"]
+    # Two images 1 dB below and above the mean: the bootstrap draws one of them alone every second time.
+    assert row(page, "`whole`", noisy)[2:] == ["14.90", "[13.90, 15.90]", "0.6124", "0.6181", "0.012"]
+    assert row(page, "`overlap`", noisy)[2:] == ["15.40", "[14.40, 16.40]", "0.7000", "0.7100", "0.500"]
     assert row(page, "`whole`", "total variation, weight 0.21")[2] == "23.80"
     assert row(page, "`whole`", "non-local means, h 0.175")[2] == "23.10"
-    ours = row(page, "`whole`", "**found network (this run)**")
-    assert ours[2:] == ["**24.57**", "**0.6124**", "**0.6181**", "0.012"]
+    ours = row(page, "`whole`", "found network (this run)")
+    assert ours[2:] == ["**24.57**", "[23.57, 25.57]", "0.6124", "0.6181", "0.012"]
     assert "54,321 parameters" in page and "108,000 floating-point operations per pixel" in page
+
+
+def test_a_value_is_bold_only_where_every_paired_interval_excludes_zero(page, runs, tmp_path):
+    # Against total variation, 0.767 dB below: 0.767 on both images; then -0.633 and 2.167.
+    means = {"noisy": 14.901, "tv": 23.8, "nlm": 23.1, "nasir": 24.567}
+    write_image_scores(runs, means, ours=(-2.4, 2.4))
+    unclear = render(runs, tmp_path / "reports")
+
+    assert (
+        "- `whole`: the found network is above the best of the others (total variation, weight 0.21): difference 0.77 dB "
+        "(95 % interval 0.77 to 0.77, Wilcoxon p 0.500, 2 images)." in page
+    )
+    assert row(unclear, "`whole`", "found network (this run)")[2] == "24.57"
+    assert (
+        "- `whole`: the found network cannot be told apart from the best of the others (total variation, weight 0.21): "
+        "difference 0.77 dB (95 % interval -0.63 to 2.17, Wilcoxon p 1.000, 2 images)." in unclear
+    )
+
+
+def test_a_network_that_loses_is_not_bold(runs, tmp_path):
+    write_image_scores(runs, {"noisy": 14.901, "tv": 23.8, "nlm": 23.1, "nasir": 23.0})
+
+    page = render(runs, tmp_path / "reports")
+
+    assert "is below the best of the others (total variation, weight 0.21): difference -0.80 dB" in page
+    assert row(page, "`whole`", "total variation, weight 0.21")[2] == "**23.80**"
+    assert "**" not in row(page, "`whole`", "found network (this run)")[2]
 
 
 def test_the_summary_compares_with_the_input_and_the_best_classical_denoiser(page):
     assert (
-        "Mean PSNR over 2 test images under protocol `whole`: the found network **24.57 dB**, the noisy input 14.90 "
+        "Mean PSNR over 2 test images under protocol `whole`: the found network 24.57 dB, the noisy input 14.90 "
         "dB, the best classical denoiser (total variation, weight 0.21) 23.80 dB." in page
     )
 
@@ -259,7 +305,7 @@ def test_published_rows_are_those_of_table_1_for_this_data_set_and_sigma(runs, t
     assert row(page, "`half`", "BM3D") == ["`half`", "BM3D", "25.06", "0.6831", "", "IR-NAS Table 1", ""]
     assert row(page, "`overlap`", "IR-NAS")[2:] == ["26.77", "0.7635", "0.63", "IR-NAS Table 1", "a note"]
     assert "27.31" not in page and "IR-NAS*" not in page and "26.31" not in page
-    assert "- `half`: as `whole`, on images first reduced to half their size" in page
+    assert "- `half`: as whole, on images first reduced to half their size" in page
 
 
 def test_a_page_without_published_values_says_so(page, runs, tmp_path):
@@ -290,6 +336,12 @@ def test_search_and_training_facts_are_on_the_page(page):
     )
 
 
+def test_the_audit_says_what_it_found_and_what_of_the_planted_leaks(page):
+    assert "Leak audit over 1,234 images: 2 pairs of images in different lists show one picture." in page
+    assert "Of 8 leaks planted among the training images it found 7 (copy 4 of 4, quarter 3 of 4), with 1 false" in page
+    assert "recall 0.875, precision 0.875." in page
+
+
 def test_passed_checks_are_counted(page):
     assert row(page, "split", "passed") == ["split", "passed", "1", "0"]
     assert "Checks failed" not in page and "Failed expectations" not in page
@@ -310,8 +362,8 @@ def test_a_failed_check_is_shown_as_failed_at_the_top_and_with_its_rows(runs, tm
 
 
 def test_the_receipt_has_seconds_memory_and_hashes(page, original):
-    assert row(page, "search", "1,003.0") == ["search", "1,003.0", "512", "cpu"]
-    assert row(page, "all")[1] == "7,021.0"  # 7 * 1000 + (0 + 1 + ... + 6)
+    assert row(page, "search", "1,004.0") == ["search", "1,004.0", "512", "cpu"]
+    assert row(page, "all")[1] == "8,028.0"  # 8 * 1000 + (0 + 1 + ... + 7)
     assert row(page, "commit")[1] == "abc1234" and row(page, "seed")[1] == "0"
     assert row(page, "versions")[1] == "python 3.11.2, torch 2.13.0"
     assert f"`{sha256_file(original / 'images' / 'manifest.csv')}`" in page
@@ -325,7 +377,7 @@ def test_steps_that_ran_at_different_commits_are_told_apart(runs, tmp_path):
     page = render(runs, tmp_path / "reports")
 
     assert row(page, "commit")[1] == "abc1234 / unknown"
-    assert row(page, "evaluate", "1,006.0")[2] == "not measured"
+    assert row(page, "evaluate", "1,007.0")[2] == "not measured"
 
 
 @pytest.mark.parametrize(
@@ -334,6 +386,7 @@ def test_steps_that_ran_at_different_commits_are_told_apart(runs, tmp_path):
         ("images/manifest.csv", "download"),
         ("search/history.csv", "search"),
         ("retrain/model/model.json", "retrain"),
+        ("evaluate/scores.csv", "evaluate"),
         ("evaluate/pictures/best/error.png", "evaluate"),
         ("receipts/derive.json", "derive"),
     ],

@@ -12,15 +12,22 @@ from nasir.config import DeriveConfig, RetrainConfig, SearchConfig, SplitConfig
 from nasir.data import manifest
 from nasir.data.images import save_png
 from nasir.files import read_csv, read_json
+from nasir.networks import catalogue
+from nasir.training import model
+from nasir.training.model import read_tensors
 from stages import derive, retrain, search, split
 
 SEARCH = SearchConfig(
+    strategy="darts",
+    random_candidates=3,
+    random_budget=1.0,
     layers=2,
     nodes=1,
     width=2,
     width_factors=(1.0, 2.0, 4.0),
     stem_channels=3,
     residual=True,
+    share_cells=True,
     sigmas=(30.0, 70.0),
     steps=6,
     warmup_steps=2,
@@ -41,6 +48,7 @@ SEARCH = SearchConfig(
     checkpoint_period=2,
     device="cpu",
 )
+RANDOM = dataclasses.replace(SEARCH, strategy="random", steps=2, warmup_steps=1, keep_from=2)  # a budget of 3 passes
 RETRAIN = RetrainConfig(
     width=2,
     stem_channels=3,
@@ -109,11 +117,12 @@ def run_search(data, out, log=ignore, config=SEARCH, seed=0):
     )
 
 
-def run_retrain(data, out, log=ignore, config=RETRAIN):
+def run_retrain(data, out, log=ignore, config=RETRAIN, network=None):
     retrain.run(
         images=data / "images",
         split=data / "split",
-        genotype=data / "derived/genotype.json",
+        genotype=None if network else data / "derived/genotype.json",
+        network=network,
         checkpoint=data / f"{out}.pt",
         out=data / out,
         task="denoise",
@@ -164,6 +173,74 @@ def test_a_search_that_was_killed_carries_on_to_the_same_bytes(data, step):
     assert files(data / "killed") == files(data / "whole")
 
 
+def test_the_random_strategy_leaves_what_derive_reads_and_derive_gives_the_winner_back(data):
+    for out in ("first", "second"):
+        run_search(data, out, config=RANDOM)
+    assert files(data / "first") == files(data / "second")
+    assert sorted(files(data / "first")) == [
+        "architecture.safetensors",
+        "candidates.json",
+        "history.csv",
+        "search.json",
+        "winner.safetensors",
+    ]
+    assert not (data / "first.pt").exists()
+
+    derive.run(search=data / "first", out=data / "derived", config=DeriveConfig(inputs=2), log=ignore)
+    found, candidates = read_json(data / "first/search.json"), read_json(data / "first/candidates.json")
+    assert (found["strategy"], found["candidates"], len(candidates)) == ("random", 3, 3)
+    winner = candidates[found["best_step"] - 1]
+    assert read_json(data / "derived/genotype.json") == winner["genotype"]
+    assert winner["score"] == max(candidate["score"] for candidate in candidates) == found["best_scores"]["score"]
+
+
+def test_the_random_strategy_gets_the_budget_of_the_differentiable_search(data):
+    run_search(data, "darts", config=dataclasses.replace(RANDOM, strategy="darts"))
+    run_search(data, "random", config=RANDOM)
+    darts, sampled = read_json(data / "darts/search.json"), read_json(data / "random/search.json")
+    assert sampled["budget_flops"] == darts["spent_flops"]
+    assert 0.5 * darts["spent_flops"] < sampled["spent_flops"] <= darts["spent_flops"]
+
+
+@pytest.mark.parametrize("candidate", [2, 3])
+def test_a_random_search_that_was_killed_carries_on_to_the_same_bytes(data, candidate):
+    run_search(data, "whole", config=RANDOM)
+    with pytest.raises(Killed):
+        run_search(data, "killed", log=killed_at(candidate), config=RANDOM)
+    assert (data / "killed.pt").exists()
+    assert not (data / "killed").exists()
+    run_search(data, "killed", config=RANDOM)
+    assert files(data / "killed") == files(data / "whole")
+
+
+@pytest.mark.parametrize("strategy", ["darts", "random"])
+def test_history_has_the_best_score_so_far_against_what_was_spent(data, strategy):
+    run_search(data, "found", config=dataclasses.replace(SEARCH if strategy == "darts" else RANDOM, val_period=1))
+    curves: dict[str, list[float]] = {}
+    for row in read_csv(data / "found/history.csv"):
+        curves.setdefault(row["metric"], []).append(float(row["value"]))
+    assert len(curves["score"]) == (6 if strategy == "darts" else 3)
+    assert curves["best_score"] == [max(curves["score"][:n]) for n in range(1, len(curves["score"]) + 1)]
+    spent = curves["spent_flops"]
+    assert spent[-1] == read_json(data / "found/search.json")["spent_flops"]
+    if strategy == "darts":  # one pass at each of the two steps of the warm-up, then two
+        assert [round(value / spent[0], 6) for value in spent] == [1, 2, 4, 6, 8, 10]
+
+
+def test_a_supernet_that_does_not_share_its_cells_can_be_searched(data):
+    run_search(data, "own", config=dataclasses.replace(SEARCH, share_cells=False))
+    derive.run(search=data / "own", out=data / "derived", config=DeriveConfig(inputs=2), log=ignore)
+    assert genotypes.load(data / "derived/genotype.json").layers == 2
+    assert "cells.1.0.1.operations.0.0.1.weight" in read_tensors(data / "own/supernet.safetensors")
+
+
+def test_news_of_a_stage_end_at_its_count(data):
+    for config in (SEARCH, RANDOM):
+        seen: list[int] = []
+        run_search(data, config.strategy, log=lambda step, _, seen=seen: seen.append(step), config=config)
+        assert seen[-1] == search.count(config)
+
+
 @pytest.mark.parametrize("step", [3, 6])
 def test_a_retraining_that_was_killed_carries_on_to_the_same_bytes(data, step):
     run_search(data, "found")
@@ -204,8 +281,50 @@ def test_the_first_order_update_moves_only_its_own_parameters(data, monkeypatch)
     # during the warm-up alpha and beta stay as drawn: the same values as the supernet's generator gives
     run_search(data, "warm", config=dataclasses.replace(SEARCH, warmup_steps=5, keep_from=5, val_period=5))
     if read_json(data / "warm/search.json")["best_step"] == 5:
-        from nasir.training.model import read_tensors
-
         alpha = read_tensors(data / "warm/architecture.safetensors")["alpha"]
         expected = 1e-3 * torch.randn(2, 6, generator=torch.Generator().manual_seed(0))
         assert torch.equal(alpha, expected)
+
+
+@pytest.mark.parametrize("network", ["dncnn", "red30"])
+def test_a_baseline_trains_on_the_same_engine_at_its_own_rate_and_is_read_back(data, network):
+    short = dataclasses.replace(RETRAIN, steps=2, val_period=2)
+
+    run_retrain(data, "out", config=short, network=network)
+
+    rates = [float(row["value"]) for row in read_csv(data / "out/history.csv") if row["metric"] == "learning_rate"]
+    assert rates[0] == catalogue.find(network).lr_max
+    denoise = model.load(data / "out/model")
+    assert (denoise.sigma, denoise.channels) == (50.0, 1)
+    assert read_json(data / "out/model/model.json")["network"] == network
+    assert denoise(torch.rand(1, 1, 9, 7), 50).shape == (1, 1, 9, 7)
+
+
+def test_a_killed_training_of_a_baseline_is_not_carried_on_by_another(data):
+    short = dataclasses.replace(RETRAIN, steps=4, checkpoint_period=1)
+    with pytest.raises(Killed):
+        run_retrain(data, "out", log=killed_at(2), config=short, network="dncnn")
+
+    with pytest.raises(ValueError, match="network"):
+        run_retrain(data, "out", config=short, network="red30")
+
+
+def test_after_a_random_search_another_number_of_inputs_is_refused(data):
+    run_search(data, "found", config=RANDOM)
+
+    with pytest.raises(ValueError, match=r"derive.inputs must be 2 after a random search, .* got 1"):
+        derive.run(search=data / "found", out=data / "derived", config=DeriveConfig(inputs=1), log=ignore)
+    assert not (data / "derived").exists()
+
+
+def test_memory_is_measured_with_and_without_shared_cells(data):
+    found = {}
+    for share in (True, False):
+        config = dataclasses.replace(SEARCH, share_cells=share)
+        search.measure_memory(out=data / "memory.json", seed=0, config=config)
+        found[share] = read_json(data / "memory.json")
+
+    assert [found[share]["share_cells"] for share in (True, False)] == [True, False]
+    assert found[False]["parameters"] > found[True]["parameters"]
+    assert all(one["peak_mib"] >= 0 for one in found.values())  # in a process that has had its peak, nothing is added
+    assert found[True]["what"] == "supernet and one update of its weights on 2 patches of 12x12, cpu"

@@ -1,0 +1,60 @@
+"""audit: no picture may stand in two parts of the split under two names, or in one shape and another."""
+
+from pathlib import Path
+
+from nasir.config import AuditConfig
+from nasir.data import audit, leaks
+from nasir.data.collection import load_grey
+from nasir.files import Log, read_json, write_csv, write_json
+
+PARTS = ("w", "a", "v", "test")
+COLUMNS = ("first", "first_part", "second", "second_part", "correlation", "how")
+
+
+def run(*, images: Path, split: Path, out: Path, seed: int, config: AuditConfig, log: Log) -> None:
+    """Write `matches.csv` and `audit.json` into `out`; what they mean for the run, the check decides.
+
+    Leaks planted among the training images are looked for in the same search: `audit.json` says how many of them it found.
+    """
+    lists = read_json(split / "split.json")
+    pictures: dict[str, audit.Grey] = {}
+    parts: dict[str, str] = {}
+    for part in PARTS:
+        pictures |= load_grey(images, lists[part])
+        parts |= dict.fromkeys(lists[part], part)
+    training = {name: picture for name, picture in pictures.items() if parts[name] != "test"}
+    planted = leaks.plant(training, config.planted, seed)
+    own = {name: name for name in pictures}  # twins in one part are no leak, yet a planted copy of one is found as both
+    matches = audit.find(
+        pictures | {leak.name: leak.image for leak in planted}, own | {leak.name: "planted" for leak in planted}
+    )
+
+    pairs = [(match.first, match.second) for match in matches]
+    alike = [match for match in matches if match.first in parts and match.second in parts]
+    real = [match for match in alike if parts[match.first] != parts[match.second]]
+    rows = [
+        {
+            "first": match.first,
+            "first_part": parts[match.first],
+            "second": match.second,
+            "second_part": parts[match.second],
+            "correlation": match.correlation,
+            "how": match.how,
+        }
+        for match in real
+    ]
+    quality = leaks.assess(planted, pairs, [(match.first, match.second) for match in alike])
+    write_csv(out / "matches.csv", rows, COLUMNS)
+    write_json(
+        out / "audit.json",
+        {
+            "images": len(pictures),
+            "matches": len(rows),
+            "planted": quality.planted,
+            "found": quality.found,
+            "false": [list(pair) for pair in quality.false],
+            "recall": quality.recall,
+            "precision": quality.precision,
+        },
+    )
+    log(1, {"matches": float(len(rows)), "recall": quality.recall, "precision": quality.precision})
