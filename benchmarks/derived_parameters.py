@@ -34,7 +34,12 @@ def draw(rng: random.Random, search: SearchConfig) -> Genotype:
         before = path[-1] if path else 0
         path.append(rng.choice([k for k in range(len(search.width_factors)) if abs(k - before) <= 1]))
     return Genotype(
-        space="irnas", cell=cell, path=tuple(path), width_factors=search.width_factors, residual=search.residual
+        space="irnas",
+        cells=(cell,),
+        path=tuple(path),
+        width_factors=search.width_factors,
+        residual=search.residual,
+        activation=search.activation,
     )
 
 

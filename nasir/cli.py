@@ -29,8 +29,15 @@ def restore(
     sigma: Annotated[float, typer.Option(help="Noise standard deviation in the image, 8-bit grey levels.")],
     out: Annotated[Path, typer.Option(help="The PNG to write.")],
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    tile: Annotated[
+        int, typer.Option(help="Side in pixels of the tiles of a large image; 0: in one piece.", min=0)
+    ] = 512,
 ) -> None:
-    """Denoise IMAGE and write it to OUT as a PNG of the same size; a colour image channel by channel."""
+    """Denoise IMAGE and write it to OUT as a PNG of the same size; a colour image channel by channel.
+
+    An image of more than TILE x TILE pixels is cut into tiles that are restored one by one, each with as much of the
+    image around it as the network sees, so that the result is that of the whole image and memory that of a tile.
+    """
     if out.suffix.lower() != ".png":
         raise ValueError(f"--out must end in .png (a lossy format would add noise again), got {out}.")
     from nasir.data import images
@@ -38,9 +45,10 @@ def restore(
     from nasir.training.device import choose
 
     noisy = images.load_colour(image)  # before the slower parts, so that a wrong path answers at once
-    denoiser = models.load(model, choose(device))
+    denoiser = models.load(model, choose(device), tile=tile)
     images.save_png(out, models.restore_image(denoiser, noisy, sigma))
-    print(f"{out}: {noisy.shape[1]}x{noisy.shape[0]}, restored at sigma {sigma:g}")
+    cut = "" if denoiser.tiling is None else f" in {denoiser.tiling}"
+    print(f"{out}: {noisy.shape[1]}x{noisy.shape[0]}, restored at sigma {sigma:g}{cut}")
 
 
 @app.command()

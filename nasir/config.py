@@ -92,6 +92,19 @@ class AuditConfig:
 STRATEGIES = ("darts", "random")
 """What `search.strategy` may be."""
 
+CHOICES = {
+    "beta_norm": ("incoming", "outgoing"),
+    "activation": ("relu", "leaky_relu"),
+    "complexity_of": ("parameters", "flops"),
+    "early_stop": ("none", "skip_count", "rank_stable", "val_plateau"),
+    "twin": ("fast", "plain"),
+    "recompute": ("none", "edge", "cell"),
+}
+"""What other keys of the `search:` section may be."""
+
+PRECISIONS = ("32-true", "bf16-mixed")
+"""What `precision` may be: float32, or bfloat16 in convolutions with float32 weights and statistics."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class SearchConfig:
@@ -107,6 +120,18 @@ class SearchConfig:
     stem_channels: int
     residual: bool  # the network predicts what to subtract from its input; the paper has none
     share_cells: bool  # one cell for all incoming width paths (equation 5), or one for each (equation 6)
+    share_alpha: bool  # one alpha for all layers (the paper), or one for each
+    beta_norm: str  # incoming: over the cells that feed a cell (equation 5); outgoing: over a cell's own steps
+    activation: str  # before every operation: relu, or leaky_relu of slope 0.2
+    sigmoid: bool  # on the supernet's output
+    partial: int  # 1 / partial of a cell's channels pass through the operations (PC-DARTS); 1 = all
+    twin: str  # fast or plain: the same numbers, the plain one several times slower
+    recompute: str  # what is computed again in the backward pass to save memory: none, edge (an edge's inside), cell
+    compile: bool  # torch.compile on each cell of the plain twin; minutes of compiling
+    accumulate: int  # parts that a batch is worked off in, one after the other
+    devices: int  # processes, one on each GPU, or on one machine's CPU
+    parallel: str  # Fabric's strategy: auto, ddp
+    precision: str
     sigmas: tuple[float, ...]  # noise levels, one drawn per patch
     steps: int  # updates of the weights
     warmup_steps: int  # of which without an update of the architecture
@@ -119,6 +144,11 @@ class SearchConfig:
     clip_norm: float  # gradient norm of the weights is clipped to this
     architecture_lr: float  # Adam on alpha and beta
     architecture_weight_decay: float
+    order: int  # of the architecture's gradient: 1, or 2 (through one step of the weights)
+    complexity: float  # weight of the expected size in the architecture's loss; 0 = none
+    complexity_of: str  # parameters or flops
+    early_stop: str  # none, skip_count, rank_stable, val_plateau
+    patience: int  # scores on V that rank_stable and val_plateau wait
     ssim_weight: float  # lambda of equation 7; 0 = MSE only
     val_period: int  # steps between scores on V
     val_crop: int  # V is scored on the middle of its images, at most this side; 0 = whole images
@@ -131,8 +161,38 @@ class SearchConfig:
         _require_training(self, "search")
         _require(self.strategy in STRATEGIES, f"search.strategy must be one of {list(STRATEGIES)}", self.strategy)
         _require(self.random_budget > 0, "search.random_budget must be above 0", self.random_budget)
-        for name in ("random_candidates", "layers", "nodes", "width", "stem_channels"):
+        for name in (
+            "random_candidates",
+            "layers",
+            "nodes",
+            "width",
+            "stem_channels",
+            "partial",
+            "patience",
+            "accumulate",
+        ):
             _require(getattr(self, name) >= 1, f"search.{name} must be 1 or more", getattr(self, name))
+        for name, choices in CHOICES.items():
+            _require(
+                getattr(self, name) in choices, f"search.{name} must be one of {list(choices)}", getattr(self, name)
+            )
+        _require(self.order in (1, 2), "search.order must be 1 or 2", self.order)
+        _require(self.complexity >= 0, "search.complexity must be 0 or more", self.complexity)
+        _require(
+            self.twin == "plain" or not self.compile,
+            "search.compile must be false with search.twin fast, whose passes are fused already (it is for the plain twin)",
+            self.compile,
+        )
+        _require(
+            self.recompute == "none" or self.twin == "fast",
+            "search.recompute must be none with search.twin plain",
+            self.recompute,
+        )
+        _require(
+            self.batch % (self.accumulate * self.devices) == 0,
+            f"search.batch must be a multiple of accumulate times devices ({self.accumulate} * {self.devices})",
+            self.batch,
+        )
         factors = self.width_factors
         _require(
             len(factors) > 0 and factors[0] > 0 and list(factors) == sorted(set(factors)),
@@ -143,6 +203,11 @@ class SearchConfig:
             all(float(self.width * f).is_integer() for f in factors),
             f"search.width times each of search.width_factors {list(factors)} must be whole channels",
             self.width,
+        )
+        _require(
+            all(int(self.width * f) % self.partial == 0 for f in factors),
+            f"search.width times each of search.width_factors {list(factors)} must be a multiple of search.partial",
+            self.partial,
         )
         _require(self.val_crop >= 0, "search.val_crop must be 0 or more", self.val_crop)
         _require(len(self.sigmas) > 0 and min(self.sigmas) >= 0, "search.sigmas must be 0 or more", self.sigmas)
@@ -184,6 +249,10 @@ class RetrainConfig:
     val_period: int
     log_period: int
     checkpoint_period: int
+    compile: bool  # torch.compile on the network
+    devices: int  # processes, as for the search
+    parallel: str
+    precision: str
     device: str
 
     def __post_init__(self) -> None:
@@ -195,13 +264,15 @@ class RetrainConfig:
 
 
 def _require_training(config: SearchConfig | RetrainConfig, section: str) -> None:
-    for name in ("steps", "batch", "patch", "val_period", "log_period", "checkpoint_period"):
+    for name in ("steps", "batch", "patch", "val_period", "log_period", "checkpoint_period", "devices"):
         _require(getattr(config, name) >= 1, f"{section}.{name} must be 1 or more", getattr(config, name))
     _require(
         0 <= config.lr_min <= config.lr_max and config.lr_max > 0,
         f"{section}.lr_max must be above 0 and not below lr_min ({config.lr_min})",
         config.lr_max,
     )
+    _require(config.batch % config.devices == 0, f"{section}.batch must be a multiple of devices", config.batch)
+    _require(config.precision in PRECISIONS, f"{section}.precision must be one of {PRECISIONS}", config.precision)
     _require(config.clip_norm > 0, f"{section}.clip_norm must be above 0", config.clip_norm)
     _require(config.ssim_weight >= 0, f"{section}.ssim_weight must be 0 or more", config.ssim_weight)
     _require(config.device in ("auto", "cpu", "cuda"), f"{section}.device must be auto, cpu or cuda", config.device)

@@ -52,12 +52,21 @@ def _stage(
     *artifacts: Path,
     total: int | None = None,
     checkpoint: Path | None = None,
+    is_first: bool = True,
 ) -> Iterator[Log]:
-    """Run a stage under a progress bar, a journal and a receipt; gives the function that takes its news."""
+    """Run a stage under a progress bar, a journal and a receipt; gives the function that takes its news.
+
+    Of several processes that run one stage, those that are not the first have none of these, and end with what started
+    them, which is the first process, or torchrun.
+    """
     from stages import journal, orphans, tracking
     from stages.progress import progress
     from stages.receipts import Receipt
 
+    if not is_first:
+        orphans.watch(os.getppid())
+        yield lambda step, news: None
+        return
     orphans.watch()
     bill = Receipt(name, params, checkpoint)
     record = journal.Journal(journal.new_path(tracking.folder(), name))
@@ -173,6 +182,7 @@ def search(
     changes: Changes = None,
 ) -> None:
     """Search cells and widths in the supernet."""
+    from nasir.training import parallel
     from stages import search as stage
 
     chosen, section = _read(params, profile, changes, "search", config.SearchConfig)
@@ -184,6 +194,7 @@ def search(
         out / "search.json",
         total=stage.count(section),
         checkpoint=checkpoint,
+        is_first=parallel.is_first(),
     ) as log:
         stage.run(
             images=images,
@@ -231,6 +242,7 @@ def retrain(
     changes: Changes = None,
 ) -> None:
     """Train the derived network, or a baseline, from scratch."""
+    from nasir.training import parallel
     from stages import retrain as stage
 
     if (genotype is None) == (network is None):
@@ -244,6 +256,7 @@ def retrain(
         out / "model",
         total=section.steps,
         checkpoint=checkpoint,
+        is_first=parallel.is_first(),
     ) as log:
         stage.run(
             images=images,
@@ -385,7 +398,7 @@ def memory(
     from stages import search as stage
 
     chosen, section = _read(params, profile, changes, "search", config.SearchConfig)
-    stage.measure_memory(out=out, seed=chosen.seed, config=section)
+    stage.measure_memory(out=out, space=chosen.space, seed=chosen.seed, config=section)
 
 
 @app.command()
@@ -525,8 +538,10 @@ def main() -> None:
     """Run a command; an error that says what to do is shown without a traceback."""
     try:
         app()
-    except (ValueError, FloatingPointError) as error:
-        sys.exit(f"error: {error}")
+    except (ValueError, FloatingPointError, ConnectionError) as error:
+        ranks = [os.environ.get(name) for name in ("RANK", "SLURM_PROCID", "LOCAL_RANK")]
+        rank = next((rank for rank in ranks if rank), "0")
+        sys.exit(f"error{f' in process {rank}' if rank != '0' else ''}: {error}")
 
 
 if __name__ == "__main__":

@@ -27,6 +27,8 @@ def run(*, search: Path, out: Path, config: DeriveConfig, log: Log) -> None:
         nodes=facts["nodes"],
         width_factors=facts["width_factors"],
         residual=facts["residual"],
+        activation=facts["activation"],
+        beta_norm=facts["beta_norm"],
         inputs=config.inputs,
     )
     genotypes.save(genotype, out / "genotype.json")

@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from statistics import fmean
 from typing import TypeVar
@@ -52,6 +53,7 @@ def run(
 ) -> None:
     """Write `scores.csv`, `metrics.json`, `timing.json` and `pictures/` into `out`.
 
+    `timing.json` also says into what tiles the network had to cut images, if it had to (`nasir.evaluation.tiling`).
     Everything but `timing.json` is a function of the inputs. `log` is called once for each score, with the step
     counting them over all methods and protocols.
     """
@@ -82,7 +84,11 @@ def run(
         "classical": {"tv": tv_setting, "nlm": nlm_setting},
     }
     write_json(out / "metrics.json", metrics)
-    write_json(out / "timing.json", {"seconds_per_image": _nest({k: s / len(test) for k, s in seconds.items()})})
+    timing = {
+        "seconds_per_image": _nest({k: s / len(test) for k, s in seconds.items()}),
+        "tiling": network.tiling and asdict(network.tiling),
+    }
+    write_json(out / "timing.json", timing)
     whole = rows.get(("nasir", "whole")) or protocols.score(network, test, sigma, "whole", seed)
     _draw_pictures(network, test, whole, sigma, seed, out / "pictures")
 

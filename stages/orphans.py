@@ -23,9 +23,9 @@ def owners() -> list[int]:
     return found + ([int(named)] if named.isdecimal() else [])
 
 
-def watch() -> None:
-    """Start looking, in the background; does nothing where there is no owner."""
-    if pids := owners():
+def watch(*more: int) -> None:
+    """Start looking at the owners and at `more` process ids, in the background; does nothing where there is none."""
+    if pids := owners() + list(more):
         threading.Thread(target=_look, args=(pids,), daemon=True).start()
 
 

@@ -1,8 +1,10 @@
 """retrain: the derived network or a baseline from scratch, on W and A together, validated on V."""
 
 import dataclasses
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -14,7 +16,8 @@ from nasir.data.patches import PatchSampler
 from nasir.files import Log, read_json, write_csv
 from nasir.networks import catalogue
 from nasir.training import checkpoints, model
-from nasir.training.device import choose, facts, set_determinism
+from nasir.training.device import facts, set_determinism
+from nasir.training.parallel import assemble
 from nasir.training.retrain import retrain
 
 
@@ -45,6 +48,8 @@ def run(
 ) -> None:
     """Train; write the model folder and `history.csv` into `out`. `checkpoint` as in search.
 
+    With several processes all of them come here, and the first one writes.
+
     Args:
         genotype: of the derived network, or
         network: a baseline's name, trained in the same way but at its own learning rate.
@@ -55,38 +60,51 @@ def run(
     elif network is not None:
         lr_max = catalogue.find(network).lr_max
         config = dataclasses.replace(config, lr_max=lr_max, lr_min=min(config.lr_min, lr_max))
-    device = choose(config.device)
-    set_determinism(device)
-    made_with = checkpoints.fingerprint(
-        flat(config, "retrain.") | facts(device) | {"task": task, "sigma": sigma, "seed": seed, "network": network},
-        inputs,
-    )
-    state = checkpoints.load(checkpoint, made_with)
+    with assemble(
+        section="retrain",
+        devices=config.devices,
+        parallel=config.parallel,
+        precision=config.precision,
+        device=config.device,
+    ) as team:
+        set_determinism(team.device)
+        made_with = checkpoints.fingerprint(
+            flat(config, "retrain.")
+            | facts(team.device)
+            | {"task": task, "sigma": sigma, "seed": seed, "network": network},
+            inputs,
+        )
+        state = checkpoints.load(checkpoint, made_with, team.say)
+        parts = read_json(split / "split.json")
+        built, save = _build(out / "model", genotype, network, shape_of(config), seed)
+        trained = retrain(
+            built.to(team.device),
+            patches=PatchSampler(load_grey(images, parts["w"] + parts["a"]), config.patch, team.device),
+            images_v=load_clean(images, parts["v"]),
+            sigma=sigma,
+            config=config,
+            seed=seed,
+            state=state,
+            save=lambda state: checkpoints.save(checkpoint, made_with, state),
+            log=log,
+            team=team,
+        )
+        if team.is_first:
+            save(task, sigma, {"best": trained.best, "last": trained.last})
+            columns = ("step", "metric", "value")
+            rows = [dict(zip(columns, row, strict=True)) for row in trained.history]
+            write_csv(out / "history.csv", rows, columns)
+            checkpoint.unlink(missing_ok=True)
 
-    parts = read_json(split / "split.json")
-    training = load_grey(images, parts["w"] + parts["a"])
-    shape = shape_of(config)
+
+def _build(
+    folder: Path, genotype: Path | None, network: str | None, shape: model.Shape, seed: int
+) -> tuple[nn.Module, Callable[[str, float, Mapping[str, Any]], None]]:
+    """The derived network or the baseline with weights drawn from the seed, and what writes it into `folder`."""
     torch.manual_seed(seed)
     if genotype is not None:
         chosen = genotypes.load(genotype)
-        built: nn.Module = model.build(chosen, shape)
-        save = partial(model.save, out / "model", chosen, shape)
-    else:
-        assert network is not None  # the command takes one of the two
-        built = catalogue.build(network, shape.channels)
-        save = partial(model.save_baseline, out / "model", network, shape.channels)
-    trained = retrain(
-        built.to(device),
-        patches=PatchSampler(training, config.patch, device),
-        images_v=load_clean(images, parts["v"]),
-        sigma=sigma,
-        config=config,
-        seed=seed,
-        state=state,
-        save=lambda state: checkpoints.save(checkpoint, made_with, state),
-        log=log,
-    )
-    save(task, sigma, {"best": trained.best, "last": trained.last})
-    columns = ("step", "metric", "value")
-    write_csv(out / "history.csv", [dict(zip(columns, row, strict=True)) for row in trained.history], columns)
-    checkpoint.unlink(missing_ok=True)
+        return model.build(chosen, shape), partial(model.save, folder, chosen, shape)
+    assert network is not None  # the command takes one of the two
+    built = catalogue.build(network, shape.channels)
+    return built, partial(model.save_baseline, folder, network, shape.channels)

@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -50,8 +51,8 @@ def run(
         return
     device = choose(config.device)
     set_determinism(device)
-    if model is not None:
-        network = models.load(model, device=device)
+    network = None if model is None else models.load(model, device=device)
+    if network is not None:
         denoiser: Denoiser = network
         facts |= {
             "parameters": cost.parameters(network.network),
@@ -73,7 +74,8 @@ def run(
             log(len(rows), {f"{method}_{protocol}_psnr_db": score.psnr_db})
         seconds[protocol] = timed.seconds / len(drawn)
     write_csv(out / "scores.csv", rows, COLUMNS)
-    write_json(out / "cell.json", facts | {"seconds_per_image": seconds})
+    tiling = network and network.tiling and asdict(network.tiling)
+    write_json(out / "cell.json", facts | {"seconds_per_image": seconds, "tiling": tiling})
 
 
 def count(split: Path, plan: Sequence[str]) -> int:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
 from nasir.config import SearchConfig, flat
 from nasir.data.collection import crop_middle, load_grey, to_clean
@@ -14,15 +15,19 @@ from nasir.evaluation.cost import flops_per_pixel, parameters
 from nasir.files import Log, read_json, write_csv, write_json
 from nasir.genotype import Genotype
 from nasir.search import darts, random
-from nasir.spaces import irnas
+from nasir.spaces import catalogue, hinas, irnas
+from nasir.spaces.cells import SuperCell
+from nasir.spaces.fast import convert
 from nasir.training import checkpoints, model
 from nasir.training.device import choose, facts, peak_memory_mib, set_determinism
+from nasir.training.parallel import alone, assemble
 
 
-def build(config: SearchConfig, seed: int) -> irnas.Supernet:
-    """The supernet of a config for grey images, with weights, alpha and beta drawn from the seed."""
+def build(config: SearchConfig, space: str, seed: int) -> irnas.Supernet | hinas.Supernet:
+    """The supernet of a space and a config for grey images, with weights, alpha and beta drawn from the seed."""
     torch.manual_seed(seed)
-    return irnas.Supernet(
+    supernet = catalogue.supernet(
+        space,
         channels=1,
         nodes=config.nodes,
         layers=config.layers,
@@ -31,11 +36,23 @@ def build(config: SearchConfig, seed: int) -> irnas.Supernet:
         stem_channels=config.stem_channels,
         residual=config.residual,
         share_cells=config.share_cells,
+        share_alpha=config.share_alpha,
+        beta_norm=config.beta_norm,
+        activation=config.activation,
+        sigmoid=config.sigmoid,
+        partial=config.partial,
         generator=torch.Generator().manual_seed(seed),
     )
+    if config.twin == "fast":
+        convert(supernet, config.recompute)
+    if config.compile:
+        for module in supernet.modules():
+            if isinstance(module, SuperCell):
+                module.compile()
+    return supernet
 
 
-def build_candidate(genotype: Genotype, config: SearchConfig, seed: int) -> irnas.Network:
+def build_candidate(genotype: Genotype, config: SearchConfig, seed: int) -> nn.Module:
     """A derived network for grey images at the search's width and without ASPP, with weights drawn from the seed."""
     torch.manual_seed(seed)
     shape = model.Shape(
@@ -56,58 +73,74 @@ def run(
 
     The weights are those of the supernet (`supernet.safetensors`), or with the random strategy of the winner's network
     (`winner.safetensors`, with all candidates in `candidates.json`). `checkpoint` is written every
-    `config.checkpoint_period` steps or after each candidate, carried on from if it exists, and removed at the end.
+    `config.checkpoint_period` steps or after each candidate, carried on from if it exists, and removed at the end. With
+    several processes all of them come here, and the first one writes.
     """
-    device = choose(config.device)
-    set_determinism(device)
-    made_with = checkpoints.fingerprint(
-        flat(config, "search.") | facts(device) | {"space": space, "seed": seed},
-        {"images": images / "manifest.csv", "split": split / "split.json"},
-    )
-    state = checkpoints.load(checkpoint, made_with)
-
-    parts = read_json(split / "split.json")
-    w, a, v = (load_grey(images, parts[part]) for part in "wav")
-    patches_w = PatchSampler(w, config.patch, device)
-    images_v = {name: to_clean(crop_middle(image, config.val_crop)) for name, image in v.items()}
-    supernet = build(config, seed)
-
-    def save(state: dict[str, Any]) -> None:
-        checkpoints.save(checkpoint, made_with, state)
-
-    if config.strategy == "random":
-        cost = flops_per_pixel(supernet, 1, config.patch)
-        budget = config.random_budget * darts.spent_flops(config.steps, config, cost)
-        sampled = random.search(
-            lambda genotype: build_candidate(genotype, config, seed).to(device),
-            space=space,
-            patches_w=patches_w,
-            images_v=images_v,
-            budget=budget,
-            config=config,
-            seed=seed,
-            state=state,
-            save=save,
-            log=log,
+    with assemble(
+        section="search",
+        devices=config.devices,
+        parallel=config.parallel,
+        precision=config.precision,
+        device=config.device,
+    ) as team:
+        device = team.device
+        set_determinism(device)
+        made_with = checkpoints.fingerprint(
+            flat(config, "search.") | facts(device) | {"space": space, "seed": seed},
+            {"images": images / "manifest.csv", "split": split / "split.json"},
         )
-        write_json(out / "candidates.json", sampled.candidates)
-        _write(out, "winner", sampled, space, config, {"candidates": len(sampled.candidates), "budget_flops": budget})
-    else:
-        found = darts.search(
-            supernet.to(device),
-            space=space,
-            patches_w=patches_w,
-            patches_a=PatchSampler(a, config.patch, device),
-            images_v=images_v,
-            config=config,
-            seed=seed,
-            state=state,
-            save=save,
-            log=log,
-        )
-        size: dict[str, float] = {"steps": config.steps, "parameters": parameters(supernet)}
-        _write(out, "supernet", found, space, config, size | darts.architecture_facts(found.alpha, found.beta, space))
-    checkpoint.unlink(missing_ok=True)
+        state = checkpoints.load(checkpoint, made_with, team.say)
+
+        parts = read_json(split / "split.json")
+        w, a, v = (load_grey(images, parts[part]) for part in "wav")
+        patches_w = PatchSampler(w, config.patch, device)
+        images_v = {name: to_clean(crop_middle(image, config.val_crop)) for name, image in v.items()}
+        supernet = build(config, space, seed)
+
+        def save(state: dict[str, Any]) -> None:
+            checkpoints.save(checkpoint, made_with, state)
+
+        if config.strategy == "random":
+            cost = flops_per_pixel(supernet, 1, config.patch)
+            budget = config.random_budget * darts.spent_flops(config.steps, config, cost)
+            sampled = random.search(
+                lambda genotype: build_candidate(genotype, config, seed).to(device),
+                space=space,
+                patches_w=patches_w,
+                images_v=images_v,
+                budget=budget,
+                config=config,
+                seed=seed,
+                state=state,
+                save=save,
+                log=log,
+                team=team,
+            )
+            if team.is_first:
+                write_json(out / "candidates.json", sampled.candidates)
+                more = {"candidates": len(sampled.candidates), "budget_flops": budget}
+                _write(out, "winner", sampled, space, config, more)
+        else:
+            found = darts.search(
+                supernet.to(device),
+                space=space,
+                patches_w=patches_w,
+                patches_a=PatchSampler(a, config.patch, device),
+                images_v=images_v,
+                config=config,
+                seed=seed,
+                state=state,
+                save=save,
+                log=log,
+                team=team,
+            )
+            if team.is_first:
+                steps = found.stopped_at or config.steps
+                size: dict[str, float] = {"steps": steps, "parameters": parameters(supernet)}
+                decided = darts.architecture_facts(found.alpha, found.beta, space, config.beta_norm)
+                _write(out, "supernet", found, space, config, size | decided)
+        if team.is_first:
+            checkpoint.unlink(missing_ok=True)
 
 
 def _write(
@@ -129,6 +162,10 @@ def _write(
             "width_factors": list(config.width_factors),
             "residual": config.residual,
             "share_cells": config.share_cells,
+            "share_alpha": config.share_alpha,
+            "beta_norm": config.beta_norm,
+            "activation": config.activation,
+            "sigmoid": config.sigmoid,
             "best_step": found.step,
             "best_scores": found.scores,
             "spent_flops": found.spent_flops,
@@ -137,7 +174,7 @@ def _write(
     )
 
 
-def measure_memory(*, out: Path, seed: int, config: SearchConfig) -> None:
+def measure_memory(*, out: Path, space: str, seed: int, config: SearchConfig) -> None:
     """Write into the JSON file `out` by how much one update of the supernet's weights raises this process's peak memory.
 
     Building the supernet is part of it. Only a fresh process measures it; the patches are of random pictures.
@@ -147,10 +184,10 @@ def measure_memory(*, out: Path, seed: int, config: SearchConfig) -> None:
     pictures = {str(i): rng.integers(0, 256, (2 * config.patch, 2 * config.patch), dtype=np.uint8) for i in range(2)}
     patches = PatchSampler(pictures, config.patch, device)
     before = peak_memory_mib(device)
-    supernet = build(config, seed).to(device)
+    supernet = build(config, space, seed).to(device)
     weights = supernet.weights()
     optimiser = torch.optim.SGD(weights, lr=config.lr_max, momentum=config.momentum)
-    loss = darts.draw_loss(supernet, patches, config, torch.Generator().manual_seed(seed))
+    loss = darts.draw_loss(supernet, patches, config, torch.Generator().manual_seed(seed), alone(device))
     darts.update(loss, optimiser, weights, "the measured step")
     write_json(
         out,

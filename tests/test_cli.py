@@ -31,10 +31,11 @@ def folder(tmp_path_factory):
 
     genotype = Genotype(
         space="irnas",
-        cell=((Edge(input=0, operation="conv_3x3"), Edge(input=1, operation="skip")),),
+        cells=(((Edge(input=0, operation="conv_3x3"), Edge(input=1, operation="skip")),),),
         path=(0,),
         width_factors=(1.0, 2.0, 4.0),
         residual=True,
+        activation="relu",
     )
     shape = model.Shape(channels=1, width=2, stem_channels=3, aspp_channels=0, aspp_rates=())
     torch.manual_seed(0)
@@ -52,6 +53,21 @@ def test_restore_writes_an_image_of_the_same_size(folder, tmp_path, shape):
     assert run.returncode == 0, run.stderr
     assert np.array(Image.open(out)).shape == shape
     assert "9x13, restored at sigma 50" in run.stdout
+
+
+def test_restore_cuts_a_large_image_and_says_so(folder, tmp_path):
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (40, 50), dtype=np.uint8)).save(tmp_path / "in.png")
+    words = (*NASIR, "restore", str(tmp_path / "in.png"), "--model", str(folder), "--sigma", "50", "--out")
+    whole = call(*words, str(tmp_path / "whole.png"), "--tile", "0")
+    cut = call(*words, str(tmp_path / "cut.png"), "--tile", "20")
+    wrong = call(*words, str(tmp_path / "wrong.png"), "--tile", "-3")
+
+    # input, stem, one 3x3 in the cell, output: 4 pixels
+    assert cut.stdout.endswith("50x40, restored at sigma 50 in 6 tiles of up to 20x20 pixels with a halo of 4\n")
+    assert whole.stdout.endswith("50x40, restored at sigma 50\n")
+    pictures = [np.asarray(Image.open(tmp_path / f"{name}.png")).astype(int) for name in ("whole", "cut")]
+    assert np.abs(pictures[0] - pictures[1]).max() <= 1  # rounding of a half-way value
+    assert wrong.returncode == 2 and "--tile" in wrong.stderr and not (tmp_path / "wrong.png").exists()
 
 
 @pytest.mark.parametrize(

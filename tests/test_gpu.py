@@ -20,6 +20,10 @@ def test_the_supernet_gives_on_cuda_what_it_gives_on_a_cpu():
         stem_channels=8,
         residual=True,
         share_cells=True,
+        share_alpha=True,
+        beta_norm="incoming",
+        activation="relu",
+        sigmoid=False,
         generator=torch.Generator().manual_seed(0),
     ).double()
     x = torch.rand(2, 1, 24, 20, dtype=torch.float64)

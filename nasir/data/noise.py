@@ -81,17 +81,24 @@ def add_noise(clean: Tensor, sigma: Tensor | float, generator: torch.Generator) 
         Noisy images, same shape, dtype and device. Not clipped.
 
     Raises:
-        ValueError: if `clean` is not a float image in [0, 1], or `sigma` is negative or of another shape.
+        ValueError: if `clean` is not a float image in [0, 1], or `sigma` is negative or of another shape. On a CUDA device
+            the range of `clean` is not looked at: training would wait for it in every step.
     """
-    _check_clean(clean)
-    levels = torch.as_tensor(sigma, dtype=clean.dtype, device=clean.device)
+    if not clean.is_cuda:
+        _check_clean(clean)
+    levels = torch.as_tensor(sigma, dtype=clean.dtype)
     if levels.shape not in (torch.Size([]), clean.shape[:1]):
         raise ValueError(
             f"sigma must be one number or have shape ({len(clean)},), one for each image, got {tuple(levels.shape)}."
         )
     _check_sigma(float(levels.min()))
-    noise = torch.randn(clean.shape, generator=generator, device=generator.device, dtype=clean.dtype)
-    return clean + levels.view(-1, 1, 1, 1) / 255 * noise.to(clean.device)
+    # what is drawn for a GPU is sent from pinned memory, without waiting for the step that still runs there
+    is_pinned = clean.is_cuda and generator.device.type == "cpu"
+    noise = torch.randn(
+        clean.shape, generator=generator, device=generator.device, dtype=clean.dtype, pin_memory=is_pinned
+    )
+    levels, noise = (tensor.to(clean.device, non_blocking=True) for tensor in (levels, noise))
+    return clean + levels.view(-1, 1, 1, 1) / 255 * noise
 
 
 def digest(noisy: Tensor) -> str:

@@ -12,7 +12,8 @@ class PatchSampler:
 
     Images are drawn uniformly, positions uniformly within the image, and each patch is rotated by 0, 90, 180 or 270
     degrees and flipped along either axis with probability 1/2 (IR-NAS, section 4.1). A batch is one gather from one
-    flat tensor.
+    flat tensor, which lies on the device; three numbers for each patch, drawn on the CPU, say which pixels. They are sent
+    without waiting, so that a GPU gets its next batch while the step before it still runs.
 
     Args:
         images: name -> 8-bit image, shape (H, W) or (H, W, C); all with the same C.
@@ -38,9 +39,9 @@ class PatchSampler:
             arrays.append(image if image.ndim == 3 else image[:, :, None])
         sizes = torch.tensor([a.shape[:2] for a in arrays])
         self.patch = patch
-        self.heights, self.widths = sizes.T.to(device)
+        self.heights, self.widths = sizes.T
         areas = sizes.prod(dim=1)
-        self.starts = (areas.cumsum(0) - areas).to(device)
+        self.starts = areas.cumsum(0) - areas
         channels = arrays[0].shape[2]
         self.pixels = torch.from_numpy(np.concatenate([a.reshape(-1, channels) for a in arrays])).to(device)
 
@@ -51,19 +52,24 @@ class PatchSampler:
             count: how many.
             generator: on the CPU; the only source of randomness.
         """
-        device, size = self.pixels.device, self.patch
-        images = torch.randint(len(self.starts), (count,), generator=generator).to(device)
-        positions = torch.rand((2, count), generator=generator, dtype=torch.float64).to(device)
-        turns = torch.randint(2, (3, count, 1, 1), generator=generator).bool().to(device)
+        size = self.patch
+        images = torch.randint(len(self.starts), (count,), generator=generator)
+        positions = torch.rand((2, count), generator=generator, dtype=torch.float64)
+        is_turned, is_upside_down, is_mirrored = torch.randint(2, (3, count), generator=generator).bool()
+        widths = self.widths[images]
         top = (positions[0] * (self.heights[images] - size + 1)).long()
-        left = (positions[1] * (self.widths[images] - size + 1)).long()
+        left = (positions[1] * (widths - size + 1)).long()
 
-        # A rotation is a transposition after flips, so three coin flips draw all eight symmetries of the square alike.
-        line = torch.arange(size, device=device)
-        rows, columns = line.view(1, size, 1), line.view(1, 1, size)
-        rows, columns = torch.where(turns[0], columns, rows), torch.where(turns[0], rows, columns)
-        rows = torch.where(turns[1], size - 1 - rows, rows)
-        columns = torch.where(turns[2], size - 1 - columns, columns)
-        offset = (self.starts[images] + top * self.widths[images] + left).view(-1, 1, 1)
-        index = offset + rows * self.widths[images].view(-1, 1, 1) + columns
-        return self.pixels[index].permute(0, 3, 1, 2).float().div_(255).contiguous()
+        # Pixel (r, c) of a patch lies at start + r * down + c * right in the flat tensor. A rotation is a transposition
+        # after flips, so three coin flips draw all eight symmetries of the square alike.
+        start = self.starts[images] + top * widths + left
+        start += (size - 1) * (is_upside_down * widths + is_mirrored)
+        below = widths.where(~is_upside_down, -widths)  # to the next row of the image
+        beside = 1 - 2 * is_mirrored.long()  # to the next column
+        steps = torch.stack((start, beside.where(is_turned, below), below.where(is_turned, beside)))
+        start, down, right = steps.to(self.pixels.device, non_blocking=True).view(3, count, 1, 1)
+
+        line = torch.arange(size, device=self.pixels.device)
+        index = start + line.view(1, size, 1) * down + line * right
+        patches = self.pixels.index_select(0, index.flatten()).view(count, size, size, -1)
+        return patches.permute(0, 3, 1, 2).float().div_(255).contiguous()

@@ -8,7 +8,8 @@ import copy
 import math
 
 from torch import Tensor, nn
-from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from nasir.networks.merging import merge
 
 LAYERS = 17
 WIDTH = 64
@@ -46,21 +47,7 @@ class DnCNN(nn.Module):
 
 
 def merge_batch_norm(network: DnCNN) -> DnCNN:
-    """A copy in evaluation mode with every batch normalisation folded into the convolution before it.
-
-    With scale s, shift b, running mean m and variance v: weight' = weight * s / sqrt(v + eps),
-    bias' = b - m * s / sqrt(v + eps). The function computed is that of `network` in evaluation mode.
-    """
+    """A copy in evaluation mode with every batch normalisation folded into the convolution before it."""
     twin = copy.deepcopy(network).eval()
-    merged: list[nn.Module] = []
-    for layer in twin.layers:
-        if isinstance(layer, nn.BatchNorm2d):
-            before = merged.pop()
-            assert isinstance(before, nn.Conv2d)
-            fused = fuse_conv_bn_eval(before, layer)
-            assert fused.bias is not None
-            fused.bias.requires_grad_(layer.bias.requires_grad)  # torch makes a new bias that cannot be trained
-            layer = fused
-        merged.append(layer)
-    twin.layers = nn.Sequential(*merged)
+    merge(twin.layers)
     return twin

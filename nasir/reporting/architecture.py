@@ -1,4 +1,4 @@
-"""The drawing of a genotype: its width path and its cell.
+"""The drawing of a genotype: its width path and its cell, or the cell of each layer.
 
 Width path: layers from left to right, one row per width level. Cells that the search could have chosen are faint, the
 chosen path is strong, and each box says its channels, width x factor.
@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 
 from nasir.files import write_bytes
-from nasir.genotype import Genotype
+from nasir.genotype import Cell, Genotype
 from nasir.reporting.canvas import plain_style, to_png, to_svg
 
 COLOURS = {
@@ -29,6 +29,9 @@ COLOURS = {
     "skip": "#7a7a7a",
 }
 """Colour of each operation (after Okabe and Ito, darkened so that white letters stand out)."""
+
+_TAILS = {"irnas": "ASPP", "hinas": "decoder"}
+"""What follows the last cell in each space."""
 
 _INK = "#222222"
 _FAINT = "#c4c4c4"
@@ -46,6 +49,7 @@ _GAP = 0.16  # between one node's edges and the next node's
 _TAP = 0.17  # between two vertical wires
 _OPERATION = (0.74, 0.25)
 _NODE = 0.34
+_BETWEEN = 0.25  # between one layer's cell and the next
 
 
 def draw(genotype: Genotype, width: int, svg: Path, png: Path) -> None:
@@ -71,16 +75,22 @@ def compose(genotype: Genotype, width: int) -> Figure:
     if width < 1:
         raise ValueError(f"width must be at least 1 channel, got {width}.")
     path_height = _TITLE + (len(genotype.width_factors) - 1) * _ROW + 1.05 + 0.3 * genotype.residual
-    cell_height = _TITLE + 0.75 + sum(len(edges) * _LEVEL + _GAP for edges in genotype.cell)
-    height = path_height + cell_height + 2 * _MARGIN
+    between = _BETWEEN * (len(genotype.cells) - 1)
+    height = path_height + sum(_cell_height(cell) for cell in genotype.cells) + between + 2 * _MARGIN
     path_width = 0.95 + (genotype.layers + 3) * _PITCH + _BOX[0]
-    total = 2 * _MARGIN + max(path_width, _cell_width(genotype), 6.4)
+    total = 2 * _MARGIN + max(path_width, *(_cell_width(cell) for cell in genotype.cells), 6.4)
     figure = Figure(figsize=(total, height))
     axes = figure.add_axes((0.0, 0.0, 1.0, 1.0))
     axes.set(xlim=(0, total), ylim=(0, height))
     axes.set_axis_off()
     _draw_path(axes, genotype, width, height - _MARGIN)
-    _draw_cell(axes, genotype, height - _MARGIN - path_height)
+    top = height - _MARGIN - path_height
+    for layer, cell in enumerate(genotype.cells):
+        is_shared = len(genotype.cells) == 1
+        title = "Cell" if is_shared else f"Cell of layer {layer + 1}"
+        remark = "a node is the sum of its inputs after their operations"
+        _draw_cell(axes, cell, top, title, f"the same in every layer; {remark}" if is_shared else remark)
+        top -= _cell_height(cell) + _BETWEEN
     return figure
 
 
@@ -116,11 +126,15 @@ def _draw_path(axes: Axes, genotype: Genotype, width: int, top: float) -> None:
     ends += [(columns[-2], rows[chosen[-1]]), (columns[-1], rows[chosen[-1]])]
     for start_point, end_point in pairwise(ends):
         _arrow(axes, start_point, end_point, _INK, 1.8)
+    if genotype.space == "hinas":  # the decoder also reads the endpoint, or the stem
+        column, above = ends[1 if genotype.endpoint is None else 2 + genotype.endpoint][0], rows[0] + 0.26
+        axes.plot([column, column, columns[-2]], [rows[0], above, above], color=_INK, lw=1.2, zorder=2)
+        _arrow(axes, (columns[-2], above), (columns[-2], ends[-2][1] + _BOX[1] / 2), _INK, 1.2, shrink=(0, 0))
     _box(axes, *ends[0], "x", "white", _INK, _INK)
     _box(axes, *ends[1], "stem", _CHOSEN, _INK, _INK)
     for (x, y), level in zip(ends[2:-2], genotype.path, strict=True):
         _box(axes, x, y, _channels(genotype, width, level), _CHOSEN, _INK, _INK, weight="bold")
-    _box(axes, *ends[-2], "ASPP", _CHOSEN, _INK, _INK)
+    _box(axes, *ends[-2], _TAILS[genotype.space], _CHOSEN, _INK, _INK)
     _box(axes, *ends[-1], "y", "white", _INK, _INK)
     if genotype.residual:
         above, arrival = rows[0] + 0.42, rows[chosen[-1]] + _BOX[1] / 2
@@ -129,9 +143,9 @@ def _draw_path(axes: Axes, genotype: Genotype, width: int, top: float) -> None:
         axes.text(sum(columns) / len(columns), above + 0.04, "global residual", ha="center", va="bottom", size=8)
 
 
-def _draw_cell(axes: Axes, genotype: Genotype, top: float) -> None:
-    """The wiring plan of the cell, hanging from y = `top`."""
-    _title(axes, top, "Cell", "the same in every layer; a node is the sum of its inputs after their operations")
+def _draw_cell(axes: Axes, cell: Cell, top: float, title: str, remark: str) -> None:
+    """The wiring plan of a cell, hanging from y = `top`."""
+    _title(axes, top, title, remark)
     first_row = top - _TITLE - 0.15
     lines = [(_MARGIN + 0.62, first_row), (_MARGIN + 0.62, first_row - 0.4)]  # where each line starts
     for (x, y), name in zip(lines, ("$h_{l-2}$", "$h_{l-1}$"), strict=True):
@@ -139,7 +153,7 @@ def _draw_cell(axes: Axes, genotype: Genotype, top: float) -> None:
     column, bottom = _MARGIN + 0.62 + 0.1, first_row - 0.4 - 0.2
     last_use = [0.0, 0.0]
     taps: list[tuple[float, float]] = []
-    for node, edges in enumerate(genotype.cell):
+    for node, edges in enumerate(cell):
         right = column + len(edges) * _TAP + 0.16  # left edge of the operations
         target = right + _OPERATION[0] + 0.28 + _NODE / 2
         middle = bottom - _GAP - len(edges) * _LEVEL / 2
@@ -172,9 +186,14 @@ def _draw_cell(axes: Axes, genotype: Genotype, top: float) -> None:
     axes.text(join + 0.68, middle, "$h_l$", va="center", size=10, color=_INK)
 
 
-def _cell_width(genotype: Genotype) -> float:
-    """Width of the cell's drawing without margins, in inches."""
-    nodes = sum(len(edges) * _TAP + 0.16 + _OPERATION[0] + 0.28 + _NODE for edges in genotype.cell)
+def _cell_height(cell: Cell) -> float:
+    """Height of a cell's drawing with its title, in inches."""
+    return _TITLE + 0.75 + sum(len(edges) * _LEVEL + _GAP for edges in cell)
+
+
+def _cell_width(cell: Cell) -> float:
+    """Width of a cell's drawing without margins, in inches."""
+    nodes = sum(len(edges) * _TAP + 0.16 + _OPERATION[0] + 0.28 + _NODE for edges in cell)
     return 0.72 + nodes + 0.3 + 0.95
 
 

@@ -6,30 +6,39 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from nasir.genotype import OPERATIONS, Edge, Genotype
-from nasir.spaces import irnas
+from nasir.genotype import OPERATIONS, Cell, Edge, Genotype
 from nasir.spaces.cells import edges
+from nasir.spaces.widths import levels, sources, step_weights, width_weights
 
 
 def derive(
-    alpha: Tensor, beta: Tensor, *, space: str, nodes: int, width_factors: Sequence[float], residual: bool, inputs: int
+    alpha: Tensor,
+    beta: Tensor,
+    *,
+    space: str,
+    nodes: int,
+    width_factors: Sequence[float],
+    residual: bool,
+    activation: str,
+    beta_norm: str,
+    inputs: int,
 ) -> Genotype:
     """Derive the genotype.
 
     Args:
-        alpha: logits, shape (edges, operations).
+        alpha: logits, shape (edges, operations), or (layers, edges, operations) for a cell of each layer.
         beta: logits, shape (layers, widths, 3).
-        space, nodes, width_factors, residual: as in the search.
+        space, nodes, width_factors, residual, activation, beta_norm: as in the search.
         inputs: edges kept into each node.
 
     Raises:
         ValueError: if alpha or beta has another shape than the space gives, or holds values that are not finite.
     """
-    expected = (len(edges(nodes)), len(OPERATIONS[space]))
-    if tuple(alpha.shape) != expected:
+    table = (len(edges(nodes)), len(OPERATIONS[space]))
+    if tuple(alpha.shape) not in (table, (len(beta), *table)):
         raise ValueError(
-            f"alpha must have the shape {expected} (edges, operations) for {nodes} nodes, got {tuple(alpha.shape)}; "
-            "derive from the search that these settings belong to."
+            f"alpha must have the shape {table} (edges, operations) for {nodes} nodes, or that for each of "
+            f"{len(beta)} layers, got {tuple(alpha.shape)}; derive from the search that these settings belong to."
         )
     if beta.ndim != 3 or tuple(beta.shape[1:]) != (len(width_factors), 3):
         raise ValueError(
@@ -40,16 +49,18 @@ def derive(
         raise ValueError("alpha and beta must be finite, got values that are not; the search diverged, repeat it.")
     return Genotype(
         space=space,
-        cell=strongest_edges(alpha.double().softmax(dim=1), nodes, OPERATIONS[space], inputs),
-        path=viterbi(step_evidence(beta.double())),
+        cells=tuple(
+            strongest_edges(weights, nodes, OPERATIONS[space], inputs)
+            for weights in alpha.double().softmax(dim=-1).view(-1, *table)
+        ),
+        path=viterbi(step_evidence(beta.double(), beta_norm)),
         width_factors=tuple(width_factors),
         residual=residual,
+        activation=activation,
     )
 
 
-def strongest_edges(
-    weights: Tensor, nodes: int, operations: Sequence[str], inputs: int
-) -> tuple[tuple[Edge, ...], ...]:
+def strongest_edges(weights: Tensor, nodes: int, operations: Sequence[str], inputs: int) -> Cell:
     """For each node the `inputs` edges whose strongest operation except `none` weighs most, strongest first.
 
     DARTS, section 2.4. Equal weights keep the order of inputs and operations.
@@ -75,27 +86,41 @@ Steps = list[dict[tuple[int, int], float]]
 """For each layer: (level before, level) -> how much the betas speak for that step, natural logarithm."""
 
 
-def step_evidence(beta: Tensor) -> Steps:
-    """log(n p) for every step that exists: p = beta_k^i of equation 5, n = the number of cells that feed cell i.
+def step_evidence(beta: Tensor, norm: str) -> Steps:
+    """How much the betas speak for every step that exists.
 
-    The paper takes the betas as probabilities. Equation 5 normalises them over the cells that feed a cell, so that a cell
-    with one feeder has p = 1 whatever was learnt, and the product of the p alone would choose such cells by their place
-    in the space: in two layers always levels 1, 2. Relative to the uniform 1 / n, a step that was never in question
-    counts for nothing, and before any learning all paths are equal.
+    The paper takes the betas as probabilities. Normalised over a cell's own steps (`outgoing`) they are: the product of the
+    p along a path is its probability, and the evidence of a step is log p.
+
+    Equation 5 normalises them over the cells that feed a cell (`incoming`), so that a cell with one feeder has p = 1
+    whatever was learnt, and the product of the p alone would choose such cells by their place in the space: in two layers
+    always levels 1, 2. Here the evidence is log(n p), n = the number of cells that feed the cell. Relative to the uniform
+    1 / n, a step that was never in question counts for nothing, and before any learning all paths are equal.
 
     Args:
         beta: logits, shape (layers, widths, 3).
+        norm: `incoming` or `outgoing`, as in the search.
     """
-    layers, widths, _ = beta.shape
-    return [
-        {
-            (source, level): math.log(len(feeding)) + value
-            for level in irnas.levels(layer, widths)
-            if (feeding := irnas.sources(layer, level, widths))
-            for source, value in zip(feeding, torch.log(irnas.width_weights(beta, layer, level)).tolist(), strict=True)
-        }
-        for layer in range(layers)
-    ]
+    return [(_of_paths if norm == "outgoing" else _of_feeders)(beta, layer) for layer in range(len(beta))]
+
+
+def _of_paths(beta: Tensor, layer: int) -> dict[tuple[int, int], float]:
+    before = levels(layer - 1, beta.shape[1]) if layer > 0 else range(1)
+    return {
+        (source, level): torch.log(weight).item()
+        for source in before
+        for level, weight in step_weights(beta, layer, source).items()
+    }
+
+
+def _of_feeders(beta: Tensor, layer: int) -> dict[tuple[int, int], float]:
+    widths = beta.shape[1]
+    evidence: dict[tuple[int, int], float] = {}
+    for level in levels(layer, widths):
+        feeding = sources(layer, level, widths)
+        logs = torch.log(width_weights(beta, layer, level, "incoming")).tolist()
+        evidence |= {(source, level): math.log(len(feeding)) + p for source, p in zip(feeding, logs, strict=True)}
+    return evidence
 
 
 def viterbi(steps: Steps) -> tuple[int, ...]:

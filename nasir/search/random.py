@@ -12,6 +12,7 @@ budgets are not equal seconds: networks as small as the demo's took three times 
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -26,6 +27,7 @@ from nasir.genotype import OPERATIONS, Genotype
 from nasir.search import darts
 from nasir.search.derive import derive
 from nasir.spaces.cells import edges
+from nasir.training.parallel import Team, alone
 from nasir.training.schedule import anneal
 from nasir.training.validation import validate
 
@@ -52,6 +54,7 @@ def search(
     state: dict[str, Any] | None,
     save: Callable[[dict[str, Any]], None],
     log: Log,
+    team: Team | None = None,
 ) -> Found:
     """Search.
 
@@ -69,10 +72,12 @@ def search(
         state: what an earlier call gave to `save`, to carry on from there; None to start.
         save: called with a checkpoint's content after each candidate.
         log: called after each candidate with its number.
+        team: the processes that share each batch of `config.batch`; None for this one alone. The first one saves and logs.
 
     Raises:
         FloatingPointError: if a loss is not finite; it names step and candidate.
     """
+    team = team or alone(patches_w.pixels.device)
     generator = torch.Generator().manual_seed(seed)
     drawn = [draw(config, space, generator) for _ in range(config.random_candidates)]
     history: list[tuple[int, str, float]] = []
@@ -87,8 +92,9 @@ def search(
         network = build(genotype)
         step_flops = config.batch * config.patch**2 * flops_per_pixel(network, channels, config.patch)
         steps = max(1, int(budget / len(drawn) / step_flops))
-        train_loss = train(network, patches_w, steps, config, seed, f"candidate {number}")
-        scores = validate(network, images_v, config.sigmas, seed)
+        team.align(network, number)
+        train_loss = train(network, patches_w, steps, config, seed, f"candidate {number}", team)
+        scores = team.score(partial(validate, network, sigmas=config.sigmas, seed=seed), images_v)
 
         if best is None or scores["score"] > best["scores"]["score"]:
             weights = {name: value.cpu() for name, value in network.state_dict().items()}
@@ -101,8 +107,9 @@ def search(
         )
         news |= {"best_score": best["scores"]["score"], "spent_flops": sum(c["flops"] for c in candidates)}
         history += [(number, name, value) for name, value in news.items()]
-        log(number, news)
-        save({"candidates": candidates, "history": history, "best": best})
+        if team.is_first:
+            log(number, news)
+            save({"candidates": candidates, "history": history, "best": best})
     assert best is not None  # there is at least one candidate
     alpha, beta = drawn[best["number"] - 1]
     return Found(
@@ -118,8 +125,9 @@ def search(
 
 
 def draw(config: SearchConfig, space: str, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Random alpha, shape (edges, operations), and beta, shape (layers, widths, 3): logits from N(0, 1)."""
-    alpha = torch.randn(len(edges(config.nodes)), len(OPERATIONS[space]), generator=generator)
+    """Random alpha and beta: logits from N(0, 1) in the shapes that the differentiable search has."""
+    table = (len(edges(config.nodes)), len(OPERATIONS[space]))
+    alpha = torch.randn(table if config.share_alpha else (config.layers, *table), generator=generator)
     return alpha, torch.randn(config.layers, len(config.width_factors), 3, generator=generator)
 
 
@@ -132,11 +140,15 @@ def decode(alpha: Tensor, beta: Tensor, config: SearchConfig, space: str) -> Gen
         nodes=config.nodes,
         width_factors=config.width_factors,
         residual=config.residual,
+        activation=config.activation,
+        beta_norm=config.beta_norm,
         inputs=INPUTS,
     )
 
 
-def train(network: nn.Module, patches: PatchSampler, steps: int, config: SearchConfig, seed: int, name: str) -> float:
+def train(
+    network: nn.Module, patches: PatchSampler, steps: int, config: SearchConfig, seed: int, name: str, team: Team
+) -> float:
     """Train as the search trains the supernet's weights, its cosine over `steps`; gives the last loss."""
     weights = list(network.parameters())
     optimiser = torch.optim.SGD(weights, lr=config.lr_max, momentum=config.momentum, weight_decay=config.weight_decay)
@@ -145,6 +157,6 @@ def train(network: nn.Module, patches: PatchSampler, steps: int, config: SearchC
     network.train()
     for step in range(1, steps + 1):
         anneal(optimiser, step - 1, steps, config.lr_max, config.lr_min)
-        loss = darts.draw_loss(network, patches, config, generator)
+        loss = darts.draw_loss(network, patches, config, generator, team)
         value = darts.update(loss, optimiser, weights, f"step {step} of {name}", config.clip_norm)
     return value

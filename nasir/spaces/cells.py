@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from nasir.genotype import Edge
-from nasir.spaces.operations import operation
+from nasir.spaces.operations import Style, operation
 
 
 def edges(nodes: int) -> list[tuple[int, int]]:
@@ -25,14 +25,17 @@ class SuperCell(nn.Module):
         operations: names, in the order of alpha's columns.
         nodes: N.
         channels: of each node.
+        style: of the operations.
     """
 
-    def __init__(self, operations: Sequence[str], nodes: int, channels: int) -> None:
+    def __init__(self, operations: Sequence[str], nodes: int, channels: int, style: Style) -> None:
         super().__init__()
         self.edges = edges(nodes)
-        self.nodes = nodes
+        self.names, self.nodes, self.channels, self.style = tuple(operations), nodes, channels, style
+        self.part = channels // style.partial  # channels that pass through the operations
         self.operations = nn.ModuleList(
-            nn.ModuleList(operation(name, channels, affine=False) for name in operations) for _ in self.edges
+            nn.ModuleList(operation(name, channels // style.partial, False, style) for name in operations)
+            for _ in self.edges
         )
 
     def forward(self, before_last: Tensor, last: Tensor, weights: Tensor) -> Tensor:
@@ -53,9 +56,19 @@ class SuperCell(nn.Module):
         return torch.cat(values[2:], dim=1)
 
     def _mix(self, row: int, x: Tensor, weights: Tensor) -> Tensor:
+        """One edge. With partial channels (Xu et al., ICLR 2020, equation 3) the rest of x goes past the operations."""
         choices = self.operations[row]
         assert isinstance(choices, nn.ModuleList)
-        return sum((weight * choice(x) for weight, choice in zip(weights[row], choices, strict=True)), torch.zeros(()))
+        part, rest = x.split((self.part, self.channels - self.part), dim=1)
+        mixed = sum(
+            (weight * choice(part) for weight, choice in zip(weights[row], choices, strict=True)), torch.zeros(())
+        )
+        return shuffle(torch.cat((mixed, rest), dim=1), self.style.partial) if self.style.partial > 1 else mixed
+
+
+def shuffle(x: Tensor, groups: int) -> Tensor:
+    """Interleave `groups` blocks of channels, so that other channels pass through the operations of the next edge."""
+    return x.unflatten(1, (groups, -1)).transpose(1, 2).flatten(1, 2)
 
 
 class DerivedCell(nn.Module):
@@ -65,13 +78,14 @@ class DerivedCell(nn.Module):
         cell: for each node its edges.
         channels: of each node.
         affine: of batch normalisation.
+        style: of the operations.
     """
 
-    def __init__(self, cell: Sequence[Sequence[Edge]], channels: int, affine: bool) -> None:
+    def __init__(self, cell: Sequence[Sequence[Edge]], channels: int, affine: bool, style: Style) -> None:
         super().__init__()
         self.inputs = [[edge.input for edge in kept] for kept in cell]
         self.operations = nn.ModuleList(
-            nn.ModuleList(operation(edge.operation, channels, affine) for edge in kept) for kept in cell
+            nn.ModuleList(operation(edge.operation, channels, affine, style) for edge in kept) for kept in cell
         )
 
     def forward(self, before_last: Tensor, last: Tensor) -> Tensor:

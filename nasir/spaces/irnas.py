@@ -4,83 +4,49 @@ What the paper leaves open, and what stands here:
 
 - Stem (figure 2, "an input layer and two convolutions"): a 3x3 convolution, then one 3x3 convolution for h_0 (the
   stem's output, width level 0) and one for h_{-1}.
-- Beta of equation 5 is normalised over the cells that feed a cell. Width levels that cannot be reached from the stem
-  (level 2 in the first layer) do not exist: no cell, no weight, no logit is read.
+- Beta of equation 5 is normalised over the cells that feed a cell (`beta_norm: incoming`). Width levels that cannot be
+  reached from the stem (level 2 in the first layer) do not exist: no cell, no weight, no logit is read.
 - f_{l-2}^i is a 1x1 convolution of h_{l-2}^i; where that cell does not exist, of the stem's output.
 - In the derived network there is one h_{l-2}, of whatever width; a 1x1 convolution brings it to the layer's width.
 - ASPP has no image-level pooling, so that the network's reach stays bounded.
-- A global residual (output = input - network) is a parameter; the paper has none.
+- A global residual (output = input - network) is a parameter; the paper has none. So are an alpha for each layer, a leaky
+  ReLU, the other norm of beta and a sigmoid on the supernet's output, all of which the authors' later code has.
 
 IR-NAS shares one cell among the incoming width paths (equation 5); Auto-DeepLab has a cell for each of them (equation 6).
 The supernet can be either. Both derive to the same kind of network, in which a cell has one incoming path.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
 
 from nasir.genotype import OPERATIONS, Genotype
 from nasir.spaces.cells import DerivedCell, SuperCell, edges
-from nasir.spaces.operations import pointwise
+from nasir.spaces.normalisation import BatchNorm
+from nasir.spaces.operations import Style, pointwise
+from nasir.spaces.operations import activation as activate
+from nasir.spaces.widths import levels, mix_paths, read_paths, sources, weighted_sum, width_weights
 
 NAME = "irnas"
-
-
-def levels(layer: int, widths: int) -> range:
-    """Width levels that layer `layer` (0-based) can have: one more with each layer from the stem's level 0."""
-    return range(min(layer + 2, widths))
-
-
-def sources(layer: int, level: int, widths: int) -> list[int]:
-    """Width levels of the layer before that feed `level` (equation 5); the layer before the first is the stem, level 0."""
-    before = levels(layer - 1, widths) if layer > 0 else range(1)
-    return [source for source in before if abs(source - level) <= 1]
-
-
-def width_weights(beta: Tensor, layer: int, level: int) -> Tensor:
-    """The weights beta_k^i of equation 5 for one cell: softmax over the cells that feed it.
-
-    Args:
-        beta: logits, shape (layers, widths, 3): beta[l, k, d] belongs to the step from level k before layer l to level
-            k + d - 1 in it.
-        layer: l, 0-based.
-        level: i.
-
-    Returns:
-        Shape (sources,), in the order of `sources(layer, level, widths)`.
-    """
-    feeding = sources(layer, level, beta.shape[1])
-    return torch.stack([beta[layer, source, level - source + 1] for source in feeding]).softmax(dim=0)
-
-
-def width_entropy(beta: Tensor) -> float:
-    """Mean entropy of `width_weights` over the cells that more than one cell feeds, in nats; 0 if there is none."""
-    layers, widths, _ = beta.shape
-    weights = [
-        width_weights(beta, layer, level)
-        for layer in range(layers)
-        for level in levels(layer, widths)
-        if len(sources(layer, level, widths)) > 1
-    ]
-    entropies = [-torch.special.xlogy(w, w).sum().item() for w in weights]
-    return sum(entropies) / len(entropies) if entropies else 0.0
+SEPARABLE = 1
+"""How often a separable convolution is applied."""
 
 
 class Stem(nn.Module):
     """Input layer and two convolutions: h_{-1} and h_0, both with N * W channels."""
 
-    def __init__(self, channels: int, stem_channels: int, out_channels: int, affine: bool) -> None:
+    def __init__(self, channels: int, stem_channels: int, out_channels: int, affine: bool, name: str) -> None:
         super().__init__()
         self.input = nn.Sequential(
             nn.Conv2d(channels, stem_channels, 3, padding=1, bias=False),
-            nn.BatchNorm2d(stem_channels, affine=affine),
-            nn.ReLU(),
+            BatchNorm(stem_channels, affine=affine),
+            activate(name),
         )
         self.before_last, self.last = (
             nn.Sequential(
                 nn.Conv2d(stem_channels, out_channels, 3, padding=1, bias=False),
-                nn.BatchNorm2d(out_channels, affine=affine),
+                BatchNorm(out_channels, affine=affine),
             )
             for _ in range(2)
         )
@@ -95,9 +61,11 @@ class Supernet(nn.Module):
 
     Args:
         channels: of the images.
-        nodes, layers, width, width_factors, stem_channels, residual, share_cells: see `nasir.config.SearchConfig`.
-            `cells[l][i]` is the cell C_l^i, or without sharing its cells C_l^{ik} by the level k that they read.
+        nodes, layers, width, width_factors, stem_channels, residual, share_cells, share_alpha, beta_norm, activation,
+            sigmoid, partial: see `nasir.config.SearchConfig`. `cells[l][i]` is the cell C_l^i, or without sharing its cells
+            C_l^{ik} by the level k that they read.
         generator: draws the initial alpha and beta, N(0, 0.001^2); the weights come from torch's default generator.
+        cell: makes a cell out of operations, nodes, channels and style, with the forward of `SuperCell`.
     """
 
     def __init__(
@@ -111,18 +79,26 @@ class Supernet(nn.Module):
         stem_channels: int,
         residual: bool,
         share_cells: bool,
+        share_alpha: bool,
+        beta_norm: str,
+        activation: str,
+        sigmoid: bool,
+        partial: int,
         generator: torch.Generator,
+        cell: Callable[[Sequence[str], int, int, Style], nn.Module] = SuperCell,
     ) -> None:
         super().__init__()
-        operations = OPERATIONS[NAME]
+        operations, style = OPERATIONS[NAME], Style(activation=activation, separable=SEPARABLE, partial=partial)
         cell_widths = [int(width * factor) for factor in width_factors]
         widths = len(cell_widths)
-        self.layers, self.widths, self.residual, self.share_cells = layers, widths, residual, share_cells
-        self.alpha = nn.Parameter(1e-3 * torch.randn(len(edges(nodes)), len(operations), generator=generator))
+        self.layers, self.widths, self.share_cells = layers, widths, share_cells
+        self.residual, self.sigmoid, self.beta_norm = residual, sigmoid, beta_norm
+        table = (len(edges(nodes)), len(operations))
+        self.alpha = nn.Parameter(1e-3 * torch.randn(table if share_alpha else (layers, *table), generator=generator))
         self.beta = nn.Parameter(1e-3 * torch.randn(layers, widths, 3, generator=generator))
 
         stem_out = nodes * cell_widths[0]
-        self.stem = Stem(channels, stem_channels, stem_out, affine=False)
+        self.stem = Stem(channels, stem_channels, stem_out, False, activation)
         self.cells, self.from_last, self.from_before_last = nn.ModuleList(), nn.ModuleList(), nn.ModuleList()
         for layer in range(layers):
             cells, last, before_last = nn.ModuleDict(), nn.ModuleDict(), nn.ModuleDict()
@@ -130,9 +106,9 @@ class Supernet(nn.Module):
                 out = cell_widths[level]
                 feeding = sources(layer, level, widths)
                 if share_cells:
-                    cells[str(level)] = SuperCell(operations, nodes, out)
+                    cells[str(level)] = cell(operations, nodes, out, style)
                 else:
-                    cells[str(level)] = nn.ModuleDict({str(s): SuperCell(operations, nodes, out) for s in feeding})
+                    cells[str(level)] = nn.ModuleDict({str(s): cell(operations, nodes, out, style) for s in feeding})
                 last[str(level)] = nn.ModuleDict(
                     {str(s): pointwise(nodes * cell_widths[s], out, affine=False) for s in feeding}
                 )
@@ -142,7 +118,7 @@ class Supernet(nn.Module):
             self.from_last.append(last)
             self.from_before_last.append(before_last)
         ends = [cell_widths[level] for level in levels(layers - 1, widths)]
-        self.output = nn.Sequential(nn.ReLU(), nn.Conv2d(nodes * sum(ends), channels, 3, padding=1))
+        self.output = nn.Sequential(activate(activation), nn.Conv2d(nodes * sum(ends), channels, 3, padding=1))
 
     def weights(self) -> list[nn.Parameter]:
         """w: every parameter but alpha and beta."""
@@ -153,33 +129,44 @@ class Supernet(nn.Module):
         return [self.alpha, self.beta]
 
     def forward(self, x: Tensor) -> Tensor:
-        """Restore images, shape (N, C, H, W); not clipped."""
-        alpha = self.alpha.softmax(dim=1)
+        """Restore images, shape (N, C, H, W); not clipped, or with a sigmoid in (0, 1)."""
+        alpha = self.alpha.softmax(dim=-1)
         before_stem, stem = self.stem(x)
         before_last, last = {0: before_stem}, {0: stem}  # width level -> h_{l-2}, h_{l-1}
         for layer in range(self.layers):
-            outputs = {}
-            for level in levels(layer, self.widths):
-                key = str(level)
-                beta = width_weights(self.beta, layer, level)
-                routes = self.from_last[layer][key]  # type: ignore[index]
-                paths = [routes[str(s)](last[s]) for s in sources(layer, level, self.widths)]  # f_{l-1}^k
-                # a missing h_{l-2} is taken from the stem: from h_{-1} in the first layer, from h_0 later
-                missing = before_stem if layer == 0 else stem
-                skipped = self.from_before_last[layer][key](before_last.get(level, missing))  # type: ignore[index]
-                cell = self.cells[layer][key]  # type: ignore[index]
-                if self.share_cells:  # equation 5
-                    outputs[level] = cell(skipped, _weighted_sum(beta, paths), alpha)
-                else:  # equation 6
-                    results = [own(skipped, path, alpha) for own, path in zip(cell.values(), paths, strict=True)]
-                    outputs[level] = _weighted_sum(beta, results)
-            before_last, last = last, outputs
+            weights = alpha if alpha.ndim == 2 else alpha[layer]
+            # a missing h_{l-2} is taken from the stem: from h_{-1} in the first layer, from h_0 later
+            missing = before_stem if layer == 0 else stem
+            skipped = {
+                level: self.from_before_last[layer][str(level)](before_last.get(level, missing))  # type: ignore[index]
+                for level in levels(layer, self.widths)
+            }
+            before_last, last = last, self._cells(layer, skipped, last, weights)
         result = self.output(torch.cat([last[level] for level in sorted(last)], dim=1))
-        return x - result if self.residual else result
+        result = x - result if self.residual else result
+        return result.sigmoid() if self.sigmoid else result
 
+    def _cells(
+        self, layer: int, skipped: dict[int, Tensor], last: dict[int, Tensor], weights: Tensor
+    ) -> dict[int, Tensor]:
+        """Width level -> h_l, from f_{l-2} by level and h_{l-1} by level."""
+        cells, routes = self.cells[layer], self.from_last[layer]
+        if self.share_cells:  # equation 5
+            inputs = self.mix(layer, last)
+            return {level: cells[str(level)](skipped[level], value, weights) for level, value in inputs.items()}  # type: ignore[index]
+        outputs = {}  # equation 6
+        for level, value in skipped.items():
+            own = cells[str(level)].values()  # type: ignore[index]
+            paths = read_paths(routes[str(level)], last, layer, level, self.widths)  # type: ignore[index]
+            results = [cell(value, path, weights) for cell, path in zip(own, paths, strict=True)]
+            outputs[level] = weighted_sum(width_weights(self.beta, layer, level, self.beta_norm), results)
+        return outputs
 
-def _weighted_sum(weights: Tensor, values: Sequence[Tensor]) -> Tensor:
-    return sum((weight * value for weight, value in zip(weights, values, strict=True)), torch.zeros(()))
+    def mix(self, layer: int, last: dict[int, Tensor]) -> dict[int, Tensor]:
+        """Width level -> what its shared cell reads of h_{l-1}, see `mix_paths`."""
+        routes = self.from_last[layer]
+        assert isinstance(routes, nn.ModuleDict)
+        return mix_paths(routes, last, self.beta, layer, self.beta_norm)
 
 
 class Aspp(nn.Module):
@@ -188,10 +175,10 @@ class Aspp(nn.Module):
     One 1x1 and one 3x3 convolution for each rate, concatenated and joined by a 1x1 convolution.
     """
 
-    def __init__(self, channels_in: int, channels: int, rates: Sequence[int]) -> None:
+    def __init__(self, channels_in: int, channels: int, rates: Sequence[int], name: str) -> None:
         super().__init__()
         self.branches = nn.ModuleList(
-            nn.Sequential(conv, nn.BatchNorm2d(channels), nn.ReLU())
+            nn.Sequential(conv, BatchNorm(channels), activate(name))
             for conv in (
                 nn.Conv2d(channels_in, channels, 1, bias=False),
                 *(nn.Conv2d(channels_in, channels, 3, padding=r, dilation=r, bias=False) for r in rates),
@@ -229,19 +216,21 @@ class Network(nn.Module):
     ) -> None:
         super().__init__()
         self.residual = genotype.residual
-        nodes = genotype.nodes
+        nodes, name = genotype.nodes, genotype.activation
+        style = Style(activation=name, separable=SEPARABLE)
         stem_out = nodes * int(width * genotype.width_factors[0])
-        self.stem = Stem(channels, stem_channels, stem_out, affine)
+        self.stem = Stem(channels, stem_channels, stem_out, affine, name)
         self.cells, self.from_last, self.from_before_last = nn.ModuleList(), nn.ModuleList(), nn.ModuleList()
         before_last, last = stem_out, stem_out
-        for level in genotype.path:
+        for layer, level in enumerate(genotype.path):
             out = int(width * genotype.width_factors[level])
             self.from_before_last.append(pointwise(before_last, out, affine))
             self.from_last.append(pointwise(last, out, affine))
-            self.cells.append(DerivedCell(genotype.cell, out, affine))
+            self.cells.append(DerivedCell(genotype.cell_of(layer), out, affine, style))
             before_last, last = last, nodes * out
-        self.aspp = nn.Sequential(nn.ReLU(), Aspp(last, aspp_channels, aspp_rates)) if aspp_channels else nn.Identity()
-        self.output = nn.Sequential(nn.ReLU(), nn.Conv2d(aspp_channels or last, channels, 3, padding=1))
+        tail = Aspp(last, aspp_channels, aspp_rates, name) if aspp_channels else None
+        self.aspp = nn.Sequential(activate(name), tail) if tail else nn.Identity()
+        self.output = nn.Sequential(activate(name), nn.Conv2d(aspp_channels or last, channels, 3, padding=1))
 
     def forward(self, x: Tensor) -> Tensor:
         """Restore images, shape (N, C, H, W); not clipped."""

@@ -2,7 +2,8 @@
 
 import io
 import pickle
-from collections.abc import Mapping
+import sys
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,14 +37,27 @@ def save(path: Path, made_with: dict[str, str], state: dict[str, Any]) -> None:
     write_bytes(path, buffer.getvalue())
 
 
-def load(path: Path, made_with: dict[str, str]) -> dict[str, Any] | None:
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def load(path: Path, made_with: dict[str, str], say: Callable[[str], None] = _say) -> dict[str, Any] | None:
     """Read a checkpoint's state, or None if there is no checkpoint.
+
+    With equal settings a run that carries on ends with the bits of one that was not stopped. Another number of processes is
+    the one setting that may change: it changes the order of sums, and so the last bits, which `say` is told. Threads
+    may change with it, since the processes divide them, but not alone.
+
+    Args:
+        path: the checkpoint.
+        made_with: the present `fingerprint`.
+        say: takes a line for the person.
 
     Raises:
         ValueError: if the file is damaged, or was made with other settings, inputs or code; what differs is named.
     """
     for leftover in path.parent.glob(f".{path.name}.*.part"):  # of a write that was killed
-        leftover.unlink()
+        leftover.unlink(missing_ok=True)  # or another process of this run was quicker
     if not path.exists():
         return None
     try:
@@ -53,15 +67,27 @@ def load(path: Path, made_with: dict[str, str]) -> dict[str, Any] | None:
         raise ValueError(
             f"{path} must be a nasir checkpoint, got {type(error).__name__}; remove it to start afresh."
         ) from error
-    if found != made_with:
-        names = [name for name in sorted(found | made_with) if found.get(name) != made_with.get(name)]
-        shown = [f"{n}: {_short(found.get(n))} -> {_short(made_with.get(n))}" for n in names[:5]]
+    names = [name for name in sorted(found | made_with) if found.get(name) != made_with.get(name)]
+    changed = {name: f"{name}: {_short(found.get(name))} -> {_short(made_with.get(name))}" for name in names}
+    free = _free(names)
+    if set(names) - free:
+        shown = [changed[name] for name in names if name not in free][:5]
+        left = len(set(names) - free) - len(shown)
         raise ValueError(
             f"{path} was made with another configuration, expected the present one; {'; '.join(shown)}"
-            f"{f' and {len(names) - 5} more' if len(names) > 5 else ''}. "
+            f"{f' and {left} more' if left else ''}. "
             "Remove it to start afresh, or go back to what it was made with to carry on."
         )
+    if names:
+        say(f"{path} is carried on with {'; '.join(changed.values())}: equal up to rounding, not to the bit.")
     return state
+
+
+def _free(names: Sequence[str]) -> set[str]:
+    """Which of these settings a run may be carried on without."""
+    processes = {name for name in names if name.endswith((".devices", ".parallel"))}
+    is_other_number = any(name.endswith(".devices") for name in processes)
+    return processes | ({"threads"} if is_other_number else set())
 
 
 def _short(value: str | None) -> str:

@@ -1,5 +1,7 @@
 """The loss of the search and of the retraining."""
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -8,7 +10,9 @@ from nasir.evaluation.metrics import ssim_zero_padded
 SSIM_FLOOR = 1e-3
 
 
-def restoration_loss(restored: Tensor, clean: Tensor, ssim_weight: float) -> Tensor:
+def restoration_loss(
+    restored: Tensor, clean: Tensor, ssim_weight: float, mean: Callable[[Tensor], Tensor] = torch.mean
+) -> Tensor:
     """Mean squared error plus a weighted log-SSIM; IR-NAS (Zhang et al., 2019), equations 7 and 8.
 
         loss = mean((restored - clean)^2) + ssim_weight * log10(1 / SSIM(restored, clean))
@@ -21,14 +25,15 @@ def restoration_loss(restored: Tensor, clean: Tensor, ssim_weight: float) -> Ten
         restored: shape (N, C, H, W).
         clean: same shape, intensities in [0, 1].
         ssim_weight: lambda of equation 7; 0 = mean squared error only.
+        mean: over the batch; where several processes share it, `nasir.training.parallel.Team.mean`.
 
     Returns:
         A scalar.
     """
-    mse = (restored - clean).square().mean()
+    mse = mean((restored - clean).square())
     if ssim_weight == 0:
         return mse
-    return mse + ssim_weight * log_ssim(ssim_zero_padded(restored, clean).mean())
+    return mse + ssim_weight * log_ssim(mean(ssim_zero_padded(restored, clean)))
 
 
 def log_ssim(mean_ssim: Tensor) -> Tensor:

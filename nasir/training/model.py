@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,12 @@ from torch import Tensor, nn
 
 from nasir import genotype as genotypes
 from nasir.data.images import to_uint8
+from nasir.evaluation.tiling import TILE, Tiled, Tiling
 from nasir.files import read_json, write_bytes, write_json
 from nasir.genotype import Genotype
 from nasir.networks import catalogue
-from nasir.spaces.irnas import Network
+from nasir.spaces import catalogue as spaces
+from nasir.training.fusing import fuse
 
 VERSION = 1
 
@@ -28,13 +31,13 @@ class Shape:
     channels: int  # of the images: 1 grey, 3 RGB
     width: int
     stem_channels: int
-    aspp_channels: int
+    aspp_channels: int  # of each branch of the ASPP; 0 = none
     aspp_rates: tuple[int, ...]
 
 
-def build(genotype: Genotype, shape: Shape) -> Network:
+def build(genotype: Genotype, shape: Shape) -> nn.Module:
     """A network with fresh weights from torch's default generator."""
-    return Network(
+    return spaces.network(
         genotype,
         channels=shape.channels,
         width=shape.width,
@@ -95,11 +98,21 @@ def _write(folder: Path, facts: dict[str, Any], weights: Mapping[str, Any]) -> N
 
 @dataclass(frozen=True, kw_only=True)
 class Denoiser:
-    """A trained network as a function of a noisy image."""
+    """A trained network as a function of a noisy image of any size, in bounded memory."""
 
-    network: nn.Module
+    network: nn.Module  # as it was trained, which is what is counted; what runs is its fused copy
     sigma: float  # what it was trained for, 8-bit grey levels
     channels: int
+    tile: int = TILE  # side in pixels of the tiles that a larger image is cut into; 0: never cut
+
+    @cached_property
+    def _tiled(self) -> Tiled:
+        return Tiled(fuse(self.network), self.channels, self.tile)
+
+    @property
+    def tiling(self) -> Tiling | None:
+        """How images were cut so far; None if none was."""
+        return self._tiled.tiling
 
     def __call__(self, noisy: Tensor, sigma: float) -> Tensor:
         """Restore images.
@@ -112,7 +125,8 @@ class Denoiser:
             Same shape, on the network's device; not clipped.
 
         Raises:
-            ValueError: for another sigma or another number of channels.
+            ValueError: for another sigma or another number of channels, or for a network that cannot be tiled
+                (`nasir.evaluation.reach`) and an image that has to be.
         """
         if sigma != self.sigma:
             raise ValueError(
@@ -124,14 +138,18 @@ class Denoiser:
                 f"this network takes images of shape (N, {self.channels}, H, W), got {tuple(noisy.shape)}; "
                 "convert them first (nasir.data.images)."
             )
-        device = next(self.network.parameters()).device
         with torch.inference_mode():
-            restored: Tensor = self.network(noisy.to(device))
-        return restored
+            return self._tiled(noisy)
 
 
-def load(folder: Path | str, device: torch.device | str = "cpu", weights: str = "best") -> Denoiser:
+def load(folder: Path | str, device: torch.device | str = "cpu", weights: str = "best", tile: int = TILE) -> Denoiser:
     """Read a trained network from the folder that retrain wrote.
+
+    Args:
+        folder: with `model.json` and weights.
+        device: where it runs.
+        weights: `best` or `last`.
+        tile: see `Denoiser`.
 
     Raises:
         ValueError: if the folder, its `model.json` or its weights are missing, damaged or do not fit each other.
@@ -156,7 +174,7 @@ def load(folder: Path | str, device: torch.device | str = "cpu", weights: str = 
         raise ValueError(f"{path} must hold the weights that model.json describes, got {error}; retrain.") from error
     if "network" in value:
         network = catalogue.find(value["network"]).finish(network)
-    return Denoiser(network=network.eval().to(device), sigma=value["sigma"], channels=value["channels"])
+    return Denoiser(network=network.eval().to(device), sigma=value["sigma"], channels=value["channels"], tile=tile)
 
 
 def _rebuild(value: dict[str, Any]) -> nn.Module:
@@ -188,5 +206,6 @@ def restore_image(denoiser: Denoiser, noisy: NDArray[np.uint8], sigma: float) ->
     """
     channels = torch.from_numpy(np.atleast_3d(noisy).astype(np.float32) / 255).permute(2, 0, 1)
     batch = channels.unsqueeze(1 if denoiser.channels == 1 else 0)  # each channel an image, or all in one
-    restored = denoiser(batch, sigma).reshape(channels.shape).permute(1, 2, 0).cpu().numpy()
-    return to_uint8(restored.reshape(noisy.shape))
+    restored = denoiser(batch, sigma).reshape(channels.shape).cpu().numpy()
+    # channel by channel: rounding makes copies, which are large for a large image
+    return np.stack([to_uint8(channel) for channel in restored], axis=-1).reshape(noisy.shape)

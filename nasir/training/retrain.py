@@ -13,7 +13,9 @@ from nasir.config import RetrainConfig
 from nasir.data.noise import add_noise
 from nasir.data.patches import PatchSampler
 from nasir.files import Log
+from nasir.training.fusing import lay_out
 from nasir.training.losses import restoration_loss
+from nasir.training.parallel import Team, add_up, alone
 from nasir.training.schedule import anneal
 from nasir.training.validation import validate
 
@@ -40,6 +42,7 @@ def retrain(
     state: dict[str, Any] | None,
     save: Callable[[dict[str, Any]], None],
     log: Log,
+    team: Team | None = None,
 ) -> Trained:
     """Train with Adam under a cosine learning rate.
 
@@ -49,11 +52,17 @@ def retrain(
         images_v: V, name -> clean image, shape (C, H, W).
         sigma: noise of training and of V, 8-bit grey levels.
         config, seed, state, save, log: as `nasir.search.darts.search` takes them.
+        team: the processes that share each batch of `config.batch`; None for this one alone. The first one saves and logs.
 
     Raises:
         FloatingPointError: if the loss is not finite; it names the step.
     """
-    optimiser = torch.optim.Adam(network.parameters(), lr=config.lr_max)
+    team = team or alone(next(network.parameters()).device)
+    lay_out(network)
+    if config.compile:
+        network.compile()
+    weights = list(network.parameters())
+    optimiser = torch.optim.Adam(weights, lr=config.lr_max)
     generator = torch.Generator().manual_seed(seed)
     history: list[tuple[int, str, float]] = []
     best: dict[str, Any] | None = None
@@ -63,13 +72,17 @@ def retrain(
         optimiser.load_state_dict(state["optimiser"])
         generator.set_state(state["generator"])
         history, best, start = [tuple(row) for row in state["history"]], state["best"], state["step"]
+    team.align(network, start)
 
     network.train()
     for step in range(start + 1, config.steps + 1):
         lr = anneal(optimiser, step - 1, config.steps, config.lr_max, config.lr_min)
         clean = patches.draw(config.batch, generator)
-        noisy = add_noise(clean, sigma, generator)
-        loss = restoration_loss(network(noisy), clean, config.ssim_weight)
+        noisy = team.shard(add_noise(clean, sigma, generator))
+        clean = team.shard(clean)
+        with team.autocast():
+            restored = network(noisy)
+        loss = restoration_loss(restored.to(clean.dtype), clean, config.ssim_weight, team.mean)
         value = loss.item()
         if not math.isfinite(value):
             raise FloatingPointError(
@@ -78,20 +91,23 @@ def retrain(
             )
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
-        nn.utils.clip_grad_norm_(network.parameters(), config.clip_norm)
+        for weight, gradient in zip(weights, add_up([weight.grad for weight in weights]), strict=True):
+            weight.grad = gradient
+        nn.utils.clip_grad_norm_(weights, config.clip_norm)
         optimiser.step()
 
         news = {"learning_rate": lr, "train_loss": value}
         is_last = step == config.steps
         if step % config.val_period == 0 or is_last:
-            scores = validate(network, images_v, (sigma,), seed)
+            scores = team.score(lambda images: validate(network, images, (sigma,), seed), images_v)
             news |= scores
             if best is None or scores["psnr_db"] > best["scores"]["psnr_db"]:
                 best = {"step": step, "scores": scores, "network": copy.deepcopy(network.state_dict())}
         if step % config.log_period == 0 or step % config.val_period == 0 or is_last:
             history += [(step, name, value) for name, value in news.items()]
-            log(step, news)
-        if step % config.checkpoint_period == 0 or is_last:
+            if team.is_first:
+                log(step, news)
+        if team.is_first and (step % config.checkpoint_period == 0 or is_last):
             save(
                 {
                     "step": step,

@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
+from nasir.data.noise import add_noise
 from nasir.data.patches import PatchSampler
 
 CPU = torch.device("cpu")
@@ -71,3 +73,71 @@ def test_an_image_smaller_than_a_patch_is_named():
 def test_floats_are_refused():
     with pytest.raises(ValueError, match="a must be an 8-bit image, got float32"):
         PatchSampler({"a": np.zeros((9, 9), np.float32)}, 8, CPU)
+
+
+@pytest.mark.parametrize("colours", [(), (3,)])
+def test_a_batch_is_what_one_patch_after_the_other_gives_bit_for_bit(colours):
+    rng = np.random.default_rng(0)
+    images = [rng.integers(0, 256, (9 + i, 14 - i, *colours), dtype=np.uint8) for i in range(4)]
+    found = PatchSampler({str(i): image for i, image in enumerate(images)}, 5, CPU).draw(40, generator(3))
+
+    g = generator(3)  # the order of the draws is part of a run's numbers
+    which = torch.randint(4, (40,), generator=g).tolist()
+    tops, lefts = torch.rand((2, 40), generator=g, dtype=torch.float64).tolist()
+    turned, upside_down, mirrored = torch.randint(2, (3, 40), generator=g).tolist()
+    for i in range(40):
+        image = images[which[i]].reshape(*images[which[i]].shape[:2], -1)
+        top, left = int(tops[i] * (image.shape[0] - 4)), int(lefts[i] * (image.shape[1] - 4))
+        square = image[top : top + 5, left : left + 5]
+        square = square[::-1] if upside_down[i] else square
+        square = square[:, ::-1] if mirrored[i] else square
+        square = square.transpose(1, 0, 2) if turned[i] else square
+        expected = square.transpose(2, 0, 1).astype(np.float32) / np.float32(255)
+        assert np.array_equal(found[i].numpy(), expected)
+
+
+def test_a_generator_put_back_gives_the_next_batch_again():
+    # nothing is drawn ahead: what a checkpoint holds is the state after the batch that was used
+    sampler = PatchSampler({"a": np.arange(900, dtype=np.uint8).reshape(30, 30)}, 8, CPU)
+    g = generator()
+    sampler.draw(3, g)
+    state = g.get_state()
+    expected = sampler.draw(3, g)
+    assert torch.equal(sampler.draw(3, torch.Generator().set_state(state)), expected)
+
+
+class Calls(TorchDispatchMode):
+    """Counts calls of tensor operations."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.count = 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        self.count += 1
+        return function(*args, **(kwargs or {}))
+
+
+def test_the_work_is_done_for_all_patches_at_once():
+    sampler = PatchSampler({"a": np.zeros((30, 30), np.uint8)}, 8, CPU)
+    counts = []
+    for count in (2, 200):
+        with Calls() as calls:
+            add_noise(sampler.draw(count, generator()), torch.full((count,), 50.0), generator())
+        counts.append(calls.count)
+    assert counts[0] == counts[1] > 0
+
+
+@pytest.mark.gpu
+def test_a_gpu_gets_the_same_batches():
+    if not torch.cuda.is_available():
+        pytest.skip("needs a CUDA device")
+    images = {"a": np.random.default_rng(0).integers(0, 256, (40, 50), dtype=np.uint8)}
+    batches = []
+    for device in (CPU, torch.device("cuda")):
+        g, sampler = generator(), PatchSampler(images, 16, device)
+        clean = [sampler.draw(4, g) for _ in range(3)]
+        noisy = [add_noise(one, sigma, g) for one, sigma in zip(clean, (50.0, torch.full((4,), 30.0), 0), strict=True)]
+        batches.append([one.cpu() for one in clean + noisy])
+    for on_cpu, on_gpu in zip(*batches, strict=True):
+        torch.testing.assert_close(on_gpu, on_cpu, rtol=0, atol=1e-6)  # products and sums may be contracted there

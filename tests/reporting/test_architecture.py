@@ -13,22 +13,32 @@ from nasir.reporting.architecture import COLOURS, compose, draw
 from nasir.reporting.canvas import plain_style
 
 
-def make_genotype(nodes: int, layers: int, inputs: int, seed: int) -> Genotype:
+def make_genotype(nodes: int, layers: int, inputs: int, seed: int, space: str = "irnas", cells: int = 1) -> Genotype:
     """A legal genotype drawn at random."""
     choice = random.Random(seed)
-    operations = [name for name in OPERATIONS["irnas"] if name != "none"]
-    cell = tuple(
+    operations = [name for name in OPERATIONS[space] if name != "none"]
+    drawn = tuple(
         tuple(
-            Edge(input=source, operation=choice.choice(operations))
-            for source in choice.sample(range(node + 2), min(inputs, node + 2))
+            tuple(
+                Edge(input=source, operation=choice.choice(operations))
+                for source in choice.sample(range(node + 2), min(inputs, node + 2))
+            )
+            for node in range(nodes)
         )
-        for node in range(nodes)
+        for _ in range(cells)
     )
     path, level = [], 0
     for _ in range(layers):
         level = min(2, max(0, level + choice.choice([-1, 0, 1])))
         path.append(level)
-    return Genotype(space="irnas", cell=cell, path=tuple(path), width_factors=(1, 2, 4), residual=choice.random() < 0.5)
+    return Genotype(
+        space=space,
+        cells=drawn,
+        path=tuple(path),
+        width_factors=(1, 2, 4),
+        residual=choice.random() < 0.5,
+        activation="relu",
+    )
 
 
 def compose_plain(genotype: Genotype, width: int) -> Figure:
@@ -42,11 +52,13 @@ def texts(figure: Figure) -> list[Text]:
     return [text for text in figure.axes[0].texts if text.get_text()]
 
 
+@pytest.mark.parametrize("space", ["irnas", "hinas"])
 @pytest.mark.parametrize(
-    ("nodes", "layers", "inputs"), [(1, 1, 1), (2, 2, 2), (3, 3, 1), (5, 4, 2), (5, 4, 3), (8, 6, 2)]
+    ("nodes", "layers", "inputs", "cells"),
+    [(1, 1, 1, 1), (2, 2, 2, 1), (3, 3, 1, 3), (5, 4, 2, 1), (5, 4, 3, 4), (8, 6, 2, 1)],
 )
-def test_no_text_covers_another_or_leaves_the_figure(nodes, layers, inputs):
-    figure = compose_plain(make_genotype(nodes, layers, inputs, seed=nodes), width=10)
+def test_no_text_covers_another_or_leaves_the_figure(nodes, layers, inputs, cells, space):
+    figure = compose_plain(make_genotype(nodes, layers, inputs, nodes, space, cells), width=10)
 
     boxes = [text.get_window_extent() for text in texts(figure)]
     for one, other in itertools.combinations(boxes, 2):
@@ -60,17 +72,28 @@ def test_every_edge_is_labelled_with_its_operation():
     genotype = make_genotype(nodes=5, layers=4, inputs=2, seed=3)
 
     shown = sorted(text.get_text() for text in texts(compose_plain(genotype, width=10)) if text.get_text() in COLOURS)
-    assert shown == sorted(edge.operation for edges in genotype.cell for edge in edges)
+    assert shown == sorted(edge.operation for edges in genotype.cells[0] for edge in edges)
     assert len(shown) == 10
+
+
+def test_every_layer_with_a_cell_of_its_own_is_drawn():
+    genotype = make_genotype(nodes=2, layers=3, inputs=2, seed=1, space="hinas", cells=3)
+    shown = [text.get_text() for text in texts(compose_plain(genotype, width=10))]
+
+    assert [text for text in shown if text.startswith("Cell")] == [f"Cell of layer {layer}" for layer in (1, 2, 3)]
+    edges = [edge.operation for cell in genotype.cells for kept in cell for edge in kept]
+    assert sorted(text for text in shown if text in COLOURS) == sorted(edges)
+    assert "decoder" in shown and "ASPP" not in shown
 
 
 def test_boxes_say_width_times_factor_of_every_reachable_cell():
     genotype = Genotype(
         space="irnas",
-        cell=((Edge(input=0, operation="skip"),),),
+        cells=(((Edge(input=0, operation="skip"),),),),
         path=(1, 2, 1),
         width_factors=(1, 1.5, 4),
         residual=False,
+        activation="relu",
     )
 
     shown = [text for text in texts(compose_plain(genotype, width=12)) if text.get_text() in ("12", "18", "48")]

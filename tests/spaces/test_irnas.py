@@ -10,13 +10,26 @@ from nasir.evaluation.cost import parameters
 from nasir.genotype import OPERATIONS, Edge, Genotype
 from nasir.spaces import irnas
 from nasir.spaces.cells import edges
-from nasir.spaces.operations import operation
+from nasir.spaces.operations import Style, operation
+from nasir.spaces.widths import levels, sources
 
 NAMES = OPERATIONS["irnas"]
+STYLE = Style(activation="relu", separable=1)
 SURE = 1e4  # a logit whose softmax is exactly one-hot: exp(-1e4) underflows to 0
 
 
-def supernet(layers=3, nodes=2, width=2, residual=False, channels=1, share_cells=True) -> irnas.Supernet:
+def supernet(
+    layers=3,
+    nodes=2,
+    width=2,
+    residual=False,
+    channels=1,
+    share_cells=True,
+    share_alpha=True,
+    beta_norm="incoming",
+    activation="relu",
+    sigmoid=False,
+) -> irnas.Supernet:
     torch.manual_seed(0)
     return irnas.Supernet(
         channels=channels,
@@ -27,6 +40,11 @@ def supernet(layers=3, nodes=2, width=2, residual=False, channels=1, share_cells
         stem_channels=5,
         residual=residual,
         share_cells=share_cells,
+        share_alpha=share_alpha,
+        beta_norm=beta_norm,
+        activation=activation,
+        sigmoid=sigmoid,
+        partial=1,
         generator=torch.Generator().manual_seed(0),
     )
 
@@ -50,15 +68,20 @@ def draw_cell(nodes: int, seed: int) -> tuple[tuple[Edge, ...], ...]:
 
 
 def choose(net: irnas.Supernet, genotype: Genotype) -> None:
-    """Make alpha and beta one-hot at the genotype; edges that it drops choose `none`."""
-    kept = {(node, e.input): e.operation for node, es in enumerate(genotype.cell) for e in es}
+    """Make alpha and beta one-hot at the genotype; edges that it drops choose `none`.
+
+    Of the steps into a cell of the path all but the chosen one are refused: right for both norms of beta.
+    """
     with torch.no_grad():
         net.alpha.fill_(0)
-        for row, (node, source) in enumerate(edges(genotype.nodes)):
-            net.alpha[row, NAMES.index(kept.get((node, source), "none"))] = SURE
+        for cell, table in zip(genotype.cells, net.alpha.view(len(genotype.cells), -1, len(NAMES)), strict=True):
+            kept = {(node, e.input): e.operation for node, es in enumerate(cell) for e in es}
+            for row, (node, source) in enumerate(edges(genotype.nodes)):
+                table[row, NAMES.index(kept.get((node, source), "none"))] = SURE
         net.beta.fill_(0)
         for layer, (before, level) in enumerate(itertools.pairwise((0, *genotype.path))):
-            net.beta[layer, before, level - before + 1] = SURE
+            for source in sources(layer, level, 3):
+                net.beta[layer, source, level - source + 1] = SURE if source == before else -SURE
 
 
 def inherit(network: irnas.Network, net: irnas.Supernet, genotype: Genotype) -> None:
@@ -82,11 +105,11 @@ def inherit(network: irnas.Network, net: irnas.Supernet, genotype: Genotype) -> 
                 network.from_before_last[layer][0].weight.zero_()
                 net.from_before_last[layer][key][0].weight.zero_()
                 network.from_before_last[layer][1].load_state_dict(net.from_before_last[layer][key][1].state_dict())
-        for node, kept in enumerate(genotype.cell):
+        for node, kept in enumerate(genotype.cell_of(layer)):
             for position, edge in enumerate(kept):
                 source = net.cells[layer][key].operations[rows[node, edge.input]][NAMES.index(edge.operation)]
                 network.cells[layer].operations[node][position].load_state_dict(source.state_dict())
-    ends = irnas.levels(len(path) - 1, 3)
+    ends = levels(len(path) - 1, 3)
     widths = [nodes * 2 * factor for factor in (1, 2, 4)]
     start = sum(widths[level] for level in ends if level < path[-1])
     keep = slice(start, start + widths[path[-1]])
@@ -102,9 +125,39 @@ def inherit(network: irnas.Network, net: irnas.Supernet, genotype: Genotype) -> 
 @pytest.mark.parametrize("path", [*paths(3), (0, 1, 0, 1), (1, 1, 1, 1), (1, 2, 1, 2)], ids=str)
 def test_a_one_hot_supernet_equals_its_derived_network(path, is_training):
     genotype = Genotype(
-        space="irnas", cell=draw_cell(3, sum(path)), path=path, width_factors=(1, 2, 4), residual=sum(path) % 2 == 0
+        space="irnas",
+        cells=(draw_cell(3, sum(path)),),
+        path=path,
+        width_factors=(1, 2, 4),
+        residual=sum(path) % 2 == 0,
+        activation="relu",
     )
-    net = supernet(layers=len(path), nodes=3, residual=genotype.residual).double()
+    assert_that_one_hot_equals_derived(genotype, is_training, "incoming")
+
+
+@pytest.mark.parametrize("beta_norm", ["incoming", "outgoing"])
+@pytest.mark.parametrize("path", [(0, 1, 2), (1, 0, 1), (1, 2, 1)], ids=str)
+def test_so_it_does_with_a_cell_for_each_layer_a_leaky_relu_and_either_norm(path, beta_norm):
+    genotype = Genotype(
+        space="irnas",
+        cells=tuple(draw_cell(3, layer) for layer in range(3)),
+        path=path,
+        width_factors=(1, 2, 4),
+        residual=True,
+        activation="leaky_relu",
+    )
+    assert_that_one_hot_equals_derived(genotype, True, beta_norm)
+
+
+def assert_that_one_hot_equals_derived(genotype: Genotype, is_training: bool, beta_norm: str) -> None:
+    net = supernet(
+        layers=genotype.layers,
+        nodes=3,
+        residual=genotype.residual,
+        share_alpha=len(genotype.cells) == 1,
+        beta_norm=beta_norm,
+        activation=genotype.activation,
+    ).double()
     with torch.no_grad():  # offsets and running statistics away from their start
         g = torch.Generator().manual_seed(1)
         for name, tensor in net.state_dict().items():
@@ -129,10 +182,11 @@ def test_the_derived_network_uses_its_kept_edges_only():
     # without the stem's part, one node that reads only `skip` of input 1 gives h = 2 f_{l-1}: both edges skip
     genotype = Genotype(
         space="irnas",
-        cell=((Edge(input=1, operation="skip"), Edge(input=1, operation="skip")),),
+        cells=(((Edge(input=1, operation="skip"), Edge(input=1, operation="skip")),),),
         path=(0,),
         width_factors=(1, 2, 4),
         residual=False,
+        activation="relu",
     )
     network = irnas.Network(genotype, channels=1, width=2, stem_channels=3, aspp_channels=0, aspp_rates=())
     last = torch.randn(1, 2, 4, 4)
@@ -149,16 +203,7 @@ def test_four_layers_of_three_widths_have_eleven_cells():
 def test_five_nodes_have_twenty_edges():
     assert len(edges(5)) == 2 + 3 + 4 + 5 + 6
     assert tuple(supernet(nodes=5).alpha.shape) == (20, 6)
-
-
-def test_width_weights_are_normalised_over_the_cells_that_feed_a_cell():
-    beta = torch.zeros(4, 3, 3)
-    assert irnas.sources(0, 1, 3) == [0]
-    assert irnas.width_weights(beta, 0, 1).tolist() == [1.0]
-    assert irnas.sources(1, 2, 3) == [1]  # level 2 does not exist in the first layer
-    assert irnas.sources(2, 1, 3) == [0, 1, 2]
-    beta[2, 2, 0] = torch.log(torch.tensor(2.0))  # from level 2 to the narrower level 1
-    torch.testing.assert_close(irnas.width_weights(beta, 2, 1), torch.tensor([0.25, 0.25, 0.5]))
+    assert tuple(supernet(layers=3, nodes=5, share_alpha=False).alpha.shape) == (3, 20, 6)
 
 
 def unshared(net: irnas.Supernet, chosen: dict[tuple[int, int], int] | None = None) -> irnas.Supernet:
@@ -192,11 +237,7 @@ def test_with_one_path_into_each_cell_sharing_changes_nothing(is_training):
 @pytest.mark.parametrize("seed", range(4))
 def test_with_a_sure_beta_an_unshared_supernet_equals_the_shared_one_with_the_chosen_cells(seed):
     rng = random.Random(seed)
-    chosen = {
-        (layer, level): rng.choice(irnas.sources(layer, level, 3))
-        for layer in range(3)
-        for level in irnas.levels(layer, 3)
-    }
+    chosen = {(layer, level): rng.choice(sources(layer, level, 3)) for layer in range(3) for level in levels(layer, 3)}
     net = supernet().double()
     twin = unshared(net, chosen)
     with torch.no_grad():
@@ -248,8 +289,8 @@ def test_every_existing_logit_gets_a_gradient_and_no_other():
     assert (net.alpha.grad != 0).all()
     for layer, source, direction in itertools.product(range(3), range(3), range(3)):
         level = source + direction - 1
-        exists = level in irnas.levels(layer, 3) and source in irnas.sources(layer, level, 3)
-        has_choice = exists and len(irnas.sources(layer, level, 3)) > 1  # a softmax over one has no gradient
+        exists = level in levels(layer, 3) and source in sources(layer, level, 3)
+        has_choice = exists and len(sources(layer, level, 3)) > 1  # a softmax over one has no gradient
         assert (net.beta.grad[layer, source, direction] != 0) == has_choice
 
 
@@ -272,16 +313,38 @@ def test_the_residual_is_subtracted_from_the_input():
     torch.testing.assert_close(residual(x), x - plain(x))
 
 
+def test_the_sigmoid_is_the_last_of_all():
+    torch.manual_seed(0)
+    plain, squashed = supernet(residual=True).eval(), supernet(residual=True, sigmoid=True).eval()
+    x = torch.randn(1, 1, 6, 6)
+    torch.testing.assert_close(squashed(x), 1 / (1 + torch.exp(-plain(x))))
+
+
+def test_layers_with_equal_alphas_are_layers_that_share_alpha():
+    shared, own = supernet().double(), supernet(share_alpha=False).double()
+    own.load_state_dict({k: v for k, v in shared.state_dict().items() if k != "alpha"}, strict=False)
+    alpha = torch.randn(shared.alpha.shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    with torch.no_grad():
+        shared.alpha.copy_(alpha)
+        own.alpha.copy_(alpha)
+    x = torch.randn(2, 1, 7, 8, dtype=torch.float64)
+    torch.testing.assert_close(own(x), shared(x), rtol=0, atol=0)
+
+    for net in (shared, own):
+        net(x).square().mean().backward()
+    torch.testing.assert_close(own.alpha.grad.sum(dim=0), shared.alpha.grad, rtol=1e-9, atol=1e-15)
+
+
 def test_an_unknown_operation_is_refused():
     with pytest.raises(ValueError, match=r"an operation must be one of .*got 'conv_5x5'"):
-        operation("conv_5x5", 4, affine=True)
+        operation("conv_5x5", 4, True, STYLE)
 
 
 @pytest.mark.parametrize(("name", "count"), [("conv_3x3", 144), ("sep_3x3", 36 + 16), ("dil_3x3", 144), ("skip", 0)])
 def test_parameters_of_operations_on_four_channels(name, count):
     # 9 * 4 * 4; depthwise 9 * 4 and pointwise 4 * 4
-    assert sum(p.numel() for p in operation(name, 4, affine=False).parameters()) == count
+    assert sum(p.numel() for p in operation(name, 4, False, STYLE).parameters()) == count
 
 
 def test_a_deformable_operation_has_its_weights_and_27_predicted_channels():
-    assert sum(p.numel() for p in operation("def_3x3", 4, affine=False).parameters()) == 144 + 9 * 4 * 27 + 27
+    assert sum(p.numel() for p in operation("def_3x3", 4, False, STYLE).parameters()) == 144 + 9 * 4 * 27 + 27

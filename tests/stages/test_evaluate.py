@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from nasir.config import EvaluateConfig, SynthesizeConfig
 from nasir.data import manifest
 from nasir.data.images import load_grey, save_png
+from nasir.evaluation.tiling import Tiling
 from nasir.files import read_csv, read_json, write_csv, write_json
 from nasir.training import model
 from stages import evaluate, synthesize
@@ -32,6 +33,7 @@ class Smoother:
         self.network.weight.data.fill_(1 / 25)
         self.sigma = 50.0
         self.channels = 1
+        self.tiling: Tiling | None = None
 
     def __call__(self, noisy: Tensor, sigma: float) -> Tensor:
         return self.network(noisy)
@@ -135,6 +137,23 @@ def test_two_runs_write_the_same_bytes_outside_of_the_timing(folders, tmp_path):
     for file in files:
         if file.name != "timing.json":
             assert (tmp_path / "first" / file).read_bytes() == (tmp_path / "again" / file).read_bytes()
+
+
+def test_timing_says_how_images_were_cut(folders, tmp_path, monkeypatch):
+    run(folders, tmp_path / "whole")
+    assert read_json(tmp_path / "whole" / "timing.json")["tiling"] is None
+
+    cutting = Smoother()
+    cutting.tiling = Tiling(tile=512, halo=9, largest_offset=2.5, tiles=24, repeated=1)
+    monkeypatch.setattr(model, "load", lambda folder, device: cutting)
+    run(folders, tmp_path / "cut")
+    assert read_json(tmp_path / "cut" / "timing.json")["tiling"] == {
+        "tile": 512,
+        "halo": 9,
+        "largest_offset": 2.5,
+        "tiles": 24,
+        "repeated": 1,
+    }
 
 
 def test_timing_has_seconds_for_every_method_and_protocol(folders, tmp_path):

@@ -21,13 +21,16 @@ PARAMS = Params(dataset="sample", task="denoise", sigma=50.0, space="irnas", see
 
 GENOTYPE = Genotype(
     space="irnas",
-    cell=(
-        (Edge(input=1, operation="conv_3x3"), Edge(input=0, operation="skip")),
-        (Edge(input=2, operation="dil_3x3"), Edge(input=0, operation="def_3x3")),
+    cells=(
+        (
+            (Edge(input=1, operation="conv_3x3"), Edge(input=0, operation="skip")),
+            (Edge(input=2, operation="dil_3x3"), Edge(input=0, operation="def_3x3")),
+        ),
     ),
     path=(1, 2),
     width_factors=(1, 2, 4),
     residual=True,
+    activation="relu",
 )
 
 PUBLISHED = """table,row,dataset,sigma,psnr_db,ssim,params_m,time_s,time_device,protocol_inferred,source,note

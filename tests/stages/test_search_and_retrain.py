@@ -13,6 +13,7 @@ from nasir.data import manifest
 from nasir.data.images import save_png
 from nasir.files import read_csv, read_json
 from nasir.networks import catalogue
+from nasir.spaces import hinas
 from nasir.training import model
 from nasir.training.model import read_tensors
 from stages import derive, retrain, search, split
@@ -28,6 +29,18 @@ SEARCH = SearchConfig(
     stem_channels=3,
     residual=True,
     share_cells=True,
+    share_alpha=True,
+    beta_norm="incoming",
+    activation="relu",
+    sigmoid=False,
+    partial=1,
+    twin="fast",
+    recompute="none",
+    compile=False,
+    accumulate=1,
+    devices=1,
+    parallel="auto",
+    precision="32-true",
     sigmas=(30.0, 70.0),
     steps=6,
     warmup_steps=2,
@@ -40,6 +53,11 @@ SEARCH = SearchConfig(
     clip_norm=5.0,
     architecture_lr=0.1,
     architecture_weight_decay=0.001,
+    order=1,
+    complexity=0.0,
+    complexity_of="parameters",
+    early_stop="none",
+    patience=10,
     ssim_weight=0.5,
     val_period=3,
     val_crop=16,
@@ -48,7 +66,16 @@ SEARCH = SearchConfig(
     checkpoint_period=2,
     device="cpu",
 )
-RANDOM = dataclasses.replace(SEARCH, strategy="random", steps=2, warmup_steps=1, keep_from=2)  # a budget of 3 passes
+HINAS = dataclasses.replace(
+    SEARCH,
+    width_factors=(1.0, 1.5, 2.0),
+    share_alpha=False,
+    beta_norm="outgoing",
+    activation="leaky_relu",
+    sigmoid=True,
+)
+CONTROL = {"strategy": "random", "steps": 2, "warmup_steps": 1, "keep_from": 2}  # a budget of 3 passes
+RANDOM = dataclasses.replace(SEARCH, **CONTROL)
 RETRAIN = RetrainConfig(
     width=2,
     stem_channels=3,
@@ -64,6 +91,10 @@ RETRAIN = RetrainConfig(
     val_period=2,
     log_period=1,
     checkpoint_period=2,
+    compile=False,
+    devices=1,
+    parallel="auto",
+    precision="32-true",
     device="cpu",
 )
 
@@ -104,13 +135,13 @@ def data(tmp_path) -> Path:
     return tmp_path
 
 
-def run_search(data, out, log=ignore, config=SEARCH, seed=0):
+def run_search(data, out, log=ignore, config=SEARCH, seed=0, space="irnas"):
     search.run(
         images=data / "images",
         split=data / "split",
         checkpoint=data / f"{out}.pt",
         out=data / out,
-        space="irnas",
+        space=space,
         seed=seed,
         config=config,
         log=log,
@@ -234,6 +265,34 @@ def test_a_supernet_that_does_not_share_its_cells_can_be_searched(data):
     assert "cells.1.0.1.operations.0.0.1.weight" in read_tensors(data / "own/supernet.safetensors")
 
 
+@pytest.mark.parametrize("strategy", ["darts", "random"])
+def test_the_space_hinas_goes_the_whole_way(data, strategy):
+    config = HINAS if strategy == "darts" else dataclasses.replace(HINAS, **CONTROL)
+    run_search(data, "found", config=config, space="hinas")
+    facts = read_json(data / "found/search.json")
+    assert {key: facts[key] for key in ("space", "share_alpha", "beta_norm", "activation", "sigmoid")} == {
+        "space": "hinas",
+        "share_alpha": False,
+        "beta_norm": "outgoing",
+        "activation": "leaky_relu",
+        "sigmoid": True,
+    }
+    derive.run(search=data / "found", out=data / "derived", config=DeriveConfig(inputs=2), log=ignore)
+    genotype = genotypes.load(data / "derived/genotype.json")
+    assert (genotype.space, len(genotype.cells), genotype.activation) == ("hinas", 2, "leaky_relu")
+    run_retrain(data, "trained", config=dataclasses.replace(RETRAIN, steps=2))
+
+    denoise = model.load(data / "trained/model")
+    assert isinstance(denoise.network, hinas.Network)
+    assert denoise(torch.rand(1, 1, 9, 7), 50).shape == (1, 1, 9, 7)
+
+
+def test_a_space_refuses_what_it_cannot_have(data):
+    with pytest.raises(ValueError, match=r"search.share_cells must be true with the space hinas"):
+        run_search(data, "found", config=dataclasses.replace(HINAS, share_cells=False), space="hinas")
+    assert not (data / "found").exists()
+
+
 def test_news_of_a_stage_end_at_its_count(data):
     for config in (SEARCH, RANDOM):
         seen: list[int] = []
@@ -321,7 +380,7 @@ def test_memory_is_measured_with_and_without_shared_cells(data):
     found = {}
     for share in (True, False):
         config = dataclasses.replace(SEARCH, share_cells=share)
-        search.measure_memory(out=data / "memory.json", seed=0, config=config)
+        search.measure_memory(out=data / "memory.json", space="irnas", seed=0, config=config)
         found[share] = read_json(data / "memory.json")
 
     assert [found[share]["share_cells"] for share in (True, False)] == [True, False]

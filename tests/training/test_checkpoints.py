@@ -24,6 +24,33 @@ def test_another_configuration_is_refused_and_named(tmp_path):
         checkpoints.load(tmp_path / "c.pt", {"search.steps": "200", "seed": "0"})
 
 
+def test_another_number_of_processes_is_said_and_carried_on(tmp_path):
+    one = {"retrain.devices": "1", "retrain.parallel": "'auto'", "threads": "2", "seed": "0"}
+    checkpoints.save(tmp_path / "c.pt", one, {"step": 3})
+    said = []
+
+    assert checkpoints.load(tmp_path / "c.pt", one, said.append) == {"step": 3}
+    assert said == []
+    two = one | {"retrain.devices": "2", "threads": "1"}
+    assert checkpoints.load(tmp_path / "c.pt", two, said.append) == {"step": 3}
+    [text] = said
+    assert "carried on with retrain.devices: 1 -> 2; threads: 2 -> 1: equal up to rounding, not to the bit" in text
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"threads": "1"}, r"present one; threads: 2 -> 1\. Remove it"),  # same bits only from the same threads
+        ({"retrain.devices": "2", "seed": "1"}, r"present one; seed: 0 -> 1\. Remove it"),
+    ],
+)
+def test_the_number_of_processes_excuses_nothing_else(tmp_path, change, message):
+    one = {"retrain.devices": "1", "threads": "2", "seed": "0"}
+    checkpoints.save(tmp_path / "c.pt", one, {})
+    with pytest.raises(ValueError, match=message):
+        checkpoints.load(tmp_path / "c.pt", one | change)
+
+
 def test_a_damaged_file_is_named(tmp_path):
     checkpoints.save(tmp_path / "c.pt", {"a": "1"}, {"x": torch.zeros(100)})
     whole = (tmp_path / "c.pt").read_bytes()
