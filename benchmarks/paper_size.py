@@ -40,6 +40,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("step", choices=("search", "retrain"))
     parser.add_argument("--batch", type=int, required=True)
+    parser.add_argument("--recompute", default="none", help="of the search: none, edge, cell")
     arguments = parser.parse_args()
 
     device = choose("auto")
@@ -58,6 +59,7 @@ def main() -> None:
         settings = dataclasses.replace(
             settings,
             batch=arguments.batch,
+            recompute=arguments.recompute,
             steps=STEPS,
             warmup_steps=0,
             keep_from=STEPS,

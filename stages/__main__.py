@@ -15,6 +15,7 @@ from typing import Annotated, TypeVar
 import typer
 
 from nasir import config
+from nasir import memory as process
 from nasir.config import Params
 from nasir.files import Log
 
@@ -536,6 +537,7 @@ def ui(port: Annotated[int, typer.Option(help="Port on loopback.")] = 5000) -> N
 
 def main() -> None:
     """Run a command; an error that says what to do is shown without a traceback."""
+    process.keep_freed()
     try:
         app()
     except (ValueError, FloatingPointError, ConnectionError) as error:

@@ -13,7 +13,7 @@ The parameters and buffers are those of the plain cell, name for name. In evalua
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -30,6 +30,7 @@ from nasir.spaces.fused import (
     d_convolution,
     d_depthwise,
     d_normalised,
+    d_pointwise,
     depthwise,
     image_of,
     products,
@@ -40,11 +41,23 @@ from nasir.spaces.fused import (
 from nasir.spaces.normalisation import BatchNorm, reduce_sum, world_size
 from nasir.spaces.operations import KERNELS, SLOPE
 
-GROUP = 1000
-"""Channels of separable convolutions that are worked on at once: on a CPU they then stay in its cache."""
-
 Result = tuple[Tensor, list[Tensor], list[Moments]]
 """Output of an operation before its last normalisation, what its backward pass needs, statistics of its inner normalisations."""
+
+
+class Activated:
+    """An activated source, shape (N, C, H, W), as it is and repeated for each edge."""
+
+    def __init__(self, once: Tensor, edges: int) -> None:
+        self.once, self.edges = once, edges
+        self._repeated: Tensor | None = None
+
+    @property
+    def repeated(self) -> Tensor:
+        """Shape (N, edges * C, H, W)."""
+        if self._repeated is None:
+            self._repeated = torch.cat([self.once] * self.edges, dim=1) if self.edges > 1 else self.once
+        return self._repeated
 
 
 @dataclass(frozen=True)
@@ -59,21 +72,20 @@ class Convolution:
         """That keeps the image's size."""
         return self.dilation * (self.size // 2)
 
-    def forward(self, a: Tensor, weights: Sequence[Tensor], edges: int, known: Sequence[Moments] | None) -> Result:
+    def forward(self, a: Activated, weights: Sequence[Tensor], known: Sequence[Moments] | None) -> Result:
         """Convolve the activated source."""
-        return F.conv2d(a, weights[0], padding=self.padding, dilation=self.dilation), [], []
+        return F.conv2d(a.once, weights[0], padding=self.padding, dilation=self.dilation), [], []
 
     def backward(
         self,
         g: Tensor,
-        a: Tensor,
+        a: Activated,
         weights: Sequence[Tensor],
-        edges: int,
         kept: Sequence[Tensor],
         inner: Sequence[Moments],
     ) -> tuple[Tensor, list[Tensor]]:
         """Gradients with respect to the activated source and the weights."""
-        d_a, d_weight = d_convolution(g, a, weights[0], [self.padding] * 2, self.dilation, 1, (True, True))
+        d_a, d_weight = d_convolution(g, a.once, weights[0], [self.padding] * 2, self.dilation, 1, (True, True))
         return d_a, [d_weight]
 
 
@@ -88,13 +100,13 @@ class Separable:
     times: int
     slope: float
 
-    def forward(self, a: Tensor, weights: Sequence[Tensor], edges: int, known: Sequence[Moments] | None) -> Result:
+    def forward(self, a: Activated, weights: Sequence[Tensor], known: Sequence[Moments] | None) -> Result:
         """Convolve; between two rounds normalise and activate. Kept are each depthwise output and each centred one."""
         kept, inner = [], []
-        x, depth = repeat(a, edges), weights[0]
+        x, depth = a.repeated, weights[0]
         for time in range(self.times):
             between = depthwise(x, depth)
-            y = F.conv2d(between, weights[2 * time + 1], groups=edges)
+            y = F.conv2d(between, weights[2 * time + 1], groups=a.edges)
             kept.append(between)
             if time < self.times - 1:
                 rows, moments = centre(rows_of(y), known[time] if known else None)
@@ -106,18 +118,17 @@ class Separable:
     def backward(
         self,
         g: Tensor,
-        a: Tensor,
+        a: Activated,
         weights: Sequence[Tensor],
-        edges: int,
         kept: Sequence[Tensor],
         inner: Sequence[Moments],
     ) -> tuple[Tensor, list[Tensor]]:
         """Gradients with respect to the activated source and the weights."""
         gradients: list[Tensor] = []
         for time in reversed(range(self.times)):
-            d_between, d_point = d_convolution(g, kept[2 * time], weights[2 * time + 1], [0, 0], 1, edges, (True, True))
+            d_between, d_point = d_pointwise(g, kept[2 * time], weights[2 * time + 1], a.edges)
             if time == 0:
-                g, d_depth = d_depthwise(d_between, repeat(a, edges), weights[0])
+                g, d_depth = d_depthwise(d_between, a.repeated, weights[0])
             else:
                 centred, moments = kept[2 * time - 1], inner[time - 1]
                 x = F.leaky_relu(centred, self.slope)
@@ -125,7 +136,7 @@ class Separable:
                 d_depth = _scaled(d_depth, moments)
                 g = image_of(d_activated(rows_of(g), rows_of(centred), moments, self.slope), g)
             gradients = [d_depth, d_point, *gradients]
-        return sum_edges(g, edges), gradients
+        return sum_edges(g, a.edges), gradients
 
 
 def _scaled(weight: Tensor, moments: Moments) -> Tensor:
@@ -137,25 +148,26 @@ def _scaled(weight: Tensor, moments: Moments) -> Tensor:
 class Deformable:
     """`def_3x3`: for each edge weight (C, C, 3, 3); prediction weight (edges * 27, C, 3, 3) and bias (edges * 27,)."""
 
-    def forward(self, a: Tensor, weights: Sequence[Tensor], edges: int, known: Sequence[Moments] | None) -> Result:
+    def forward(self, a: Activated, weights: Sequence[Tensor], known: Sequence[Moments] | None) -> Result:
         """Predict offsets and masks of all edges at once, then sample edge by edge."""
-        return self._run(a, weights, edges), [], []
+        return self._run(a.once, weights, a.edges), [], []
 
     def backward(
         self,
         g: Tensor,
-        a: Tensor,
+        a: Activated,
         weights: Sequence[Tensor],
-        edges: int,
         kept: Sequence[Tensor],
         inner: Sequence[Moments],
     ) -> tuple[Tensor, list[Tensor]]:
         """Gradients with respect to the activated source and the weights; the sampling is done again."""
-        leaves = [tensor.detach().requires_grad_() for tensor in (a, *weights)]
+        return through(self.trace(a, weights), g)
+
+    def trace(self, a: Activated, weights: Sequence[Tensor]) -> "Trace":
+        """The output with autograd's record of it, which holds little: a deformable convolution keeps its arguments only."""
+        leaves = [tensor.detach().requires_grad_() for tensor in (a.once, *weights)]
         with torch.enable_grad():
-            y = self._run(leaves[0], leaves[1:], edges)
-        d_a, *gradients = torch.autograd.grad(y, leaves, g)
-        return d_a, gradients
+            return Trace(self._run(leaves[0], leaves[1:], a.edges), leaves)
 
     def _run(self, a: Tensor, weights: Sequence[Tensor], edges: int) -> Tensor:
         predicted = F.conv2d(a, weights[1], weights[2], padding=1).chunk(edges, dim=1)
@@ -169,71 +181,72 @@ class Deformable:
 Operation = Convolution | Separable | Deformable
 
 
-def repeat(a: Tensor, edges: int) -> Tensor:
-    """The same features for each edge, shape (N, edges * C, H, W)."""
-    return torch.cat([a] * edges, dim=1) if edges > 1 else a
+class Trace(NamedTuple):
+    """An output with autograd's record, and what it was made of: the activated source and the weights."""
+
+    y: Tensor
+    leaves: list[Tensor]
+
+
+def through(trace: Trace, g: Tensor) -> tuple[Tensor, list[Tensor]]:
+    """Gradients with respect to the activated source and the weights."""
+    d_a, *gradients = torch.autograd.grad(trace.y, trace.leaves, g)
+    return d_a, gradients
 
 
 def sum_edges(g: Tensor, edges: int) -> Tensor:
-    """The gradient of `repeat`."""
+    """The gradient of `Activated.repeated`."""
     return sum(g.chunk(edges, dim=1)[1:], g.chunk(edges, dim=1)[0])
-
-
-@dataclass(frozen=True)
-class Piece:
-    """An operation on some of a source's edges: those from `first` to before `last`."""
-
-    operation: Operation
-    tensors: int  # parameters
-    row: int  # of the weights
-    first: int
-    last: int
-
-    @property
-    def edges(self) -> int:
-        """How many."""
-        return self.last - self.first
 
 
 @dataclass(frozen=True)
 class Plan:
     """What one source of a cell gives to its edges, and how that is remembered."""
 
-    pieces: tuple[Piece, ...]
+    operations: tuple[Operation, ...]
+    tensors: tuple[int, ...]  # parameters of each operation
+    edges: int
     slope: float
-    is_recomputed: bool
+    recompute: str
 
 
 class Source(torch.autograd.Function):
     """What a source gives to its edges: skip_e * x + sum over operations of w_oe * BN(o_e(activation(x))).
 
     Inputs: the plan, x (N, C, H, W), the edges' weights of skip (edges,) and of the operations (operations, edges), the
-    pieces' parameters. Outputs: shape (N, edges * C, H, W), and means and variances of all normalisations, piece by piece,
-    those inside of an operation before its last; they have no gradient.
+    operations' parameters. Outputs: shape (N, edges * C, H, W), and means and variances of all normalisations, operation by
+    operation, those inside of one before its last; they have no gradient.
     """
 
     @staticmethod
     def forward(
         ctx: Any, plan: Plan, x: Tensor, skips: Tensor, weights: Tensor, *parameters: Tensor
     ) -> tuple[Tensor, ...]:
-        ctx.plan, ctx.dtype, channels = plan, _compute_dtype(x), x.shape[1]
+        ctx.plan, ctx.dtype = plan, _compute_dtype(x)
         with torch.autocast(x.device.type, enabled=False):
-            a = F.leaky_relu(x, plan.slope).to(ctx.dtype)
+            a = Activated(F.leaky_relu(x, plan.slope).to(ctx.dtype), plan.edges)
             rows = rows_of(x)
             total = (rows.unsqueeze(1) * skips.unsqueeze(1)).reshape(len(rows), -1).contiguous()
             moments, kept = [], []
-            for piece, own in zip(plan.pieces, _split(plan, parameters, ctx.dtype), strict=True):
-                y, stored, inner = piece.operation.forward(a, own, piece.edges, None)
+            own = _split(plan, parameters, ctx.dtype)
+            ctx.traces = []
+            for operation, tensors, weight in zip(plan.operations, own, weights, strict=True):
+                if isinstance(operation, Deformable) and plan.recompute == "none":
+                    ctx.traces.append(operation.trace(a, tensors))
+                    result: Result = ctx.traces[-1].y.detach(), [], []
+                else:
+                    result = operation.forward(a, tensors, None)
+                y, stored, inner = result
+                del result
                 centred, last = centre(rows_of(y))
-                weight = spread(weights[piece.row, piece.first : piece.last], channels)
-                total[:, piece.first * channels : piece.last * channels].addcmul_(centred, weight * last.rate)
+                total.addcmul_(centred, spread(weight, x.shape[1]) * last.rate)
                 moments.append([*inner, last])
                 kept.append([*stored, image_of(centred, y)])
                 del y, centred
         flat = [tensor for own in moments for pair in own for tensor in pair]
         ctx.mark_non_differentiable(*flat)
         ctx.counts = [(len(own), len(stored)) for own, stored in zip(moments, kept, strict=True)]
-        remembered = [] if plan.is_recomputed else [tensor for stored in kept for tensor in stored]
+        remembered = [] if plan.recompute == "edge" else [tensor for stored in kept for tensor in stored]
         ctx.save_for_backward(x, skips, weights, *parameters, *flat, *remembered)
         return image_of(total, x), *flat
 
@@ -241,40 +254,39 @@ class Source(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         plan: Plan = ctx.plan
         x, skips, weights, parameters, moments, kept = _recall(ctx)
-        channels, a = x.shape[1], F.leaky_relu(x, plan.slope).to(ctx.dtype)
+        a = Activated(F.leaky_relu(x, plan.slope).to(ctx.dtype), plan.edges)
         g, rows = rows_of(gradients[0]), rows_of(x)
         d_x, d_skips = _through_skips(g, rows, skips)
         sum_g = reduce_sum(sums(g))
         d_a: Tensor | None = None
-        d_weights = torch.zeros_like(weights)
+        d_weights: list[Tensor] = []
         d_parameters: list[Tensor] = []
         split = _split(plan, parameters, ctx.dtype)
-        for number, (piece, own, known) in enumerate(zip(plan.pieces, split, moments, strict=True)):
-            if plan.is_recomputed:
-                y, stored, _ = piece.operation.forward(a, own, piece.edges, known[:-1])
+        for operation, own, weight, known in zip(plan.operations, split, weights, moments, strict=True):
+            if plan.recompute == "edge":
+                y, stored, _ = operation.forward(a, own, known[:-1])
                 centred, _ = centre(rows_of(y), known[-1])
                 del y
             else:
-                *stored, last = kept[number]
-                kept[number] = []
+                *stored, last = kept.pop(0)
                 centred = rows_of(last)
                 del last
-            its = slice(piece.first * channels, piece.last * channels)
-            part = g if piece.edges == len(skips) else g[:, its].contiguous()
-            product, rate = products(part, centred), known[-1].rate
-            d_weights[piece.row, piece.first : piece.last] = (product * rate).view(piece.edges, -1).sum(1)
-            scale = spread(weights[piece.row, piece.first : piece.last], channels) * rate
-            d_y = d_normalised(part, centred, scale, rate, sum_g[its], reduce_sum(product))
-            del centred, part
-            d_own, d_tensors = piece.operation.backward(
-                image_of(d_y, x).to(ctx.dtype), a, own, piece.edges, stored, known[:-1]
-            )
+            product, rate = products(g, centred), known[-1].rate
+            d_weights.append((product * rate).view(plan.edges, -1).sum(1))
+            scale = spread(weight, x.shape[1]) * rate
+            d_y = d_normalised(g, centred, scale, rate, sum_g, reduce_sum(product))
+            del centred
+            d_image = image_of(d_y, x).to(ctx.dtype)
+            if isinstance(operation, Deformable) and ctx.traces:
+                d_own, d_tensors = through(ctx.traces.pop(0), d_image)
+            else:
+                d_own, d_tensors = operation.backward(d_image, a, own, stored, known[:-1])
             d_a = d_own if d_a is None else d_a.add_(d_own)
             d_parameters += d_tensors
         assert d_a is not None
         d_x.add_(torch.ops.aten.leaky_relu_backward(rows_of(d_a).to(x.dtype), rows, plan.slope, False))
         d_parameters = [d.to(p.dtype) for d, p in zip(d_parameters, parameters, strict=True)]
-        return None, image_of(d_x, x), d_skips, d_weights, *d_parameters
+        return None, image_of(d_x, x), d_skips, torch.stack(d_weights), *d_parameters
 
 
 def _through_skips(g: Tensor, rows: Tensor, skips: Tensor) -> tuple[Tensor, Tensor]:
@@ -296,16 +308,16 @@ def _compute_dtype(x: Tensor) -> torch.dtype:
 def _split(plan: Plan, parameters: Sequence[Tensor], dtype: torch.dtype) -> list[list[Tensor]]:
     """The parameters of each operation, as the convolutions take them."""
     own, first = [], 0
-    for piece in plan.pieces:
-        own.append([parameter.to(dtype) for parameter in parameters[first : first + piece.tensors]])
-        first += piece.tensors
+    for count in plan.tensors:
+        own.append([parameter.to(dtype) for parameter in parameters[first : first + count]])
+        first += count
     return own
 
 
 def _recall(ctx: Any) -> tuple[Tensor, Tensor, Tensor, list[Tensor], list[list[Moments]], list[list[Tensor]]]:
     """What `Source.forward` saved, in its structure."""
     x, skips, weights, *rest = ctx.saved_tensors
-    count = sum(piece.tensors for piece in ctx.plan.pieces)
+    count = sum(ctx.plan.tensors)
     parameters, rest = rest[:count], rest[count:]
     moments, kept = [], []
     for length, _ in ctx.counts:
@@ -317,6 +329,15 @@ def _recall(ctx: Any) -> tuple[Tensor, Tensor, Tensor, list[Tensor], list[list[M
     return x, skips, weights, parameters, moments, kept
 
 
+class Gift(NamedTuple):
+    """What a source of a cell gives to its edges."""
+
+    plan: Plan
+    rows: list[int]  # of alpha, by node
+    places: list[tuple[list[nn.Module], str]]  # of each parameter: the edges' layers, and its name there
+    norms: list[BatchNorm]  # in the order of the moments, edge by edge
+
+
 class FastCell(SuperCell):
     """A `SuperCell` that computes as this module says; its arguments, parameters, outputs and errors are the same.
 
@@ -326,7 +347,36 @@ class FastCell(SuperCell):
 
     def __init__(self, *args: Any, recompute: str) -> None:
         super().__init__(*args)
+        self.prepare(recompute)
+
+    def prepare(self, recompute: str) -> None:
+        """Look once at what the cell is made of; the parameters themselves are read in every pass."""
         self.recompute = recompute
+        self._weighted = [column for column, name in enumerate(self.names) if name not in ("skip", "none")]
+        self._sources = [self._look(source) for source in range(self.nodes + 1)]
+
+    def _look(self, source: int) -> "Gift":
+        """What a source gives, and where its parameters and normalisations are."""
+        slope = SLOPE if self.style.activation == "leaky_relu" else 0.0
+        rows = [row for row, (_, read) in enumerate(self.edges) if read == source]
+        operations: list[Operation] = []
+        counts: list[int] = []
+        places: list[tuple[list[nn.Module], str]] = []
+        norms: list[BatchNorm] = []
+        for column in self._weighted:
+            operations.append(_kind(self.names[column], self.style.separable, slope))
+            layers = [[*self._operation(row, column).modules()] for row in rows]
+            own = [
+                ([edge[place] for edge in layers], name)
+                for place, module in enumerate(layers[0])
+                for name, _ in module.named_parameters(recurse=False)
+            ]
+            counts.append(len(own))
+            places += own
+            by_place = zip(*layers, strict=True)
+            norms += [module for edges in by_place for module in edges if isinstance(module, BatchNorm)]
+        plan = Plan(tuple(operations), tuple(counts), len(rows), slope, self.recompute)
+        return Gift(plan, rows, places, norms)
 
     def forward(self, before_last: Tensor, last: Tensor, weights: Tensor) -> Tensor:
         """Compute h_l; see `SuperCell.forward`."""
@@ -341,13 +391,13 @@ class FastCell(SuperCell):
         return out
 
     def _run(self, before_last: Tensor, last: Tensor, weights: Tensor) -> tuple[Tensor, ...]:
-        """h_l and the statistics of all normalisations, in the order of `_norms`."""
+        """h_l and the statistics of all normalisations, in the order of the gifts' norms."""
         values = [before_last, last]
         totals: list[Tensor | None] = [None] * self.nodes
         moments: list[Tensor] = []
-        for source in range(self.nodes + 1):
+        for source, gift in enumerate(self._sources):
             x = values[source]
-            given, *own = self._give(source, x[:, : self.part], weights)
+            given, *own = self._give(gift, x if self.style.partial == 1 else x[:, : self.part], weights)
             moments += own
             first = max(0, source - 1)
             for node, part in enumerate(given.split(self.part, dim=1), first):
@@ -362,78 +412,29 @@ class FastCell(SuperCell):
                 values.append(done)
         return torch.cat(values[2:], dim=1), *moments
 
-    def _give(self, source: int, x: Tensor, weights: Tensor) -> tuple[Tensor, ...]:
+    def _give(self, gift: "Gift", x: Tensor, weights: Tensor) -> tuple[Tensor, ...]:
         """What a source gives to its edges, see `Source`."""
-        rows = self._rows(source)
-        plan, parameters = self._plan(rows)
-        columns = [column for column, _ in self._weighted()]
-        skips = weights[rows, self.names.index("skip")]
-        return Source.apply(plan, x, skips, weights[rows][:, columns].t(), *parameters)
-
-    def _rows(self, source: int) -> list[int]:
-        """The rows of alpha whose edges read a source, by node."""
-        return [row for row, (_, read) in enumerate(self.edges) if read == source]
-
-    def _plan(self, rows: Sequence[int]) -> tuple[Plan, list[Tensor]]:
-        """The plan of a source and its parameters, those of a piece's edges joined."""
-        slope = SLOPE if self.style.activation == "leaky_relu" else 0.0
-        pieces: list[Piece] = []
-        parameters: list[Tensor] = []
-        for row, (column, name) in enumerate(self._weighted()):
-            operation = self._kind(name, slope)
-            for first, last in self._groups(name, len(rows)):
-                layers = [[*self._operation(r, column).modules()] for r in rows[first:last]]
-                joined = [
-                    _join([getattr(own[place], kind) for own in layers])
-                    for place, module in enumerate(layers[0])
-                    for kind in _parameters(module)
-                ]
-                pieces.append(Piece(operation, len(joined), row, first, last))
-                parameters += joined
-        return Plan(tuple(pieces), slope, self.recompute == "edge"), parameters
-
-    def _weighted(self) -> list[tuple[int, str]]:
-        """Alpha's column and the name of each operation that computes something."""
-        return [(column, name) for column, name in enumerate(self.names) if name not in ("skip", "none")]
-
-    def _kind(self, name: str, slope: float) -> Operation:
-        if name == "def_3x3":
-            return Deformable()
-        return Separable(self.style.separable, slope) if name.startswith("sep") else Convolution(*KERNELS[name])
-
-    def _groups(self, name: str, edges: int) -> list[tuple[int, int]]:
-        """Which edges are worked on at once: all; of separable convolutions, whose time memory decides, few channels."""
-        size = max(1, GROUP // self.part) if name.startswith("sep") else edges
-        return [(first, min(first + size, edges)) for first in range(0, edges, size)]
+        parameters = [_join([getattr(module, name) for module in modules]) for modules, name in gift.places]
+        own = weights[gift.rows]
+        skips = own[:, self.names.index("skip")]
+        result: tuple[Tensor, ...] = Source.apply(gift.plan, x, skips, own[:, self._weighted].t(), *parameters)
+        return result
 
     def _operation(self, row: int, column: int) -> nn.Module:
         choices = self.operations[row]
         assert isinstance(choices, nn.ModuleList)
         return choices[column]
 
-    def _norms(self) -> list[list[BatchNorm]]:
-        """The normalisations that share a statistic: for each source, operation and place those of the edges."""
-        found = []
-        for source in range(self.nodes + 1):
-            rows = self._rows(source)
-            for column, name in self._weighted():
-                for first, last in self._groups(name, len(rows)):
-                    edges = [self._operation(row, column).modules() for row in rows[first:last]]
-                    own = [[module for module in edge if isinstance(module, BatchNorm)] for edge in edges]
-                    found += [list(norms) for norms in zip(*own, strict=True)]
-        return found
-
     @torch.no_grad()
     def _track(self, moments: Sequence[Tensor], like: Tensor) -> None:
         """Running statistics, as torch keeps them: momentum 0.1, the unbiased variance."""
         count = len(like) * like.shape[2] * like.shape[3] * world_size()
-        norms = self._norms()
+        norms = [norm for gift in self._sources for norm in gift.norms]
         means = [part for mean in moments[::2] for part in mean.split(self.part)]
         variances = [part for variance in moments[1::2] for part in variance.split(self.part)]
-        flat = [norm for group in norms for norm in group]
-        _follow([_buffer(norm.running_mean) for norm in flat], means)
-        _follow([_buffer(norm.running_var) for norm in flat], torch._foreach_mul(variances, count / (count - 1)))
-        torch._foreach_add_([_buffer(norm.num_batches_tracked) for norm in flat], 1)
+        _follow([_buffer(norm.running_mean) for norm in norms], means)
+        _follow([_buffer(norm.running_var) for norm in norms], torch._foreach_mul(variances, count / (count - 1)))
+        torch._foreach_add_([_buffer(norm.num_batches_tracked) for norm in norms], 1)
 
 
 def _buffer(value: Tensor | None) -> Tensor:
@@ -446,9 +447,10 @@ def _follow(running: list[Tensor], batch: Sequence[Tensor], momentum: float = 0.
     torch._foreach_add_(running, list(batch), alpha=momentum)
 
 
-def _parameters(module: nn.Module) -> tuple[str, ...]:
-    """The names of a layer's own parameters in the order in which an operation takes them."""
-    return tuple(name for name, _ in module.named_parameters(recurse=False))
+def _kind(name: str, separable: int, slope: float) -> Operation:
+    if name == "def_3x3":
+        return Deformable()
+    return Separable(separable, slope) if name.startswith("sep") else Convolution(*KERNELS[name])
 
 
 def _join(parts: Sequence[Tensor]) -> Tensor:
@@ -487,7 +489,7 @@ def convert(supernet: nn.Module, recompute: str) -> None:
     for module in [*supernet.modules()]:
         if type(module) is SuperCell:
             module.__class__ = FastCell
-            module.recompute = recompute  # type: ignore[assignment]
+            module.prepare(recompute)  # type: ignore[operator]
     inside = {id(m) for cell in supernet.modules() if isinstance(cell, FastCell) for m in cell.modules()}
     for module in [*supernet.modules()]:
         if isinstance(module, nn.Sequential) and id(module) not in inside:

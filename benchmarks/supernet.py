@@ -1,0 +1,178 @@
+"""The fast supernet against the plain one: seconds of a weight update in turn, and peak memory in a process each.
+
+    python -m benchmarks.supernet                 all cases
+    python -m benchmarks.supernet hinas-paper     one
+
+A case is a space at a size; a way is a twin with what it recomputes. The plain twin runs as a user would write it: eager, one
+module for each operation and edge, contiguous NCHW. Seconds are the least of `REPEATS` after one that does not count. Memory is
+the peak above what the process had before the supernet was built, as `stages memory` measures it. Also counted are the
+convolutions' operations, and at what rate a large channels_last convolution runs here, for comparison.
+"""
+
+import argparse
+import dataclasses
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from nasir import config, memory
+from nasir.config import SearchConfig
+from nasir.data.noise import add_noise
+from nasir.training.device import choose
+from nasir.training.losses import restoration_loss
+from stages.search import build, measure_memory
+
+ROOT = Path(__file__).parents[1]
+REPEATS = 4
+WAYS = {
+    "plain": {"twin": "plain", "recompute": "none"},
+    "fast": {"twin": "fast", "recompute": "none"},
+    "fast, recompute edge": {"twin": "fast", "recompute": "edge"},
+    "fast, recompute cell": {"twin": "fast", "recompute": "cell"},
+}
+HINAS = {
+    "layers": 3,
+    "nodes": 4,
+    "width_factors": (1.0, 1.5, 2.0),
+    "batch": 6,
+    "patch": 64,
+    "share_alpha": False,
+    "beta_norm": "outgoing",
+    "activation": "leaky_relu",
+    "sigmoid": True,
+    "residual": True,
+}
+CASES = {
+    "hinas-paper": ("hinas", "paper", HINAS),
+    "irnas-paper": ("irnas", "paper", {"batch": 2}),
+    "hinas-demo": ("hinas", "demo", {"width_factors": (1.0, 1.5, 2.0), "beta_norm": "outgoing"}),
+    "irnas-demo": ("irnas", "demo", {}),
+}
+
+
+def settings(case: str, way: str) -> tuple[str, SearchConfig]:
+    """The space and the config of a case worked in a way."""
+    space, profile, changes = CASES[case]
+    loaded = config.load(ROOT / f"profiles/{profile}.yaml", "search", SearchConfig)
+    return space, dataclasses.replace(loaded, **changes, **WAYS[way])  # type: ignore[arg-type]
+
+
+class Step:
+    """One update's loss and gradients of the weights on random patches."""
+
+    def __init__(self, case: str, way: str) -> None:
+        space, self.config = settings(case, way)
+        device = choose("auto")
+        self.network: nn.Module = build(self.config, space, seed=0).to(device)
+        self.weights = self.network.weights()  # type: ignore[operator]
+        generator = torch.Generator().manual_seed(0)
+        shape = (self.config.batch, 1, self.config.patch, self.config.patch)
+        self.clean = torch.rand(shape, generator=generator).to(device)
+        self.noisy = add_noise(self.clean, 50.0, generator)
+
+    def __call__(self) -> None:
+        """Forward and backward."""
+        loss = restoration_loss(self.network(self.noisy), self.clean, self.config.ssim_weight)
+        torch.autograd.grad(loss, self.weights, allow_unused=True)
+        if self.clean.is_cuda:
+            torch.cuda.synchronize()
+
+
+def seconds(steps: dict[str, Step]) -> dict[str, float]:
+    """The least seconds of each way, all in turn."""
+    least = dict.fromkeys(steps, float("inf"))
+    for repeat in range(REPEATS + 1):
+        for way, step in steps.items():
+            start = time.perf_counter()
+            step()
+            if repeat:
+                least[way] = min(least[way], time.perf_counter() - start)
+    return least
+
+
+def peak_mib(case: str, way: str) -> float:
+    """Peak memory above the start, of a process of its own."""
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder) / "memory.json"
+        subprocess.run([sys.executable, "-m", "benchmarks.supernet", case, "--memory", way, str(out)], check=True)
+        peak: float = json.loads(out.read_text())["peak_mib"]
+    return peak
+
+
+def convolution_rate() -> float:
+    """GFLOP/s of a channels_last 3x3 convolution, 64 channels, 6 patches of 64x64, forward."""
+    x = torch.randn(6, 64, 64, 64).to(memory_format=torch.channels_last)
+    weight = torch.randn(64, 64, 3, 3).to(memory_format=torch.channels_last)
+    times = []
+    for _ in range(20):
+        start = time.perf_counter()
+        F.conv2d(x, weight, padding=1)
+        times.append(time.perf_counter() - start)
+    return 2 * 6 * 64**2 * 64 * 64 * 9 / min(times) / 1e9
+
+
+def measure(cases: list[str]) -> list[dict[str, object]]:
+    """A row for each case and way."""
+    rows: list[dict[str, object]] = []
+    # memory first: a process starts with the peak of the one that starts it
+    peaks_of = {case: {way: peak_mib(case, way) for way in WAYS} for case in cases}
+    for case in cases:
+        peaks = peaks_of[case]
+        steps = {way: Step(case, way) for way in WAYS}
+        with FlopCounterMode(display=False) as counter:
+            steps["plain"]()
+        gflop = counter.get_total_flops() / 1e9
+        taken = seconds(steps)
+        del steps
+        for way in WAYS:
+            rows.append(
+                {
+                    "case": case,
+                    "way": way,
+                    "seconds": round(taken[way], 3),
+                    "times as fast": round(taken["plain"] / taken[way], 2),
+                    "peak, MiB": round(peaks[way]),
+                    "share of plain's peak": round(peaks[way] / peaks["plain"], 2),
+                    "GFLOP of convolutions": round(gflop, 1),
+                    "GFLOP/s": round(gflop / taken[way]),
+                }
+            )
+    return rows
+
+
+def main() -> None:
+    """Print the table, or measure the memory of one way."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("case", nargs="*", choices=[*CASES, []], help="which; none = all")
+    parser.add_argument("--memory", nargs=2, metavar=("WAY", "OUT"), help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.memory:
+        way, out = given.memory
+        memory.keep_freed()
+        space, loaded = settings(given.case[0], way)
+        measure_memory(out=Path(out), space=space, seed=0, config=loaded)
+        return
+    memory.keep_freed()  # as every stage does
+    rows = measure(given.case or [*CASES])
+    print("| " + " | ".join(rows[0]) + " |")
+    print("|" + "---|" * len(rows[0]))
+    for row in rows:
+        print("| " + " | ".join(str(value) for value in row.values()) + " |")
+    print(f"\na 64-channel 3x3 channels_last convolution alone: {convolution_rate():.0f} GFLOP/s, {facts()}")
+
+
+def facts() -> str:
+    """Threads and torch of this run."""
+    return f"{torch.get_num_threads()} threads, torch {torch.__version__}"
+
+
+if __name__ == "__main__":
+    main()

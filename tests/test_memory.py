@@ -1,0 +1,39 @@
+"""The process's memory."""
+
+import subprocess
+import sys
+
+import pytest
+
+from nasir import memory
+
+ALLOCATE = """
+import resource
+from nasir import memory
+{first}
+for _ in range(10):
+    blocks = [bytearray(8 * 2**20) for _ in range(8)]
+    for block in blocks:
+        block[::4096] = b"x" * 2048
+    del block, blocks
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt)
+"""
+
+
+def faults(first: str) -> int:
+    """Page faults of a process that asks for and frees eight times 8 MiB, 16,384 pages, ten times."""
+    run = subprocess.run(
+        [sys.executable, "-c", ALLOCATE.format(first=first)], check=True, capture_output=True, text=True
+    )
+    return int(run.stdout)
+
+
+def test_the_peak_is_at_least_what_is_held():
+    held = bytearray(32 * 2**20)
+    assert memory.peak_mib() > 32
+    assert len(held) == 32 * 2**20
+
+
+@pytest.mark.skipif(sys.platform != "linux" or not sys.version.count("GCC"), reason="a matter of glibc")
+def test_freed_memory_is_kept():
+    assert faults("memory.keep_freed()") < faults("") / 2
