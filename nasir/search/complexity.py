@@ -14,10 +14,11 @@ import torch
 from torch import Tensor
 
 from nasir.evaluation.cost import flops_per_pixel, parameters
+from nasir.spaces import hinas, irnas
 from nasir.spaces.operations import Style, operation
 from nasir.spaces.widths import levels, step_weights
 
-SEPARABLE = {"irnas": 1, "hinas": 2}
+SEPARABLE = {space.NAME: space.SEPARABLE for space in (irnas, hinas)}
 """How often each space applies a separable convolution."""
 
 PIXELS = 16

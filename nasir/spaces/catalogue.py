@@ -1,6 +1,7 @@
 """The search spaces by name: their supernets and derived networks."""
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
 
 import torch
 
@@ -42,22 +43,10 @@ def supernet(
                 "search.share_cells must be true with the space hinas, whose cells are always shared by their incoming "
                 "paths, got False; set it to true, or take the space irnas."
             )
-        return hinas.Supernet(
-            channels=channels,
-            nodes=nodes,
-            layers=layers,
-            width=width,
-            width_factors=width_factors,
-            stem_channels=stem_channels,
-            residual=residual,
-            share_alpha=share_alpha,
-            beta_norm=beta_norm,
-            activation=activation,
-            sigmoid=sigmoid,
-            partial=partial,
-            generator=generator,
-        )
-    return irnas.Supernet(
+        build: Callable[..., irnas.Supernet | hinas.Supernet] = hinas.Supernet
+    else:
+        build = functools.partial(irnas.Supernet, share_cells=share_cells)
+    return build(
         channels=channels,
         nodes=nodes,
         layers=layers,
@@ -65,7 +54,6 @@ def supernet(
         width_factors=width_factors,
         stem_channels=stem_channels,
         residual=residual,
-        share_cells=share_cells,
         share_alpha=share_alpha,
         beta_norm=beta_norm,
         activation=activation,

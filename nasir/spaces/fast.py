@@ -41,6 +41,9 @@ from nasir.spaces.fused import (
 from nasir.spaces.normalisation import BatchNorm, reduce_sum, world_size
 from nasir.spaces.operations import KERNELS, SLOPE
 
+MOMENTUM = 0.1
+"""Of running statistics, torch's default."""
+
 Result = tuple[Tensor, list[Tensor], list[Moments]]
 """Output of an operation before its last normalisation, what its backward pass needs, statistics of its inner normalisations."""
 
@@ -196,7 +199,8 @@ def through(trace: Trace, g: Tensor) -> tuple[Tensor, list[Tensor]]:
 
 def sum_edges(g: Tensor, edges: int) -> Tensor:
     """The gradient of `Activated.repeated`."""
-    return sum(g.chunk(edges, dim=1)[1:], g.chunk(edges, dim=1)[0])
+    first, *others = g.chunk(edges, dim=1)
+    return sum(others, first)
 
 
 @dataclass(frozen=True)
@@ -425,16 +429,13 @@ class FastCell(SuperCell):
         assert isinstance(choices, nn.ModuleList)
         return choices[column]
 
-    @torch.no_grad()
     def _track(self, moments: Sequence[Tensor], like: Tensor) -> None:
-        """Running statistics, as torch keeps them: momentum 0.1, the unbiased variance."""
+        """Let the running statistics of all normalisations follow."""
         count = len(like) * like.shape[2] * like.shape[3] * world_size()
         norms = [norm for gift in self._sources for norm in gift.norms]
         means = [part for mean in moments[::2] for part in mean.split(self.part)]
         variances = [part for variance in moments[1::2] for part in variance.split(self.part)]
-        _follow([_buffer(norm.running_mean) for norm in norms], means)
-        _follow([_buffer(norm.running_var) for norm in norms], torch._foreach_mul(variances, count / (count - 1)))
-        torch._foreach_add_([_buffer(norm.num_batches_tracked) for norm in norms], 1)
+        _follow(norms, means, variances, count)
 
 
 def _buffer(value: Tensor | None) -> Tensor:
@@ -442,9 +443,15 @@ def _buffer(value: Tensor | None) -> Tensor:
     return value
 
 
-def _follow(running: list[Tensor], batch: Sequence[Tensor], momentum: float = 0.1) -> None:
-    torch._foreach_mul_(running, 1 - momentum)
-    torch._foreach_add_(running, list(batch), alpha=momentum)
+@torch.no_grad()
+def _follow(norms: Sequence[BatchNorm], means: list[Tensor], variances: list[Tensor], count: int) -> None:
+    """Running statistics, as torch keeps them: momentum 0.1, the unbiased variance of `count` values."""
+    unbiased = torch._foreach_mul(variances, count / (count - 1))
+    for name, batch in (("running_mean", means), ("running_var", unbiased)):
+        running = [_buffer(getattr(norm, name)) for norm in norms]
+        torch._foreach_mul_(running, 1 - MOMENTUM)
+        torch._foreach_add_(running, list(batch), alpha=MOMENTUM)
+    torch._foreach_add_([_buffer(norm.num_batches_tracked) for norm in norms], 1)
 
 
 def _kind(name: str, separable: int, slope: float) -> Operation:
@@ -468,11 +475,7 @@ class NormActivation(BatchNorm):
         if not self.training:
             return F.leaky_relu(super().forward(x), self.slope)
         result, mean, variance = NormActivate.apply(x, self.slope)
-        count = x.numel() // x.shape[1] * world_size()
-        with torch.no_grad():
-            _follow([_buffer(self.running_mean)], [mean])
-            _follow([_buffer(self.running_var)], [variance * (count / (count - 1))])
-            _buffer(self.num_batches_tracked).add_(1)
+        _follow([self], [mean], [variance], x.numel() // x.shape[1] * world_size())
         return result
 
 

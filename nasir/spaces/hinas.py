@@ -29,6 +29,9 @@ from nasir.spaces.widths import levels, mix_paths, sources
 
 NAME = "hinas"
 
+SEPARABLE = 2
+"""How often a separable convolution is applied."""
+
 HEAD_RATE = 16
 """Dilation of the heads of the supernet."""
 
@@ -115,7 +118,7 @@ class Supernet(nn.Module):
     ) -> None:
         super().__init__()
         operations = OPERATIONS[NAME]
-        style = Style(activation=activation, separable=2, partial=partial)
+        style = Style(activation=activation, separable=SEPARABLE, partial=partial)
         cell_widths = [int(width * factor) for factor in width_factors]
         self.layers, self.widths = layers, len(cell_widths)
         self.residual, self.sigmoid, self.beta_norm = residual, sigmoid, beta_norm
@@ -222,7 +225,9 @@ class Network(nn.Module):
             out = int(width * genotype.width_factors[level])
             self.from_before_last.append(pointwise(before_last, out, affine))
             self.from_last.append(pointwise(last, out, affine))
-            self.cells.append(DerivedCell(genotype.cell_of(layer), out, affine, Style(activation=name, separable=2)))
+            self.cells.append(
+                DerivedCell(genotype.cell_of(layer), out, affine, Style(activation=name, separable=SEPARABLE))
+            )
             before_last, last = last, genotype.nodes * out
         narrow = genotype.nodes * int(width * genotype.width_factors[0])
         if self.endpoint is None:

@@ -43,6 +43,7 @@ rounded = BatchNorm(3)(given["x"][mine].bfloat16())
 found["rounded"] = rounded
 torch.save(found, f"{out}/{rank}.pt")
 distributed.barrier()
+distributed.destroy_process_group()  # else its threads may outlive the interpreter, which then aborts
 """
 
 
