@@ -66,7 +66,7 @@ def main() -> None:
             val_period=STEPS,
             log_period=1,
         )
-        network: torch.nn.Module = build(settings, "irnas", seed=0).to(device)
+        network: torch.nn.Module = build(settings, "irnas", seed=0, channels=1).to(device)
         patches = PatchSampler(images, settings.patch, device)
         search(
             network,

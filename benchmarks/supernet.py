@@ -71,7 +71,7 @@ class Step:
     def __init__(self, case: str, way: str) -> None:
         space, self.config = settings(case, way)
         device = choose("auto")
-        self.network: nn.Module = build(self.config, space, seed=0).to(device)
+        self.network: nn.Module = build(self.config, space, seed=0, channels=1).to(device)
         self.weights = self.network.weights()  # type: ignore[operator]
         generator = torch.Generator().manual_seed(0)
         shape = (self.config.batch, 1, self.config.patch, self.config.patch)
@@ -158,7 +158,7 @@ def main() -> None:
         way, out = given.memory
         memory.keep_freed()
         space, loaded = settings(given.case[0], way)
-        measure_memory(out=Path(out), space=space, seed=0, config=loaded)
+        measure_memory(out=Path(out), space=space, seed=0, config=loaded, channels=1)
         return
     memory.keep_freed()  # as every stage does
     rows = measure(given.case or [*CASES])

@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 
 import yaml
 
+from nasir import task as tasks
 from nasir.genotype import OPERATIONS
 
 T = TypeVar("T")
@@ -32,16 +33,24 @@ class Params:
 
     dataset: str
     task: str
-    sigma: float  # test noise, 8-bit grey levels
+    folder: str  # of dataset `folder`: a person's own images
+    layout: str  # of dataset `folder`: how its files hold clean and degraded images
+    sigma: float  # test noise, 8-bit grey levels; of the task denoise
     space: str
     seed: int
     profile: str
 
     def __post_init__(self) -> None:
-        _require(self.task == "denoise", "task must be 'denoise'", self.task)
+        _require(self.task in tasks.TASKS, f"task must be one of {list(tasks.TASKS)}", self.task)
+        _require(self.layout in LAYOUTS, f"layout must be one of {list(LAYOUTS)}", self.layout)
         _require(self.sigma > 0, "sigma must be above 0 (8-bit grey levels)", self.sigma)
         _require(self.space in OPERATIONS, f"space must be one of {list(OPERATIONS)}", self.space)
         _require(self.seed >= 0, "seed must be 0 or more", self.seed)
+
+    @property
+    def noise(self) -> float:
+        """Noise that is added to the task's images, 8-bit grey levels: sigma, or 0 where images come in pairs."""
+        return 0.0 if tasks.TASKS[self.task].is_paired else self.sigma
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +63,27 @@ class DownloadConfig:
     def __post_init__(self) -> None:
         _require(self.attempts >= 1, "download.attempts must be 1 or more", self.attempts)
         _require(self.timeout > 0, "download.timeout must be above 0 seconds", self.timeout)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PairConfig:
+    """The `pair:` section: how many patches the task camera makes of the images."""
+
+    train_candidates: int  # of which train_kept are drawn among those that the rule of selection accepts
+    train_kept: int
+    test_candidates: int
+    test_kept: int
+    factor: int  # images are blurred and subsampled by this first, which removes noise of their own
+    side: int  # of a patch, pixels
+
+    def __post_init__(self) -> None:
+        for part in ("train", "test"):
+            kept, candidates = getattr(self, f"{part}_kept"), getattr(self, f"{part}_candidates")
+            _require(
+                1 <= kept <= candidates, f"pair.{part}_kept must be 1 to pair.{part}_candidates ({candidates})", kept
+            )
+        _require(self.factor >= 1, "pair.factor must be 1 or more", self.factor)
+        _require(self.side >= 16, "pair.side must be 16 or more", self.side)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,6 +103,9 @@ class SplitConfig:
     w: float  # weights
     a: float  # architecture
     v: float  # validation; at least one image
+    exclude_leaks: (
+        bool  # leave out training pictures that show what a test picture shows, here or in BSDS500's test part
+    )
 
     def __post_init__(self) -> None:
         _require(min(self.w, self.a, self.v) > 0, "split.w, split.a and split.v must be above 0", self)
@@ -88,6 +121,12 @@ class AuditConfig:
     def __post_init__(self) -> None:
         _require(self.planted >= 1, "audit.planted must be 1 or more", self.planted)
 
+
+LAYOUTS = ("clean", "clean_left", "clean_right", "two_folders")
+"""What `layout` may be: files of one clean image, of two side by side, or two folders of files with the same names."""
+
+MODIFICATIONS = ("none", "r1", "r2")
+"""What `derive.modify` may be."""
 
 STRATEGIES = ("darts", "random")
 """What `search.strategy` may be."""
@@ -226,8 +265,12 @@ class DeriveConfig:
     """The `derive:` section."""
 
     inputs: int  # edges kept into each node; the paper keeps two
+    modify: str  # none; r1 or r2: the modified networks of the paper's Table 4
+    modify_seed: int  # of r2, which draws other connections
 
     def __post_init__(self) -> None:
+        _require(self.modify in MODIFICATIONS, f"derive.modify must be one of {list(MODIFICATIONS)}", self.modify)
+        _require(self.modify_seed >= 0, "derive.modify_seed must be 0 or more", self.modify_seed)
         _require(self.inputs in (1, 2), "derive.inputs must be 1 or 2 (a first node has two inputs)", self.inputs)
 
 
@@ -247,6 +290,7 @@ class RetrainConfig:
     clip_norm: float
     ssim_weight: float
     val_period: int
+    val_crop: int  # as search.val_crop
     log_period: int
     checkpoint_period: int
     compile: bool  # torch.compile on the network
@@ -259,6 +303,7 @@ class RetrainConfig:
         _require_training(self, "retrain")
         for name in ("width", "stem_channels"):
             _require(getattr(self, name) >= 1, f"retrain.{name} must be 1 or more", getattr(self, name))
+        _require(self.val_crop >= 0, "retrain.val_crop must be 0 or more", self.val_crop)
         _require(self.aspp_channels >= 0, "retrain.aspp_channels must be 0 or more", self.aspp_channels)
         _require(all(r >= 1 for r in self.aspp_rates), "retrain.aspp_rates must be 1 or more", self.aspp_rates)
 
@@ -326,6 +371,7 @@ class TablesConfig:
 
 SECTIONS: dict[str, type] = {
     "download": DownloadConfig,
+    "pair": PairConfig,
     "synthesize": SynthesizeConfig,
     "split": SplitConfig,
     "audit": AuditConfig,
@@ -342,26 +388,45 @@ def load_params(path: Path, changes: Mapping[str, Any] | None = None) -> Params:
     return _build(_read(path) | {k: v for k, v in (changes or {}).items() if "." not in k}, Params, str(path))
 
 
-def load(path: Path, section: str, cls: type[T], changes: Mapping[str, Any] | None = None) -> T:
-    """Read one section of a profile.
+def load(path: Path, section: str, cls: type[T], changes: Mapping[str, Any] | None = None, task: str = "denoise") -> T:
+    """Read one section of a profile, as it is for a task: what stands under `tasks:` replaces keys of the section.
 
     Args:
         path: profiles/NAME.yaml.
         section: the step.
         cls: its config class.
         changes: values to replace by "section.key", as `read_changes` gives them; other sections' are left alone.
+        task: its name.
 
     Raises:
         ValueError: for a missing file, section or key, an unknown key, or a value of another type; each is named.
     """
     profile = _read(path)
-    unknown = sorted(set(profile) - set(SECTIONS))
+    unknown = sorted(set(profile) - set(SECTIONS) - {"tasks"})
     if unknown:
-        raise ValueError(f"{path} may have the sections {list(SECTIONS)}, got the unknown {unknown}; remove them.")
+        raise ValueError(
+            f"{path} may have the sections {[*SECTIONS, 'tasks']}, got the unknown {unknown}; remove them."
+        )
     if section not in profile:
         raise ValueError(f"{path} must have a section {section!r}, got {sorted(profile)}; add it.")
+    of_task = _of_task(profile, path, task).get(section) or {}
     changed = {k.partition(".")[2]: v for k, v in (changes or {}).items() if k.startswith(f"{section}.")}
-    return _build(profile[section] | changed if changed else profile[section], cls, f"{path}: {section}")
+    values = profile[section]
+    return _build(values | of_task | changed if of_task or changed else values, cls, f"{path}: {section}")
+
+
+def _of_task(profile: Mapping[str, Any], path: Path, task: str) -> Mapping[str, Any]:
+    """What a profile's `tasks:` says of a task: section -> keys to replace."""
+    by_task = profile.get("tasks")
+    if not isinstance(by_task, dict) or set(by_task) != set(tasks.TASKS):
+        raise ValueError(f"{path} must have a section 'tasks' with the keys {list(tasks.TASKS)}, got {by_task!r}.")
+    for name, sections in by_task.items():
+        if not isinstance(sections, dict) or not set(sections) <= set(SECTIONS):
+            raise ValueError(
+                f"{path}: tasks.{name} must hold some of the sections {list(SECTIONS)}, got {sections!r}; correct it."
+            )
+    found: Mapping[str, Any] = by_task[task]
+    return found
 
 
 def load_tables(path: Path, profile: str | None = None) -> TablesConfig:

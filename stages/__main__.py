@@ -16,11 +16,13 @@ import typer
 
 from nasir import config
 from nasir import memory as process
+from nasir import task as tasks
 from nasir.config import Params
 from nasir.files import Log
 
 app = typer.Typer(
-    help="The stages of the pipeline, in order: download, synthesize, split, audit, search, derive, retrain, evaluate, report.",
+    help="The stages of the pipeline, in order: download, pair, synthesize, split, audit, search, derive, retrain, evaluate, "
+    "report.",
     add_completion=False,
     no_args_is_help=True,
     rich_markup_mode=None,
@@ -30,7 +32,7 @@ app = typer.Typer(
 ParamsFile = Annotated[Path, typer.Option("--params", help="What a person changes.")]
 ProfileFile = Annotated[Path, typer.Option("--profile", help="How much is done: profiles/NAME.yaml.")]
 ReceiptFile = Annotated[Path | None, typer.Option("--receipt", help="Where to write seconds, memory and versions.")]
-Images = Annotated[Path, typer.Option(help="A downloaded data set: images and manifest.csv.")]
+Images = Annotated[Path, typer.Option(help="What pair wrote: pictures.csv and the files it names.")]
 SplitFolder = Annotated[Path, typer.Option(help="Folder of split.json.")]
 ModelFolder = Annotated[Path, typer.Option(help="The model folder that retrain wrote.")]
 Out = Annotated[Path, typer.Option(help="Folder to write into.")]
@@ -41,6 +43,7 @@ Changes = Annotated[
 T = TypeVar("T")
 PARAMS = Path("params.yaml")
 KNOWN = Path("nasir/data/datasets/known_duplicates.csv")
+ELSEWHERE = Path("nasir/data/datasets/known_elsewhere.csv")
 WAIT = 2.0  # seconds that a finished stage waits for its events to be sent; then they are sent behind its back
 
 
@@ -98,7 +101,8 @@ def _stage(
 def _read(params: Path, profile: Path, changes: list[str] | None, section: str, cls: type[T]) -> tuple[Params, T]:
     """`params.yaml` and a profile's section, changed by --set."""
     values = config.read_changes(changes or [])
-    return config.load_params(params, values), config.load(profile, section, cls, values)
+    chosen = config.load_params(params, values)
+    return chosen, config.load(profile, section, cls, values, chosen.task)
 
 
 @app.command()
@@ -116,7 +120,44 @@ def download(
     chosen, section = _read(params, profile, changes, "download", config.DownloadConfig)
     with _stage("download", chosen, config.flat(section, "download."), receipt) as log:
         mirrors = os.environ.get("NASIR_MIRRORS")
-        stage.run(dataset=chosen.dataset, shipped=shipped, out=out, mirrors=mirrors, config=section, log=log)
+        stage.run(
+            dataset=chosen.dataset,
+            folder=Path(chosen.folder),
+            layout=chosen.layout,
+            shipped=shipped,
+            out=out,
+            mirrors=mirrors,
+            config=section,
+            log=log,
+        )
+
+
+@app.command()
+def pair(
+    source: Annotated[Path, typer.Option(help="What download wrote: a data set and its manifest.csv.")],
+    out: Out,
+    profile: ProfileFile,
+    params: ParamsFile = PARAMS,
+    receipt: ReceiptFile = None,
+    changes: Changes = None,
+) -> None:
+    """Make the pictures of a task: images as they are, pairs of a data set, or pairs that are simulated."""
+    from nasir.data import datasets
+    from stages import pair as stage
+
+    chosen, section = _read(params, profile, changes, "pair", config.PairConfig)
+    with _stage("pair", chosen, config.flat(section, "pair."), receipt, out / "pictures.csv") as log:
+        stage.run(
+            dataset=chosen.dataset,
+            layout=datasets.layout(chosen.dataset, chosen.layout),
+            source=source,
+            known=ELSEWHERE,
+            out=out,
+            task=chosen.task,
+            seed=chosen.seed,
+            config=section,
+            log=log,
+        )
 
 
 @app.command()
@@ -133,7 +174,15 @@ def synthesize(
 
     chosen, section = _read(params, profile, changes, "synthesize", config.SynthesizeConfig)
     with _stage("synthesize", chosen, config.flat(section, "synthesize."), receipt, out / "previews") as log:
-        stage.run(images=images, out=out, sigma=chosen.sigma, seed=chosen.seed, config=section, log=log)
+        stage.run(
+            images=images,
+            out=out,
+            task=chosen.task,
+            sigma=chosen.noise,
+            seed=chosen.seed,
+            config=section,
+            log=log,
+        )
 
 
 @app.command()
@@ -202,6 +251,7 @@ def search(
             split=split,
             checkpoint=checkpoint,
             out=out,
+            task=chosen.task,
             space=chosen.space,
             seed=chosen.seed,
             config=section,
@@ -238,7 +288,7 @@ def retrain(
     receipt: ReceiptFile = None,
     genotype: Annotated[Path | None, typer.Option(help="genotype.json of the derived network.")] = None,
     network: Annotated[
-        str | None, typer.Option(help="A baseline instead: dncnn, red30, memnet or memnet-shared.")
+        str | None, typer.Option(help="A baseline instead, such as dncnn or rescan-lstm (nasir.networks.catalogue).")
     ] = None,
     changes: Changes = None,
 ) -> None:
@@ -267,7 +317,7 @@ def retrain(
             checkpoint=checkpoint,
             out=out,
             task=chosen.task,
-            sigma=chosen.sigma,
+            sigma=chosen.noise,
             seed=chosen.seed,
             config=section,
             log=log,
@@ -291,7 +341,7 @@ def evaluate(
 
     chosen, section = _read(params, profile, changes, "evaluate", config.EvaluateConfig)
     artifacts = (out / "metrics.json", out / "scores.csv", out / "pictures")
-    settings, total = config.flat(section, "evaluate."), stage.count(split, section)
+    settings, total = config.flat(section, "evaluate."), stage.count(split, chosen.task, section)
     with _stage("evaluate", chosen, settings, receipt, *artifacts, total=total) as log:
         stage.run(
             images=images,
@@ -299,7 +349,8 @@ def evaluate(
             split=split,
             model=model,
             out=out,
-            sigma=chosen.sigma,
+            task=chosen.task,
+            sigma=chosen.noise,
             seed=chosen.seed,
             config=section,
             log=log,
@@ -309,6 +360,7 @@ def evaluate(
 @app.command()
 def report(
     images: Images,
+    download: Annotated[Path, typer.Option(help="What download wrote.")],
     runs: Annotated[Path, typer.Option(help="The folder of all stages' folders.")],
     published: Annotated[Path, typer.Option(help="The published tables.")],
     out: Out,
@@ -321,6 +373,7 @@ def report(
     chosen = config.load_params(params)
     with _stage("report", chosen, {}, receipt, out) as log:
         stage.run(
+            download=download,
             images=images,
             synthesize=runs / "synthesize",
             split=runs / "split",
@@ -381,7 +434,8 @@ def score(
             extras=extras,
             plan=plan,
             out=out,
-            sigma=chosen.sigma,
+            task=chosen.task,
+            sigma=chosen.noise,
             seed=chosen.seed,
             config=section,
             log=log,
@@ -399,7 +453,8 @@ def memory(
     from stages import search as stage
 
     chosen, section = _read(params, profile, changes, "search", config.SearchConfig)
-    stage.measure_memory(out=out, space=chosen.space, seed=chosen.seed, config=section)
+    channels = tasks.find(chosen.task).channels
+    stage.measure_memory(out=out, space=chosen.space, seed=chosen.seed, config=section, channels=channels)
 
 
 @app.command()
@@ -428,6 +483,7 @@ def claims(
             receipt=bill,
             memory=memory,
             out=out,
+            task=chosen.task,
             seed=chosen.seed,
             config=section,
             log=log,
@@ -472,7 +528,7 @@ def tables(
 
 @app.command()
 def check(
-    step: Annotated[str, typer.Argument(help="download, synthesize, split, audit or evaluate.")],
+    step: Annotated[str, typer.Argument(help="download, pair, synthesize, split, audit or evaluate.")],
     images: Images,
     out: Annotated[Path, typer.Option(help="JSON file for the result.")],
     folder: Annotated[Path | None, typer.Option(help="What the step wrote; not needed for download.")] = None,
@@ -486,13 +542,19 @@ def check(
 
     chosen = config.load_params(params, config.read_changes(changes or []))
     if step == "download":
-        entries = datasets.get(chosen.dataset).entries
-        checks.check_download(images, out, {s: sum(e.split == s for e in entries) for s in ("train", "test")})
+        expected = None
+        if chosen.dataset != datasets.FOLDER:
+            entries = datasets.get(chosen.dataset).entries
+            expected = {s: sum(e.split == s for e in entries) for s in ("train", "test")}
+        checks.check_download(images, out, expected)
+        return
+    if step == "pair":
+        checks.check_pair(images, chosen.task, out)
         return
     if folder is None:
         raise ValueError(f"check {step} needs --folder, got none; give the folder that {step} wrote.")
     if step == "synthesize":
-        checks.check_synthesize(folder / "manifest.csv", images, chosen.sigma, out)
+        checks.check_synthesize(folder / "manifest.csv", images, chosen.task, chosen.noise, out)
     elif step == "split":
         checks.check_split(folder / "split.json", images, out)
     elif step == "audit":
@@ -500,7 +562,7 @@ def check(
     elif step == "evaluate":
         checks.check_evaluate(folder / "scores.csv", images, folder / "metrics.json", out)
     else:
-        raise ValueError(f"check takes download, synthesize, split, audit or evaluate; got {step!r}.")
+        raise ValueError(f"check takes download, pair, synthesize, split, audit or evaluate; got {step!r}.")
 
 
 @app.command()

@@ -3,30 +3,35 @@
 from pathlib import Path
 
 from nasir.config import AuditConfig
-from nasir.data import audit, leaks
+from nasir.data import audit, leaks, pictures
 from nasir.data.collection import load_grey
 from nasir.files import Log, read_json, write_csv, write_json
 
 PARTS = ("w", "a", "v", "test")
-COLUMNS = ("first", "first_part", "second", "second_part", "correlation", "how")
+COLUMNS = ("first", "first_part", "second", "second_part", "correlation", "how", "is_declared")
 
 
 def run(*, images: Path, split: Path, out: Path, seed: int, config: AuditConfig, log: Log) -> None:
     """Write `matches.csv` and `audit.json` into `out`; what they mean for the run, the check decides.
 
-    Leaks planted among the training images are looked for in the same search: `audit.json` says how many of them it found.
+    Looked at are the clean images, of patches the images that they were cut from. Leaks planted among those of training are
+    looked for in the same search: `audit.json` says how many of them it found. `is_declared` is a match of a picture that the
+    split lists as a leak and yet keeps.
     """
     lists = read_json(split / "split.json")
-    pictures: dict[str, audit.Grey] = {}
+    sources = images / pictures.SOURCES
+    groups = {picture.name: picture.group for picture in pictures.read(images)}
+    greys: dict[str, audit.Grey] = {}
     parts: dict[str, str] = {}
     for part in PARTS:
-        pictures |= load_grey(images, lists[part])
-        parts |= dict.fromkeys(lists[part], part)
-    training = {name: picture for name, picture in pictures.items() if parts[name] != "test"}
+        names = sorted({groups[name] for name in lists[part]}) if sources.is_dir() else lists[part]
+        greys |= load_grey(sources if sources.is_dir() else images, names)
+        parts |= dict.fromkeys(names, part)
+    training = {name: grey for name, grey in greys.items() if parts[name] != "test"}
     planted = leaks.plant(training, config.planted, seed)
-    own = {name: name for name in pictures}  # twins in one part are no leak, yet a planted copy of one is found as both
+    own = {name: name for name in greys}  # twins in one part are no leak, yet a planted copy of one is found as both
     matches = audit.find(
-        pictures | {leak.name: leak.image for leak in planted}, own | {leak.name: "planted" for leak in planted}
+        greys | {leak.name: leak.image for leak in planted}, own | {leak.name: "planted" for leak in planted}
     )
 
     pairs = [(match.first, match.second) for match in matches]
@@ -40,6 +45,7 @@ def run(*, images: Path, split: Path, out: Path, seed: int, config: AuditConfig,
             "second_part": parts[match.second],
             "correlation": match.correlation,
             "how": match.how,
+            "is_declared": match.first in lists["leaks"] or match.second in lists["leaks"],
         }
         for match in real
     ]
@@ -48,7 +54,7 @@ def run(*, images: Path, split: Path, out: Path, seed: int, config: AuditConfig,
     write_json(
         out / "audit.json",
         {
-            "images": len(pictures),
+            "images": len(greys),
             "matches": len(rows),
             "planted": quality.planted,
             "found": quality.found,

@@ -19,6 +19,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from nasir import task as tasks
 from nasir.data.images import SUFFIXES
 from nasir.files import read_csv, read_json, sha256_file, write_json
 
@@ -28,6 +29,9 @@ SHA256 = "^[0-9a-f]{64}$"
 
 RECALL = 0.9  # of planted leaks; a crop of a smooth region cannot be found
 PRECISION = 0.95
+
+PAIR_PSNR_DB = (5.0, 60.0)  # of a degraded image against its clean one; equal images have more, others less
+RIGHT_WAY = 0.9
 
 Row = dict[str, Any]
 
@@ -80,18 +84,54 @@ def check_download(images: Path, out: Path, expected: Mapping[str, int] | None =
     _settle("download", tables, out, remedy="delete the named images and run the download step again")
 
 
-def check_synthesize(manifest: Path, images: Path, sigma: float, out: Path) -> None:
+def check_pair(images: Path, task: str, out: Path) -> None:
+    """Hold the pictures against what a task needs: files there, sizes as listed; of pairs also how their images lie.
+
+    A degraded image lies over its clean one without a shift and has a PSNR in `PAIR_PSNR_DB`. Of rain the degraded half must
+    be the one that looks rained on in at least `RIGHT_WAY` of the pairs that tell: else clean and rainy are exchanged.
+
+    Raises:
+        ValueError: naming the pictures and the expectations that they fail.
+    """
+    rows: list[Row] = []
+    for row in read_csv(images / "pictures.csv"):
+        paths = {row["clean"], row["degraded"]} - {""}
+        rows.append(
+            {"name": row["name"], "split": row["split"], "group": row["group"], "is_paired": bool(row["degraded"])}
+            | {"missing": sum(not (images / path).is_file() for path in paths)}
+            | {side: int(row[side]) for side in ("width", "height")}
+        )
+    counts = Counter(row["split"] for row in rows)
+    is_paired = tasks.find(task).is_paired
+
+    tables: list[_Table] = []
+    table = _table(tables, "pictures", rows)
+    table.expect("ColumnValuesToBeUnique", column="name")
+    table.expect("ColumnValuesToBeInSet", column="split", value_set=["train", "test"])
+    table.expect("ColumnValuesToBeBetween", column="missing", max_value=0)
+    table.expect("ColumnValuesToBeInSet", column="is_paired", value_set=[is_paired])
+    for side in ("width", "height"):
+        table.expect("ColumnValuesToBeBetween", column=side, min_value=MIN_SIDE)
+    table = _table(tables, "splits", [{"name": name, "pictures": counts[name]} for name in ("train", "test")])
+    table.expect("ColumnValuesToBeBetween", column="pictures", min_value=1)
+    if is_paired:
+        _expect_pairs(tables, read_csv(images / "pairs.csv"), task)
+    _settle("pair", tables, out, remedy="correct or leave out the named files (DATASETS.md), then run pair again")
+
+
+def check_synthesize(manifest: Path, images: Path, task: str, sigma: float, out: Path) -> None:
     """Hold the described noise against what Gaussian noise of this sigma may measure, its shapes against the images.
 
     With n = height * width samples the measured s and mean m have standard errors sigma / sqrt(2 n) and
     sigma / sqrt(n), so z_sigma = (s / sigma - 1) sqrt(2 n) and z_mean = m sqrt(n) / sigma both lie within +-5; all
-    in 8-bit grey levels. At sigma 0 both must be 0.
+    in 8-bit grey levels. At sigma 0 both must be 0. The degraded images of pairs, which have no such noise, are held
+    against their sizes and hashes alone.
 
     Raises:
         ValueError: naming the images and the expectations that they fail.
     """
     described = read_csv(manifest)
-    shapes = {_name(entry["path"]): (entry["height"], entry["width"]) for entry in read_csv(images / "manifest.csv")}
+    shapes = {row["name"]: (row["height"], row["width"]) for row in read_csv(images / "pictures.csv")}
     counts = Counter(row["name"] for row in described)
     rows: list[Row] = []
     for row in described:
@@ -108,7 +148,7 @@ def check_synthesize(manifest: Path, images: Path, sigma: float, out: Path) -> N
     tables: list[_Table] = []
     table = _table(tables, "noise", rows)
     table.expect("ColumnValuesToBeBetween", column="sigma", min_value=sigma, max_value=sigma)
-    for name in ("z_sigma", "z_mean"):
+    for name in () if tasks.find(task).is_paired else ("z_sigma", "z_mean"):
         table.expect("ColumnValuesToNotBeNull", column=name)
         table.expect("ColumnValuesToBeBetween", column=name, min_value=-DEVIATIONS, max_value=DEVIATIONS)
     for name in ("height", "width"):
@@ -121,14 +161,26 @@ def check_synthesize(manifest: Path, images: Path, sigma: float, out: Path) -> N
 
 
 def check_split(split: Path, images: Path, out: Path) -> None:
-    """Hold the lists W, A, V and test against the manifest: every image in just one, on its side, and none empty.
+    """Hold the lists W, A, V and test against the pictures: each in just one, on its side, none empty, no group in two.
+
+    Training pictures that the split lists as leaks are left out, or are the exception.
 
     Raises:
         ValueError: naming the images and the expectations that they fail.
     """
     lists = read_json(split)
-    sides = {_name(entry["path"]): entry["split"] for entry in read_csv(images / "manifest.csv")}
+    listed = read_csv(images / "pictures.csv")
+    sides = {row["name"]: row["split"] for row in listed}
+    groups = {row["name"]: row["group"] for row in listed}
     members = {part: list(lists.get(part, ())) for part in ("w", "a", "v", "test")}
+    parts_of: dict[str, set[str]] = {}
+    for part, names in members.items():
+        for name in names:
+            parts_of.setdefault(groups.get(name, name), set()).add(part)
+    declared = {groups[name] for name in lists["leaks"]}
+    shared = [{"name": group, "parts": len(parts)} for group, parts in parts_of.items() if group not in declared]
+    if lists["exclude_leaks"]:
+        members["left out"] = lists["leaks"]
     places = Counter(name for names in members.values() for name in names)
     drawn = {name: "test" if part == "test" else "train" for part, names in members.items() for name in names}
     rows = [
@@ -140,7 +192,10 @@ def check_split(split: Path, images: Path, out: Path) -> None:
     table = _table(tables, "images", rows)
     table.expect("ColumnValuesToBeBetween", column="places", min_value=1, max_value=1)
     table.expect_equal("side", "listed_side")
-    table = _table(tables, "lists", [{"name": part, "images": len(names)} for part, names in members.items()])
+    table = _table(tables, "what the images show", shared)
+    table.expect("ColumnValuesToBeBetween", column="parts", min_value=1, max_value=1)
+    lists_drawn = {part: names for part, names in members.items() if part != "left out"}
+    table = _table(tables, "lists", [{"name": part, "images": len(names)} for part, names in lists_drawn.items()])
     table.expect("ColumnValuesToBeBetween", column="images", min_value=1)
     _settle("split", tables, out, remedy="run the split step again")
 
@@ -160,7 +215,7 @@ def check_audit(audit: Path, dataset: str, known: Path, out: Path) -> None:
     allowed = {frozenset((row["first"], row["second"])) for row in _rows(known) if row["dataset"] == dataset}
     pairs: list[Row] = [
         {"name": f"{row['first']} = {row['second']}", "parts": f"{row['first_part']}, {row['second_part']}"}
-        | {"is_known": frozenset((row["first"], row["second"])) in allowed}
+        | {"is_known": frozenset((row["first"], row["second"])) in allowed or row["is_declared"] == "True"}
         for row in _rows(audit / "matches.csv")
     ]
     found = read_json(audit / "audit.json")
@@ -196,7 +251,7 @@ def check_evaluate(scores: Path, images: Path, metrics: Path, out: Path) -> None
         | {column: _number(row[column]) for column in columns}
         for row in read_csv(scores)
     ]
-    test = [_name(entry["path"]) for entry in read_csv(images / "manifest.csv") if entry["split"] == "test"]
+    test = [row["name"] for row in read_csv(images / "pictures.csv") if row["split"] == "test"]
     means = {f"{m}/{p}": values for m, each in read_json(metrics)["methods"].items() for p, values in each.items()}
     protocols = {pair.partition("/")[2] for pair in means} or {"whole"}
     pairs = means.keys() | {f"nasir/{protocol}" for protocol in protocols}
@@ -240,6 +295,24 @@ class _Table:
     def expect_equal(self, first: str, second: str) -> None:
         """Expect equal values in two columns; a missing value equals nothing."""
         self.expect("ColumnPairValuesToBeEqual", column_A=first, column_B=second, ignore_row_if="neither")
+
+
+def _expect_pairs(tables: list[_Table], described: Sequence[Mapping[str, str]], task: str) -> None:
+    pairs: list[Row] = [
+        {"name": row["name"], "psnr_db": _number(row["psnr_db"])}
+        | {axis: int(row[axis]) for axis in ("shift_y", "shift_x")}
+        for row in described
+    ]
+    table = _table(tables, "pairs", pairs)
+    for axis in ("shift_y", "shift_x"):
+        table.expect("ColumnValuesToBeBetween", column=axis, min_value=0, max_value=0)
+    low, high = PAIR_PSNR_DB
+    table.expect("ColumnValuesToBeBetween", column="psnr_db", min_value=low, max_value=high)
+    if task == "derain":
+        told = [row["rainier"] == row["degraded_side"] for row in described if row["rainier"] != "unclear"]
+        share = sum(told) / len(told) if told else 0.0
+        table = _table(tables, "orientation", [{"name": "degraded images that look rainier", "share": share}])
+        table.expect("ColumnValuesToBeBetween", column="share", min_value=RIGHT_WAY, max_value=1)
 
 
 def _table(tables: list[_Table], title: str, rows: Sequence[Row]) -> _Table:

@@ -7,8 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from nasir import task as tasks
 from nasir.config import EvaluateConfig
-from nasir.data.collection import load_clean
+from nasir.data.collection import load_samples, pair_of
 from nasir.data.noise import add_keyed_noise
 from nasir.evaluation import classical, cost
 from nasir.evaluation.protocols import Denoiser
@@ -35,6 +36,7 @@ def run(
     receipt: Path,
     memory: Path,
     out: Path,
+    task: str,
     seed: int,
     config: EvaluateConfig,
     log: Log,
@@ -51,7 +53,7 @@ def run(
     set_determinism(device)
     found = models.load(model, device=device)
     name = read_json(split / "split.json")["test"][0]
-    clean = load_clean(images, [name])[name]
+    clean = pair_of(load_samples(images, [name], tasks.find(task))[name]).clean
     noisy = add_keyed_noise(clean, name, found.sigma, seed)[None]
 
     parameters = {"irnas": cost.parameters(found.network)}
@@ -60,7 +62,8 @@ def run(
         "tv": classical.total_variation(1.0),
         "nlm": classical.non_local_means(0.8),
     }
-    for network in catalogue.NETWORKS:
+    own = [network for network, baseline in catalogue.NETWORKS.items() if baseline.task == task]
+    for network in own:
         torch.manual_seed(seed)
         fresh = catalogue.build(network, found.channels)  # its seconds do not depend on its weights
         built = catalogue.find(network).finish(fresh).to(device)

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from nasir.search.modify import modify
+
 from nasir import genotype as genotypes
 from nasir.config import DeriveConfig
 from nasir.files import Log, read_json
@@ -12,7 +14,7 @@ from nasir.training.model import read_tensors
 
 
 def run(*, search: Path, out: Path, config: DeriveConfig, log: Log) -> None:
-    """Write `genotype.json`, `architecture.svg` and `architecture.png` into `out`."""
+    """Write `genotype.json`, `architecture.svg` and `architecture.png` into `out`; modified, where the section says so."""
     facts = read_json(search / "search.json")
     if facts["strategy"] == "random" and config.inputs != INPUTS:
         raise ValueError(
@@ -31,6 +33,7 @@ def run(*, search: Path, out: Path, config: DeriveConfig, log: Log) -> None:
         beta_norm=facts["beta_norm"],
         inputs=config.inputs,
     )
+    genotype = modify(genotype, config.modify, config.modify_seed)
     genotypes.save(genotype, out / "genotype.json")
     architecture.draw(genotype, facts["width"], out / "architecture.svg", out / "architecture.png")
     log(1, {f"level_{layer}": float(level) for layer, level in enumerate(genotype.path)})

@@ -9,11 +9,22 @@ from nasir.data.transfer import Patience
 from nasir.files import Log
 
 
-def run(*, dataset: str, shipped: Path, out: Path, mirrors: str | None, config: DownloadConfig, log: Log) -> None:
+def run(
+    *,
+    dataset: str,
+    folder: Path,
+    layout: str,
+    shipped: Path,
+    out: Path,
+    mirrors: str | None,
+    config: DownloadConfig,
+    log: Log,
+) -> None:
     """Fill `out` with the files of a data set and write `out/manifest.csv`.
 
     Args:
-        dataset: a name that `nasir.data.datasets.get` knows.
+        dataset: a name that `nasir.data.datasets.get` knows, or `folder`, a person's own images.
+        folder, layout: where these are, and how their files hold them; of the data set `folder` alone.
         shipped: the folder of images that the repository carries (data/), the first place for data sets that it ships.
         out: the folder of this data set (runs/download/NAME). What is there and right is not fetched again.
         mirrors: the environment variable NASIR_MIRRORS: folders, archives or URLs, separated by commas, or None. They
@@ -24,8 +35,12 @@ def run(*, dataset: str, shipped: Path, out: Path, mirrors: str | None, config: 
     Raises:
         ValueError: if the data set is unknown, or if a file is found in no place.
     """
-    chosen = datasets.get(dataset)
-    places = [str(shipped)] if chosen.is_shipped else []
+    if dataset == datasets.FOLDER:
+        chosen = datasets.of_folder(folder, layout)
+        places = [str(folder)]
+    else:
+        chosen = datasets.get(dataset)
+        places = [str(shipped)] if chosen.is_shipped else []
     patience = Patience(tries=config.attempts, timeout_s=config.timeout)
     _, troubles = sources.fetch(chosen, out, [*places, *sources.split_mirrors(mirrors)], log, patience)
     for trouble in troubles:

@@ -7,16 +7,16 @@ from pathlib import Path
 from statistics import fmean
 from typing import TypeVar
 
-from torch import Tensor
-
+from nasir import task as tasks
 from nasir.config import EvaluateConfig
 from nasir.data import noise
-from nasir.data.collection import load_clean
+from nasir.data.collection import Sample, load_samples, pair_of, to_array
 from nasir.data.images import save_png, to_uint8
 from nasir.evaluation import classical, cost, protocols
 from nasir.evaluation.protocols import Denoiser, Score
 from nasir.evaluation.timing import Timed
 from nasir.files import Log, read_csv, read_json, write_csv, write_json
+from nasir.task import Task
 from nasir.training import model as models
 from nasir.training.device import choose, set_determinism
 
@@ -31,12 +31,15 @@ T = TypeVar("T")
 Rows = dict[tuple[str, str], list[Score]]
 """Scores by (method, protocol)."""
 
-METHODS = ("noisy", "tv", "nlm", "nasir")
+
+def methods(task: Task) -> tuple[str, ...]:
+    """What is scored; the classical denoisers take Gaussian noise of a known level alone."""
+    return ("noisy", "nasir") if task.is_paired else ("noisy", "tv", "nlm", "nasir")
 
 
-def count(split: Path, config: EvaluateConfig) -> int:
+def count(split: Path, task: str, config: EvaluateConfig) -> int:
     """How many scores `run` will make: one for each method, protocol and test image."""
-    return len(METHODS) * len(config.protocols) * len(read_json(split / "split.json")["test"])
+    return len(methods(tasks.find(task))) * len(config.protocols) * len(read_json(split / "split.json")["test"])
 
 
 def run(
@@ -46,6 +49,7 @@ def run(
     split: Path,
     model: Path,
     out: Path,
+    task: str,
     sigma: float,
     seed: int,
     config: EvaluateConfig,
@@ -58,16 +62,20 @@ def run(
     counting them over all methods and protocols.
     """
     parts = read_json(split / "split.json")
-    test, v = (_load(images, parts[part], f"{split / 'split.json'}: {part}") for part in ("test", "v"))
+    chosen = tasks.find(task)
+    test, v = (_load(images, parts[part], chosen, f"{split / 'split.json'}: {part}") for part in ("test", "v"))
     _check_noise(test | v, synthesize / "manifest.csv", sigma, seed)
 
     device = choose(config.device)
     set_determinism(device)
     network = models.load(model, device=device)
-    tv, tv_setting = classical.tune("tv", config.tv_factors, v, sigma, seed)
-    nlm, nlm_setting = classical.tune("nlm", config.nlm_factors, v, sigma, seed)
-    methods: dict[str, Denoiser] = dict(zip(METHODS, (classical.identity, tv, nlm, network), strict=True))
-    rows, seconds = _score(methods, test, sigma, seed, config, log)
+    denoisers: dict[str, Denoiser] = {"noisy": classical.identity, "nasir": network}
+    settings = {}
+    for method, factors in (("tv", config.tv_factors), ("nlm", config.nlm_factors)):
+        if method in methods(chosen):
+            denoisers[method], settings[method] = classical.tune(method, factors, v, sigma, seed)
+    ordered = {method: denoisers[method] for method in methods(chosen)}
+    rows, seconds = _score(ordered, test, sigma, seed, config, log)
 
     table = [
         {"method": method, "protocol": protocol} | {name: getattr(score, name) for name in COLUMNS[2:]}
@@ -81,7 +89,7 @@ def run(
         "parameters": cost.parameters(network.network),
         "flops_per_pixel": cost.flops_per_pixel(network.network, network.channels),
         "methods": _nest({key: _means(scores) for key, scores in rows.items()}),
-        "classical": {"tv": tv_setting, "nlm": nlm_setting},
+        "classical": settings,
     }
     write_json(out / "metrics.json", metrics)
     timing = {
@@ -93,17 +101,17 @@ def run(
     _draw_pictures(network, test, whole, sigma, seed, out / "pictures")
 
 
-def _load(images: Path, names: list[str], where: str) -> dict[str, Tensor]:
+def _load(images: Path, names: list[str], task: Task, where: str) -> dict[str, Sample]:
     if not names:
         raise ValueError(f"{where} must name at least one image, got none; run the split step again.")
-    return load_clean(images, names)
+    return load_samples(images, names, task)
 
 
-def _check_noise(images: Mapping[str, Tensor], manifest: Path, sigma: float, seed: int) -> None:
-    """Refuse noisy images that differ in a bit from those that the synthesize step described."""
+def _check_noise(images: Mapping[str, Sample], manifest: Path, sigma: float, seed: int) -> None:
+    """Refuse degraded images that differ in a bit from those that the synthesize step described."""
     described = {row["name"]: row for row in read_csv(manifest)}
     remedy = "run the synthesize step again on this machine"
-    for name, clean in images.items():
+    for name, sample in images.items():
         row = described.get(name)
         if row is None:
             raise ValueError(f"{manifest} must describe every image, got no row for {name!r}; {remedy}.")
@@ -112,17 +120,17 @@ def _check_noise(images: Mapping[str, Tensor], manifest: Path, sigma: float, see
                 f"{manifest} must be for sigma {sigma:g} and seed {seed}, got sigma {row['sigma']} and "
                 f"seed {row['seed']} for {name!r}; {remedy}."
             )
-        digest = noise.digest(noise.add_keyed_noise(clean, name, sigma, seed))
+        digest = noise.digest(noise.add_keyed_noise(pair_of(sample).degraded, name, sigma, seed))
         if digest != row["sha256"]:
             raise ValueError(
-                f"the noisy image {name!r} must have the SHA-256 {row['sha256'][:12]}... of {manifest}, got "
+                f"the degraded image {name!r} must have the SHA-256 {row['sha256'][:12]}... of {manifest}, got "
                 f"{digest[:12]}...: the image, its decoder or NumPy differs from then; {remedy}."
             )
 
 
 def _score(
     methods: Mapping[str, Denoiser],
-    images: Mapping[str, Tensor],
+    images: Mapping[str, Sample],
     sigma: float,
     seed: int,
     config: EvaluateConfig,
@@ -135,8 +143,8 @@ def _score(
     for method, denoiser in methods.items():
         for protocol in config.protocols:
             timed = Timed(denoiser)
-            for name, clean in images.items():
-                score = protocols.score_image(timed, clean, name, sigma, protocol, seed, config.batch)
+            for name, sample in images.items():
+                score = protocols.score_image(timed, sample, name, sigma, protocol, seed, config.batch)
                 rows[method, protocol].append(score)
                 step += 1
                 log(step, {f"{method}_{protocol}_psnr_db": score.psnr_db})
@@ -157,24 +165,25 @@ def _nest(values: Mapping[tuple[str, str], T]) -> dict[str, dict[str, T]]:
 
 
 def _draw_pictures(
-    network: Denoiser, images: Mapping[str, Tensor], scores: list[Score], sigma: float, seed: int, out: Path
+    network: Denoiser, images: Mapping[str, Sample], scores: list[Score], sigma: float, seed: int, out: Path
 ) -> None:
     """Draw the images with the lowest, the (lower) median and the highest PSNR under `whole`, and list them."""
     ordered = sorted(scores, key=lambda score: score.psnr_db)
     ranks = {"worst": ordered[0], "median": ordered[(len(ordered) - 1) // 2], "best": ordered[-1]}
     listed = []
     for rank, score in ranks.items():
-        clean = images[score.name]
-        noisy = protocols.restore(classical.identity, clean, score.name, sigma, "whole", seed)
-        restored = protocols.restore(network, clean, score.name, sigma, "whole", seed)
+        sample = images[score.name]
+        clean = pair_of(sample).clean
+        noisy = protocols.restore(classical.identity, sample, score.name, sigma, "whole", seed)
+        restored = protocols.restore(network, sample, score.name, sigma, "whole", seed)
         pictures = {
             "clean": clean,
             "noisy": noisy,
             "restored": restored,
-            "error": ERROR_GAIN * (restored - clean).abs(),
+            "error": (ERROR_GAIN * (restored - clean).abs()).clamp(max=1),
         }
         for name, picture in pictures.items():
-            save_png(out / rank / f"{name}.png", to_uint8(picture[0].numpy()))
+            save_png(out / rank / f"{name}.png", to_uint8(to_array(picture)))
         listed.append(
             {
                 "rank": rank,

@@ -12,6 +12,7 @@ from nasir.reporting.tables import psnr
 
 def run(
     *,
+    download: Path,
     images: Path,
     synthesize: Path,
     split: Path,
@@ -32,6 +33,7 @@ def run(
     `params` holds the keys of `params.yaml`.
     """
     folders = record.Folders(
+        download=download,
         images=images,
         synthesize=synthesize,
         split=split,

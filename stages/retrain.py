@@ -10,8 +10,10 @@ import torch
 from torch import nn
 
 from nasir import genotype as genotypes
+from nasir import task as tasks
 from nasir.config import RetrainConfig, flat
-from nasir.data.collection import load_clean, load_grey
+from nasir.data import pictures
+from nasir.data.collection import crop_middle, load, to_sample
 from nasir.data.patches import PatchSampler
 from nasir.files import Log, read_json, write_csv
 from nasir.networks import catalogue
@@ -21,10 +23,10 @@ from nasir.training.parallel import assemble
 from nasir.training.retrain import retrain
 
 
-def shape_of(config: RetrainConfig) -> model.Shape:
-    """What a config says of the derived network for grey images."""
+def shape_of(config: RetrainConfig, channels: int = 1) -> model.Shape:
+    """What a config says of the derived network."""
     return model.Shape(
-        channels=1,
+        channels=channels,
         width=config.width,
         stem_channels=config.stem_channels,
         aspp_channels=config.aspp_channels,
@@ -54,7 +56,7 @@ def run(
         genotype: of the derived network, or
         network: a baseline's name, trained in the same way but at its own learning rate.
     """
-    inputs = {"images": images / "manifest.csv", "split": split / "split.json"}
+    inputs = {"images": images / pictures.FILE, "split": split / "split.json"}
     if genotype is not None:
         inputs["genotype"] = genotype
     elif network is not None:
@@ -76,11 +78,16 @@ def run(
         )
         state = checkpoints.load(checkpoint, made_with, team.say)
         parts = read_json(split / "split.json")
-        built, save = _build(out / "model", genotype, network, shape_of(config), seed)
+        chosen = tasks.find(task)
+        built, save = _build(out / "model", genotype, network, shape_of(config, chosen.channels), seed)
+        training = load(images, parts["w"] + parts["a"], chosen)
+        patches = PatchSampler(training, config.patch, team.device, chosen.is_paired, chosen.is_turned)
+        del training  # the sampler has its own copy
+        v = load(images, parts["v"], chosen)
         trained = retrain(
             built.to(team.device),
-            patches=PatchSampler(load_grey(images, parts["w"] + parts["a"]), config.patch, team.device),
-            images_v=load_clean(images, parts["v"]),
+            patches=patches,
+            images_v={name: to_sample(crop_middle(image, config.val_crop), chosen) for name, image in v.items()},
             sigma=sigma,
             config=config,
             seed=seed,

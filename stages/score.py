@@ -6,12 +6,14 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from nasir import task as tasks
 from nasir.config import EvaluateConfig
-from nasir.data.collection import load_clean
+from nasir.data.collection import load_samples
 from nasir.evaluation import classical, cost, protocols
 from nasir.evaluation.protocols import Denoiser
 from nasir.evaluation.timing import Timed
 from nasir.files import Log, read_json, write_csv, write_json
+from nasir.task import Task
 from nasir.training import model as models
 from nasir.training.device import choose, set_determinism
 
@@ -28,6 +30,7 @@ def run(
     extras: Path | None,
     plan: Sequence[str],
     out: Path,
+    task: str,
     sigma: float,
     seed: int,
     config: EvaluateConfig,
@@ -43,6 +46,7 @@ def run(
         plan: protocols, each for all test images ("half") or for a random draw of them ("whole:50"), the same for every
             method and noise level.
     """
+    chosen = tasks.find(task)
     names = sorted(read_json(split / "split.json")["test"])
     facts: dict[str, Any] = {"method": method, "sigma": sigma, "seed": seed, "images": len(names), "reason": None}
     if extras is not None and read_json(extras).get(method) is None:
@@ -60,10 +64,10 @@ def run(
             "settings": {},
         }
     else:
-        denoiser, settings = _classical(method, images, split, sigma, seed, config)
+        denoiser, settings = _classical(method, images, split, chosen, sigma, seed, config)
         facts |= {"parameters": None, "flops_per_pixel": None, "settings": settings}
 
-    test = load_clean(images, names)
+    test = load_samples(images, names, chosen)
     rows: list[dict[str, object]] = []
     seconds: dict[str, float] = {}
     for protocol, drawn in (_draw(text, names) for text in plan):
@@ -96,16 +100,20 @@ def _draw(text: str, names: list[str]) -> tuple[str, list[str]]:
 
 
 def _classical(
-    method: str, images: Path, split: Path, sigma: float, seed: int, config: EvaluateConfig
+    method: str, images: Path, split: Path, task: Task, sigma: float, seed: int, config: EvaluateConfig
 ) -> tuple[Denoiser, dict[str, float]]:
     """A classical denoiser, and the setting that was chosen for it on V."""
     if method == "noisy":
         return classical.identity, {}
     if method == "bm3d":
         return classical.bm3d(), {}
+    if task.is_paired:
+        raise ValueError(
+            f"the classical method {method!r} removes Gaussian noise, got the task {task.name}; leave it out."
+        )
     if method in ("tv", "nlm"):
         factors = config.tv_factors if method == "tv" else config.nlm_factors
-        v = load_clean(images, read_json(split / "split.json")["v"])
+        v = load_samples(images, read_json(split / "split.json")["v"], task)
         return classical.tune(method, factors, v, sigma, seed)
     raise ValueError(
         f"a method without --model must be one of {list(CLASSICAL)}, got {method!r}; give the model folder of a network."

@@ -8,8 +8,10 @@ import numpy as np
 import torch
 from torch import nn
 
+from nasir import task as tasks
 from nasir.config import SearchConfig, flat
-from nasir.data.collection import crop_middle, load_grey, to_clean
+from nasir.data import pictures
+from nasir.data.collection import crop_middle, load, to_sample
 from nasir.data.patches import PatchSampler
 from nasir.evaluation.cost import flops_per_pixel, parameters
 from nasir.files import Log, read_json, write_csv, write_json
@@ -23,12 +25,12 @@ from nasir.training.device import choose, facts, peak_memory_mib, set_determinis
 from nasir.training.parallel import alone, assemble
 
 
-def build(config: SearchConfig, space: str, seed: int) -> irnas.Supernet | hinas.Supernet:
-    """The supernet of a space and a config for grey images, with weights, alpha and beta drawn from the seed."""
+def build(config: SearchConfig, space: str, seed: int, channels: int) -> irnas.Supernet | hinas.Supernet:
+    """The supernet of a space and a config for images of so many channels, with weights, alpha and beta drawn from the seed."""
     torch.manual_seed(seed)
     supernet = catalogue.supernet(
         space,
-        channels=1,
+        channels=channels,
         nodes=config.nodes,
         layers=config.layers,
         width=config.width,
@@ -52,11 +54,11 @@ def build(config: SearchConfig, space: str, seed: int) -> irnas.Supernet | hinas
     return supernet
 
 
-def build_candidate(genotype: Genotype, config: SearchConfig, seed: int) -> nn.Module:
-    """A derived network for grey images at the search's width and without ASPP, with weights drawn from the seed."""
+def build_candidate(genotype: Genotype, config: SearchConfig, seed: int, channels: int) -> nn.Module:
+    """A derived network at the search's width and without ASPP, with weights drawn from the seed."""
     torch.manual_seed(seed)
     shape = model.Shape(
-        channels=1, width=config.width, stem_channels=config.stem_channels, aspp_channels=0, aspp_rates=()
+        channels=channels, width=config.width, stem_channels=config.stem_channels, aspp_channels=0, aspp_rates=()
     )
     return model.build(genotype, shape)
 
@@ -67,7 +69,16 @@ def count(config: SearchConfig) -> int:
 
 
 def run(
-    *, images: Path, split: Path, checkpoint: Path, out: Path, space: str, seed: int, config: SearchConfig, log: Log
+    *,
+    images: Path,
+    split: Path,
+    checkpoint: Path,
+    out: Path,
+    task: str,
+    space: str,
+    seed: int,
+    config: SearchConfig,
+    log: Log,
 ) -> None:
     """Search; write the best alpha and beta, its weights, the history and `search.json` into `out`.
 
@@ -86,25 +97,28 @@ def run(
         device = team.device
         set_determinism(device)
         made_with = checkpoints.fingerprint(
-            flat(config, "search.") | facts(device) | {"space": space, "seed": seed},
-            {"images": images / "manifest.csv", "split": split / "split.json"},
+            flat(config, "search.") | facts(device) | {"task": task, "space": space, "seed": seed},
+            {"images": images / pictures.FILE, "split": split / "split.json"},
         )
         state = checkpoints.load(checkpoint, made_with, team.say)
 
         parts = read_json(split / "split.json")
-        w, a, v = (load_grey(images, parts[part]) for part in "wav")
-        patches_w = PatchSampler(w, config.patch, device)
-        images_v = {name: to_clean(crop_middle(image, config.val_crop)) for name, image in v.items()}
-        supernet = build(config, space, seed)
+        chosen = tasks.find(task)
+        w, a, v = (load(images, parts[part], chosen) for part in "wav")
+        patches_w, patches_a = (
+            PatchSampler(part, config.patch, device, chosen.is_paired, chosen.is_turned) for part in (w, a)
+        )
+        images_v = {name: to_sample(crop_middle(image, config.val_crop), chosen) for name, image in v.items()}
+        supernet = build(config, space, seed, chosen.channels)
 
         def save(state: dict[str, Any]) -> None:
             checkpoints.save(checkpoint, made_with, state)
 
         if config.strategy == "random":
-            cost = flops_per_pixel(supernet, 1, config.patch)
+            cost = flops_per_pixel(supernet, chosen.channels, config.patch)
             budget = config.random_budget * darts.spent_flops(config.steps, config, cost)
             sampled = random.search(
-                lambda genotype: build_candidate(genotype, config, seed).to(device),
+                lambda genotype: build_candidate(genotype, config, seed, chosen.channels).to(device),
                 space=space,
                 patches_w=patches_w,
                 images_v=images_v,
@@ -125,7 +139,7 @@ def run(
                 supernet.to(device),
                 space=space,
                 patches_w=patches_w,
-                patches_a=PatchSampler(a, config.patch, device),
+                patches_a=patches_a,
                 images_v=images_v,
                 config=config,
                 seed=seed,
@@ -174,17 +188,18 @@ def _write(
     )
 
 
-def measure_memory(*, out: Path, space: str, seed: int, config: SearchConfig) -> None:
+def measure_memory(*, out: Path, space: str, seed: int, config: SearchConfig, channels: int) -> None:
     """Write into the JSON file `out` by how much one update of the supernet's weights raises this process's peak memory.
 
     Building the supernet is part of it. Only a fresh process measures it; the patches are of random pictures.
     """
     device = choose(config.device)
     rng = np.random.default_rng(seed)
-    pictures = {str(i): rng.integers(0, 256, (2 * config.patch, 2 * config.patch), dtype=np.uint8) for i in range(2)}
-    patches = PatchSampler(pictures, config.patch, device)
+    shape = (2 * config.patch, 2 * config.patch, channels)
+    drawn = {str(i): rng.integers(0, 256, shape, dtype=np.uint8) for i in range(2)}
+    patches = PatchSampler(drawn, config.patch, device)
     before = peak_memory_mib(device)
-    supernet = build(config, space, seed).to(device)
+    supernet = build(config, space, seed, channels).to(device)
     weights = supernet.weights()
     optimiser = torch.optim.SGD(weights, lr=config.lr_max, momentum=config.momentum)
     loss = darts.draw_loss(supernet, patches, config, torch.Generator().manual_seed(seed), alone(device))

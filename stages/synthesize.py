@@ -1,15 +1,16 @@
-"""synthesize: describe the noisy test images, which are a function of (name, sigma, seed) and need not be stored."""
+"""synthesize: describe the degraded images; Gaussian noise is a function of (name, sigma, seed) and need not be stored."""
 
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+import torch
 from torch import Tensor
 
+from nasir import task as tasks
 from nasir.config import SynthesizeConfig
-from nasir.data import manifest, noise
-from nasir.data.collection import to_clean
-from nasir.data.images import load_grey, save_png, to_uint8
+from nasir.data import noise, pictures
+from nasir.data.collection import pair_of, stack, to_array, to_sample
+from nasir.data.images import save_png, to_uint8
 from nasir.evaluation.metrics import psnr
 from nasir.files import Log, write_csv
 
@@ -27,30 +28,26 @@ COLUMNS = (
 )
 
 
-def run(*, images: Path, out: Path, sigma: float, seed: int, config: SynthesizeConfig, log: Log) -> None:
+def run(*, images: Path, out: Path, task: str, sigma: float, seed: int, config: SynthesizeConfig, log: Log) -> None:
     """Write `manifest.csv` and previews of the first test images into `out`.
 
-    A row describes one noisy image under protocol `whole`: the standard deviation and the mean of its noise in 8-bit
-    grey levels, its PSNR once clipped to [0, 1], and the SHA-256 of its float32 values (little-endian, row by row).
+    A row describes one degraded image under protocol `whole`: the standard deviation and the mean of what was added in
+    8-bit grey levels, its PSNR once clipped to [0, 1], and the SHA-256 of its float32 values (little-endian, row by row).
     """
-    entries = manifest.read(images / "manifest.csv")
-    missing = [entry.path for entry in entries if not (images / entry.path).is_file()]
-    if missing:
-        raise ValueError(
-            f"{images} must hold the {len(entries)} images of its manifest, got {len(missing)} missing: "
-            f"{manifest.list_some(missing)}; run the download step again."
-        )
-    previewed = manifest.names(entries, "test")[: config.previews]
+    chosen = tasks.find(task)
+    listed = pictures.read(images)
+    previewed = pictures.names(listed, "test")[: config.previews]
     rows = []
-    for step, entry in enumerate(entries, start=1):
-        clean = to_clean(load_grey(images / entry.path))
-        noisy = noise.add_keyed_noise(clean, entry.name, sigma, seed)
+    for step, picture in enumerate(listed, start=1):
+        name = picture.name
+        clean, degraded = pair_of(to_sample(stack(images, picture, chosen), chosen))
+        noisy = noise.add_keyed_noise(degraded, name, sigma, seed)
         clipped = noisy.clamp(0, 1)
         row = _describe(clean, noisy, clipped)
-        rows.append({"name": entry.name, "split": entry.split, "sigma": sigma, "seed": seed} | row)
-        if entry.name in previewed:
-            pair = np.concatenate([clean[0].numpy(), clipped[0].numpy()], axis=1)
-            save_png(out / "previews" / f"{entry.name.replace('/', '_')}.png", to_uint8(pair))
+        rows.append({"name": name, "split": picture.split, "sigma": sigma, "seed": seed} | row)
+        if name in previewed:
+            side_by_side = torch.cat([clean, clipped], dim=2)
+            save_png(out / "previews" / f"{name.replace('/', '_')}.png", to_uint8(to_array(side_by_side)))
         log(step, {name: row[name] for name in ("measured_sigma", "noisy_psnr_db")})
     write_csv(out / "manifest.csv", rows, COLUMNS)
 

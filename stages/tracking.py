@@ -390,7 +390,8 @@ def _pipeline_name(pipeline: Mapping[str, Any]) -> str:
     """Such as `demo sample sigma=50 2026-11-20 12:30`, in local time."""
     params = pipeline["params"]
     words = [str(params[key]) for key in ("profile", "dataset") if key in params]
-    words += [f"sigma={params['sigma']}"] if "sigma" in params else []
+    is_denoising = params.get("task", "denoise") == "denoise"
+    words += [f"sigma={params['sigma']}" if is_denoising else str(params["task"])] if "sigma" in params else []
     return " ".join([*words, datetime.fromtimestamp(pipeline["started"] / 1000).strftime("%Y-%m-%d %H:%M")])
 
 

@@ -7,7 +7,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 FLOORS = [
-    ["nasir", "nasir.config", "nasir.genotype", "nasir.files", "nasir.memory"],
+    ["nasir", "nasir.config", "nasir.genotype", "nasir.files", "nasir.memory", "nasir.task"],
     ["nasir.data", "nasir.spaces", "nasir.networks"],
     ["nasir.evaluation"],
     ["nasir.training"],

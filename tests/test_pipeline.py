@@ -12,7 +12,7 @@ from nasir.files import read_csv
 ROOT = Path(__file__).parents[1]
 STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
 TABLES = yaml.safe_load((ROOT / "tables/dvc.yaml").read_text())["stages"]
-ORDER = ["download", "synthesize", "split", "audit", "search", "derive", "retrain", "evaluate", "report"]
+ORDER = ["download", "pair", "synthesize", "split", "audit", "search", "derive", "retrain", "evaluate", "report"]
 
 
 def file_of(module: str) -> Path:
@@ -63,7 +63,7 @@ def test_code_dependencies_are_the_imported_files(name, stage):
 @pytest.mark.parametrize(("name", "stage"), [*STAGES.items(), *TABLES.items()])
 def test_paths_in_the_command_are_dependencies_or_outputs(name, stage):
     outputs = [next(iter(o)) if isinstance(o, dict) else o for kind in ("outs", "metrics") for o in stage.get(kind, [])]
-    known = [*stage.get("deps", []), *outputs]
+    known = [dep.replace("${folder}", "data") for dep in (*stage.get("deps", []), *outputs)]
     for command in commands(stage):
         for word in command.split():
             if word.startswith(("runs/", "reports", "tables/", "data")) and "checkpoints" not in word:

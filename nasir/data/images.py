@@ -43,6 +43,30 @@ def load_colour(path: Path) -> NDArray[np.uint8]:
     return _load(path, None)
 
 
+def load_rgb(path: Path) -> NDArray[np.uint8]:
+    """Read an image as colours (H, W, 3); a grey one has equal channels.
+
+    Raises:
+        ValueError: as `load_grey`.
+    """
+    return _load(path, "RGB")
+
+
+def halves(image: NDArray[np.uint8], path: Path) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """The left and the right half of an image, shape (H, W) or (H, W, C), that holds two side by side.
+
+    Raises:
+        ValueError: if the width is odd; `path` is named.
+    """
+    width = image.shape[1]
+    if width % 2:
+        raise ValueError(
+            f"{path} must hold two images of one size side by side, got an odd width of {width} pixels; "
+            "cut it into two files (layout two_folders) or leave it out."
+        )
+    return image[:, : width // 2], image[:, width // 2 :]
+
+
 def save_png(path: Path, image: NDArray[np.uint8]) -> None:
     """Write grey levels (H, W) or colours (H, W, 3), both uint8, as an 8-bit PNG; atomic.
 

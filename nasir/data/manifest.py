@@ -59,7 +59,12 @@ class Source:
 
 @dataclass(frozen=True, kw_only=True)
 class Dataset:
-    """A named data set: its manifest, where the public has it, and what one may do with it."""
+    """A named data set: its manifest, where the public has it, and what one may do with it.
+
+    `layout` says how a file holds its pictures: one clean image (`clean`), two of one width side by side with the clean one
+    at that side (`clean_left`, `clean_right`), or one of a pair, the other lying under the same name in the other of the
+    folders clean/ and degraded/ (`two_folders`).
+    """
 
     name: str
     entries: tuple[Entry, ...]
@@ -67,6 +72,7 @@ class Dataset:
     is_shipped: bool  # whether the repository carries it
     terms: str  # one line; DATASETS.md says more
     remedy: str  # what to do when a file is nowhere to be found
+    layout: str = "clean"
 
 
 COLUMNS = tuple(field.name for field in fields(Entry))

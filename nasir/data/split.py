@@ -1,17 +1,18 @@
 """The split of the training images into W (weights), A (architecture) and V (validation)."""
 
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping
 
 
-def split(names: Sequence[str], w: float, a: float, v: float, seed: int) -> dict[str, list[str]]:
+def split(groups: Mapping[str, str], w: float, a: float, v: float, seed: int) -> dict[str, list[str]]:
     """Divide images by name; IR-NAS, section 3.3: W, A and V are disjoint.
 
     V gets the nearest whole number of images to its share, at least one; the rest goes to W and A in proportion, W getting
-    the odd one. The result depends on the names and the seed, not on the order of `names` nor on sigma.
+    the odd one. Groups are drawn whole: one that would stand across a border is in the part where it begins. The result
+    depends on the names, the groups and the seed, not on their order nor on sigma.
 
     Args:
-        names: of the training images, distinct.
+        groups: name of each training image -> what it shows; images that show the same are in one part.
         w, a, v: shares, summing to 1.
         seed: of the shuffle.
 
@@ -19,20 +20,28 @@ def split(names: Sequence[str], w: float, a: float, v: float, seed: int) -> dict
         {"w": [...], "a": [...], "v": [...]}, each sorted.
 
     Raises:
-        ValueError: if there are fewer than three images (one for each part) or names repeat.
+        ValueError: if there are too few different images for three parts.
     """
-    if len(set(names)) != len(names):
-        raise ValueError("image names must be distinct, got repeated ones; look at the manifest.")
-    if len(names) < 3:
-        raise ValueError(f"expected at least 3 training images, one each for W, A and V; got {len(names)}.")
-    shuffled = sorted(names)
-    random.Random(seed).shuffle(shuffled)  # Mersenne Twister: the same order on every machine
-    count_v = max(1, min(round(v * len(names)), len(names) - 2))
-    rest = len(names) - count_v
+    count, different = len(groups), len(set(groups.values()))
+    if different < 3:
+        raise ValueError(f"expected at least 3 different training images, one each for W, A and V; got {different}.")
+    members: dict[str, list[str]] = {}
+    for name in sorted(groups):
+        members.setdefault(groups[name], []).append(name)
+    drawn = sorted(members)
+    random.Random(seed).shuffle(drawn)  # Mersenne Twister: the same order on every machine
+    count_v = max(1, min(round(v * count), count - 2))
+    rest = count - count_v
     count_w = max(1, min(-int(-rest * w / (w + a) // 1), rest - 1))
-    parts = {
-        "w": shuffled[:count_w],
-        "a": shuffled[count_w:rest],
-        "v": shuffled[rest:],
-    }
+    parts: dict[str, list[str]] = {"w": [], "a": [], "v": []}
+    before = 0
+    for group in drawn:
+        part = "w" if before < count_w else "a" if before < rest else "v"
+        parts[part] += members[group]
+        before += len(members[group])
+    if not all(parts.values()):
+        raise ValueError(
+            f"the training images must make three parts, got {count} images in {different} groups, of which W, A and V "
+            f"get {[len(part) for part in parts.values()]} images; take another seed or other shares in `split:`."
+        )
     return {name: sorted(part) for name, part in parts.items()}

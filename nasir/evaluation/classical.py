@@ -13,6 +13,7 @@ import torch
 from skimage.restoration import denoise_nl_means, denoise_tv_chambolle
 from torch import Tensor
 
+from nasir.data.collection import Sample
 from nasir.evaluation import protocols
 from nasir.evaluation.protocols import Denoiser
 
@@ -84,7 +85,7 @@ def bm3d() -> Denoiser:
 
 
 def choose(
-    make: Callable[[float], Denoiser], factors: Sequence[float], images: Mapping[str, Tensor], sigma: float, seed: int
+    make: Callable[[float], Denoiser], factors: Sequence[float], images: Mapping[str, Sample], sigma: float, seed: int
 ) -> float:
     """The factor whose denoiser `make(factor)` has the highest mean PSNR on `images` under protocol `whole`.
 
@@ -111,7 +112,7 @@ def choose(
 
 
 def tune(
-    method: str, factors: Sequence[float], images: Mapping[str, Tensor], sigma: float, seed: int
+    method: str, factors: Sequence[float], images: Mapping[str, Sample], sigma: float, seed: int
 ) -> tuple[Denoiser, dict[str, float]]:
     """The denoiser "tv" or "nlm" at the factor that `choose` takes, and its setting by name, on the scale [0, 1]."""
     make, setting = {"tv": (total_variation, "weight"), "nlm": (non_local_means, "h")}[method]

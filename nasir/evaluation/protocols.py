@@ -25,6 +25,9 @@ grey levels to restored images of the same shape:
     from nasir.evaluation import protocols
     rows = protocols.score(denoiser, images, sigma=30, protocol="overlap", seed=0)
 
+A pair of a clean and a degraded image (rain, a camera's noise) is scored in the same way: noise of sigma, usually 0, is added
+to the degraded one. At sigma 0 a redrawn noise is no noise, so that `overlap` and `overlap-shared` are the same.
+
 Inputs are neither clipped nor rounded unless said. Outputs are averaged where a protocol does so, then clipped to
 [0, 1] once.
 """
@@ -39,6 +42,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from nasir.data.collection import Pair, Sample, pair_of
 from nasir.data.noise import add_keyed_noise
 from nasir.evaluation import colour, metrics
 
@@ -144,14 +148,14 @@ def find(protocol: str) -> Protocol:
 
 
 def score(
-    denoiser: Denoiser, images: Mapping[str, Tensor], sigma: float, protocol: str, seed: int, batch: int = 16
+    denoiser: Denoiser, images: Mapping[str, Sample], sigma: float, protocol: str, seed: int, batch: int = 16
 ) -> list[Score]:
     """Restore and score every image under one protocol.
 
     Args:
         denoiser: what is scored.
-        images: clean images by name, each of shape (C, H, W), intensities in [0, 1]; sizes may differ. The name is part
-            of the key of the image's noise.
+        images: clean images, or pairs, by name, each of shape (C, H, W), intensities in [0, 1]; sizes may differ. The
+            name is part of the key of the image's noise.
         sigma: noise standard deviation in 8-bit grey levels.
         protocol: a key of `PROTOCOLS`, options after it.
         seed: another part of the noise's key.
@@ -164,20 +168,20 @@ def score(
         ValueError: for an unknown protocol, an image that it cannot take, or a denoiser whose output has another shape
             or is not finite; the image is named.
     """
-    return [score_image(denoiser, clean, name, sigma, protocol, seed, batch) for name, clean in images.items()]
+    return [score_image(denoiser, sample, name, sigma, protocol, seed, batch) for name, sample in images.items()]
 
 
 def score_image(
-    denoiser: Denoiser, clean: Tensor, name: str, sigma: float, protocol: str, seed: int, batch: int = 16
+    denoiser: Denoiser, sample: Sample, name: str, sigma: float, protocol: str, seed: int, batch: int = 16
 ) -> Score:
     """Restore and score one image; arguments and errors as for `score`."""
     chosen = find(protocol)
-    clean = _prepare(clean, name, chosen)
+    clean, degraded = _prepare(sample, name, chosen)
     if chosen.is_joined:
-        return measure(name, _restore(denoiser, clean, name, sigma, chosen, seed, batch), clean, chosen.is_luma)
+        return measure(name, _restore(denoiser, degraded, name, sigma, chosen, seed, batch), clean, chosen.is_luma)
     scores = [
         measure(name, _finish(patch, chosen), clean[window], chosen.is_luma)
-        for window, patch in _restore_patches(denoiser, clean, name, sigma, chosen, seed, batch)
+        for window, patch in _restore_patches(denoiser, degraded, name, sigma, chosen, seed, batch)
     ]
     return Score(
         name=name,
@@ -187,7 +191,7 @@ def score_image(
     )
 
 
-def reference(clean: Tensor, name: str, protocol: str) -> Tensor:
+def reference(sample: Sample, name: str, protocol: str) -> Tensor:
     """The image that a protocol's restored image is compared with: the clean one, under `half` reduced to half its size.
 
     Returns:
@@ -196,11 +200,11 @@ def reference(clean: Tensor, name: str, protocol: str) -> Tensor:
     Raises:
         ValueError: for an unknown protocol or an image that it cannot take.
     """
-    return _prepare(clean, name, find(protocol))
+    return _prepare(sample, name, find(protocol)).clean
 
 
 def restore(
-    denoiser: Denoiser, clean: Tensor, name: str, sigma: float, protocol: str, seed: int, batch: int = 16
+    denoiser: Denoiser, sample: Sample, name: str, sigma: float, protocol: str, seed: int, batch: int = 16
 ) -> Tensor:
     """Make one image noisy and restore it as the protocol says; arguments and errors as for `score`.
 
@@ -209,7 +213,7 @@ def restore(
         which never joins its patches, they are averaged as under `adjacent`.
     """
     chosen = find(protocol)
-    return _restore(denoiser, _prepare(clean, name, chosen), name, sigma, chosen, seed, batch)
+    return _restore(denoiser, _prepare(sample, name, chosen).degraded, name, sigma, chosen, seed, batch)
 
 
 def measure(name: str, restored: Tensor, clean: Tensor, is_luma: bool = False) -> Score:
@@ -234,29 +238,35 @@ def starts(length: int, stride: int) -> list[int]:
     return [*range(0, length - PATCH, stride), length - PATCH]
 
 
-def _prepare(clean: Tensor, name: str, protocol: Protocol) -> Tensor:
-    """The clean image on the CPU, once checked, at the size that the protocol restores."""
-    _check_image(clean, name, protocol)
-    return _halve(clean.cpu()) if protocol.is_halved else clean.cpu()
+def _prepare(sample: Sample, name: str, protocol: Protocol) -> Pair:
+    """The images on the CPU, once checked, at the size that the protocol restores."""
+    pair = pair_of(sample)
+    for image in pair:
+        _check_image(image, name, protocol)
+    if pair.clean.shape != pair.degraded.shape:
+        raise ValueError(
+            f"the images of {name!r} must have one shape, got {tuple(pair.clean.shape)} and {tuple(pair.degraded.shape)}."
+        )
+    return Pair(*(_halve(image.cpu()) if protocol.is_halved else image.cpu() for image in pair))
 
 
 def _restore(
-    denoiser: Denoiser, clean: Tensor, name: str, sigma: float, protocol: Protocol, seed: int, batch: int
+    denoiser: Denoiser, degraded: Tensor, name: str, sigma: float, protocol: Protocol, seed: int, batch: int
 ) -> Tensor:
     """Restore a prepared image; the patches of a grid are averaged."""
     if protocol.stride is None:
-        noisy = _add_noise(clean, name, sigma, protocol, seed)
+        noisy = _add_noise(degraded, name, sigma, protocol, seed)
         return _finish(_denoise(denoiser, noisy[None], sigma, protocol, name)[0], protocol)
-    total = torch.zeros(clean.shape, dtype=torch.float64)
-    draws = torch.zeros(clean.shape[-2:], dtype=torch.float64)
-    for window, restored in _restore_patches(denoiser, clean, name, sigma, protocol, seed, batch):
+    total = torch.zeros(degraded.shape, dtype=torch.float64)
+    draws = torch.zeros(degraded.shape[-2:], dtype=torch.float64)
+    for window, restored in _restore_patches(denoiser, degraded, name, sigma, protocol, seed, batch):
         total[window] += restored
         draws[window] += 1
     return _finish((total / draws).float(), protocol)
 
 
 def _restore_patches(
-    denoiser: Denoiser, clean: Tensor, name: str, sigma: float, protocol: Protocol, seed: int, batch: int
+    denoiser: Denoiser, degraded: Tensor, name: str, sigma: float, protocol: Protocol, seed: int, batch: int
 ) -> Iterator[tuple[Any, Tensor]]:
     """Restore the patches of a grid, row by row; gives each with its window.
 
@@ -265,13 +275,13 @@ def _restore_patches(
     if batch < 1:
         raise ValueError(f"batch must be at least 1 patch, got {batch}.")
     assert protocol.stride is not None
-    rows, columns = (starts(length, protocol.stride) for length in clean.shape[-2:])
+    rows, columns = (starts(length, protocol.stride) for length in degraded.shape[-2:])
     windows = [(..., slice(top, top + PATCH), slice(left, left + PATCH)) for top in rows for left in columns]
-    shared = None if protocol.is_redrawn else _add_noise(clean, name, sigma, protocol, seed)
+    shared = None if protocol.is_redrawn else _add_noise(degraded, name, sigma, protocol, seed)
     for first in range(0, len(windows), batch):
         chunk = windows[first : first + batch]
         noisy = [
-            _add_noise(clean[window], name, sigma, protocol, seed, patch=first + i)
+            _add_noise(degraded[window], name, sigma, protocol, seed, patch=first + i)
             if shared is None
             else shared[window]
             for i, window in enumerate(chunk)
@@ -280,9 +290,9 @@ def _restore_patches(
 
 
 def _add_noise(
-    clean: Tensor, name: str, sigma: float, protocol: Protocol, seed: int, patch: int | None = None
+    degraded: Tensor, name: str, sigma: float, protocol: Protocol, seed: int, patch: int | None = None
 ) -> Tensor:
-    noisy = add_keyed_noise(clean, name, sigma, seed, patch)
+    noisy = add_keyed_noise(degraded, name, sigma, seed, patch)
     return _to_eight_bits(noisy) if protocol.is_clipped else noisy
 
 

@@ -2,14 +2,15 @@
 
 from collections.abc import Sequence
 
-from nasir.data.manifest import Entry
+from nasir import task as tasks
+from nasir.data.pictures import Picture
 from nasir.reporting.record import STEPS, Record
 from nasir.reporting.tables import number, psnr, table
 
 
 def data(record: Record) -> str:
     """Images, sizes and bytes of each list, the terms, and the noise that was measured."""
-    entries = {entry.name: entry for entry in record.entries}
+    listed = {picture.name: picture for picture in record.listed}
     uses = {
         "w": "weights in the search; retraining",
         "a": "architecture in the search; retraining",
@@ -18,17 +19,19 @@ def data(record: Record) -> str:
     }
     rows: list[Sequence[object]] = []
     for part, use in uses.items():
-        images = [entries[name] for name in record.split[part]]
-        rows.append([part.upper() if len(part) == 1 else part, len(images), _sizes(images), _megabytes(images), use])
-    rows.append(["data set", len(record.entries), _sizes(record.entries), _megabytes(record.entries), ""])
-    columns = ("list", "images", "width x height, pixels", "MB", "used for")
+        chosen = [listed[name] for name in record.split[part]]
+        rows.append([part.upper() if len(part) == 1 else part, len(chosen), _sizes(chosen), use])
+    if leaks := [listed[name] for name in record.split["leaks"]]:
+        use = "nothing" if record.split["exclude_leaks"] else "training, although a test image shows the same"
+        rows.append(["left out" if record.split["exclude_leaks"] else "known leaks", len(leaks), _sizes(leaks), use])
+    columns = ("list", "images", "width x height, pixels", "used for")
     modes = ", ".join(sorted({entry.mode for entry in record.entries}))
     return "\n\n".join(
         [
             "## Data",
-            f"Data set `{record.params.dataset}`, files of mode {modes}. Sources, licence and terms: "
-            "[DATASETS.md](../DATASETS.md).",
-            table(columns, rows, ("images", "MB")),
+            f"Data set `{record.params.dataset}`: {len(record.entries)} files of mode {modes}, {_megabytes(record)} MB. "
+            "Sources, licence and terms: [DATASETS.md](../DATASETS.md).",
+            table(columns, rows, ("images",)),
             _noise(record),
             _audit(record),
         ]
@@ -52,6 +55,12 @@ def _noise(record: Record) -> str:
     measured = [float(row["measured_sigma"]) for row in test]
     inputs = [float(row["noisy_psnr_db"]) for row in test]
     mean, low, high = (number(value, 2) for value in (sum(measured) / len(test), min(measured), max(measured)))
+    task = tasks.find(record.params.task)
+    if task.is_paired:
+        return (
+            f"The {len(test)} {task.degraded} test images differ from the clean ones by {mean} on average (standard deviation, "
+            f"{low} to {high}, 8-bit grey levels): {psnr(sum(inputs) / len(test))} dB."
+        )
     return (
         f"Noise on the {len(test)} test images: asked sigma {record.params.sigma:g}, measured {mean} on average "
         f"({low} to {high}, 8-bit grey levels); "
@@ -59,8 +68,8 @@ def _noise(record: Record) -> str:
     )
 
 
-def _sizes(images: Sequence[Entry]) -> str:
-    sizes = sorted({(entry.width, entry.height) for entry in images})
+def _sizes(listed: Sequence[Picture]) -> str:
+    sizes = sorted({(picture.width, picture.height) for picture in listed})
     if len(sizes) <= 2:
         return ", ".join(f"{width}x{height}" for width, height in sizes)
     widths, heights = zip(*sizes, strict=True)
@@ -70,8 +79,8 @@ def _sizes(images: Sequence[Entry]) -> str:
 VERDICTS = {True: "passed", False: "**failed**", None: "not run"}
 
 
-def _megabytes(images: Sequence[Entry]) -> str:
-    return number(sum(entry.bytes for entry in images) / 1e6, 2)
+def _megabytes(record: Record) -> str:
+    return number(sum(entry.bytes for entry in record.entries) / 1e6, 2)
 
 
 def checks(record: Record) -> str:

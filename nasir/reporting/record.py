@@ -6,18 +6,19 @@ from typing import Any
 
 from nasir import genotype as genotypes
 from nasir.config import Params
-from nasir.data import manifest
+from nasir.data import manifest, pictures
 from nasir.data.manifest import Entry
+from nasir.data.pictures import Picture
 from nasir.files import read_csv, read_json, sha256_file
 from nasir.genotype import Genotype
 from nasir.reporting import cells, history
 from nasir.reporting.cells import Scores
 from nasir.reporting.history import History
 
-STEPS = ("download", "synthesize", "split", "audit", "search", "derive", "retrain", "evaluate")
+STEPS = ("download", "pair", "synthesize", "split", "audit", "search", "derive", "retrain", "evaluate")
 """The steps before the report, in the order of the pipeline."""
 
-CHECKED = ("download", "synthesize", "split", "audit", "evaluate")
+CHECKED = ("download", "pair", "synthesize", "split", "audit", "evaluate")
 """The steps whose results are checked."""
 
 RANKS = ("worst", "median", "best")
@@ -31,7 +32,8 @@ PANELS = ("clean", "noisy", "restored", "error")
 class Folders:
     """Where the earlier steps' results lie."""
 
-    images: Path  # download's folder of this data set
+    download: Path  # its folder of this data set
+    images: Path  # what pair wrote
     synthesize: Path
     split: Path
     audit: Path
@@ -46,7 +48,8 @@ class Folders:
     def required(self) -> dict[Path, str]:
         """Every file that the report reads, with the step that writes it."""
         files = {
-            self.images / "manifest.csv": "download",
+            self.download / "manifest.csv": "download",
+            self.images / pictures.FILE: "pair",
             self.synthesize / "manifest.csv": "synthesize",
             self.split / "split.json": "split",
             self.audit / "audit.json": "audit",
@@ -76,7 +79,8 @@ class Record:
     """One pipeline run as plain values."""
 
     params: Params
-    entries: list[Entry]  # images of the data set
+    entries: list[Entry]  # files of the data set
+    listed: list[Picture]  # pictures of the task
     manifest_sha256: str
     noise: list[dict[str, str]]  # rows of synthesize's manifest
     split: dict[str, Any]  # lists of names under "w", "a", "v", "test"
@@ -113,15 +117,14 @@ def read(folders: Folders, params: Params, protocols: dict[str, str]) -> Record:
         absent.append(f"{folders.published} (a file of the repository: git checkout it)")
     if absent:
         raise ValueError(f"the report needs the results of every step before it, got no file at: {'; '.join(absent)}.")
-    pictures = {row["rank"]: row for row in read_json(folders.evaluate / "pictures" / "pictures.json")}
-    if not set(RANKS) <= set(pictures):
-        raise ValueError(
-            f"pictures.json must name the images {list(RANKS)}, got {sorted(pictures)}; run evaluate again."
-        )
+    shown = {row["rank"]: row for row in read_json(folders.evaluate / "pictures" / "pictures.json")}
+    if not set(RANKS) <= set(shown):
+        raise ValueError(f"pictures.json must name the images {list(RANKS)}, got {sorted(shown)}; run evaluate again.")
     return Record(
         params=params,
-        entries=manifest.read(folders.images / "manifest.csv"),
-        manifest_sha256=sha256_file(folders.images / "manifest.csv"),
+        entries=manifest.read(folders.download / "manifest.csv"),
+        listed=pictures.read(folders.images),
+        manifest_sha256=sha256_file(folders.download / "manifest.csv"),
         noise=read_csv(folders.synthesize / "manifest.csv"),
         split=read_json(folders.split / "split.json"),
         audit=read_json(folders.audit / "audit.json"),
@@ -134,7 +137,7 @@ def read(folders: Folders, params: Params, protocols: dict[str, str]) -> Record:
         metrics=read_json(folders.evaluate / "metrics.json"),
         scores=_read_scores(folders.evaluate / "scores.csv"),
         seconds_per_image=read_json(folders.evaluate / "timing.json")["seconds_per_image"],
-        pictures=pictures,
+        pictures=shown,
         checks=[_read_check(folders.checks / f"{step}.json", step) for step in CHECKED],
         receipts={step: read_json(folders.receipts / f"{step}.json") for step in STEPS},
         published=read_csv(folders.published),

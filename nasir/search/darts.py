@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from nasir.config import SearchConfig
+from nasir.data.collection import Sample, channels_of
 from nasir.data.noise import add_noise
 from nasir.data.patches import PatchSampler
 from nasir.evaluation.cost import flops_per_pixel
@@ -62,7 +63,7 @@ def search(
     space: str,
     patches_w: PatchSampler,
     patches_a: PatchSampler,
-    images_v: Mapping[str, Tensor],
+    images_v: Mapping[str, Sample],
     config: SearchConfig,
     seed: int,
     state: dict[str, Any] | None,
@@ -76,7 +77,7 @@ def search(
         supernet: an `nn.Module` that is also `Relaxed`; changed in place.
         space: its name, to find `skip` and `none` among alpha's columns.
         patches_w, patches_a: where the batches of W and of A come from.
-        images_v: V, name -> clean image, shape (C, H, W).
+        images_v: V, name -> clean image, shape (C, H, W), or pair of them.
         config: lengths, rates and weights.
         seed: of the patches and of V's keyed noise.
         state: what an earlier call gave to `save`, to carry on from there; None to start.
@@ -95,7 +96,7 @@ def search(
     team = team or alone(supernet.alpha.device)
     on_weights, on_architecture = optimisers(supernet, config)
     generator = torch.Generator().manual_seed(seed)
-    cost = flops_per_pixel(supernet, next(iter(images_v.values())).shape[0], config.patch)
+    cost = flops_per_pixel(supernet, channels_of(images_v), config.patch)
     channels = [int(config.width * factor) for factor in config.width_factors]
     style = Style(activation=config.activation, separable=SEPARABLE[space])
     costs = operation_costs(OPERATIONS[space], channels, style, config.complexity_of)
@@ -216,10 +217,10 @@ Batch = tuple[Tensor, Tensor]
 
 def draw_batch(patches: PatchSampler, config: SearchConfig, generator: torch.Generator, team: Team) -> Batch:
     """This process's part of a fresh batch; each patch has one of `config.sigmas`, all equally likely."""
-    clean = patches.draw(config.batch, generator)
+    clean, degraded = patches.draw_pairs(config.batch, generator)
     sigmas = torch.tensor(config.sigmas)
     drawn = sigmas[torch.randint(len(sigmas), (config.batch,), generator=generator)]
-    noisy = add_noise(clean, drawn, generator)
+    noisy = add_noise(degraded, drawn, generator)
     return team.shard(noisy, config.accumulate), team.shard(clean, config.accumulate)
 
 

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from nasir import genotype as genotypes
 from nasir.config import SearchConfig
+from nasir.data.collection import Sample, channels_of
 from nasir.data.patches import PatchSampler
 from nasir.evaluation.cost import flops_per_pixel, parameters
 from nasir.files import Log
@@ -47,7 +48,7 @@ def search(
     *,
     space: str,
     patches_w: PatchSampler,
-    images_v: Mapping[str, Tensor],
+    images_v: Mapping[str, Sample],
     budget: float,
     config: SearchConfig,
     seed: int,
@@ -65,7 +66,7 @@ def search(
         build: a genotype's network with fresh weights, the same at every call, on the device of `patches_w`.
         space: names the operations.
         patches_w: where the batches of W come from. Every candidate sees the same ones from the first on.
-        images_v: V, name -> clean image, shape (C, H, W).
+        images_v: V, name -> clean image, shape (C, H, W), or pair of them.
         budget: floating-point operations of all candidates' training.
         config: size of the space, number of candidates, batches and rates.
         seed: of the candidates, the patches and V's keyed noise.
@@ -86,7 +87,7 @@ def search(
     if state is not None:
         history, candidates, best = [tuple(row) for row in state["history"]], state["candidates"], state["best"]
 
-    channels = next(iter(images_v.values())).shape[0]
+    channels = channels_of(images_v)
     for number in range(len(candidates) + 1, len(drawn) + 1):
         genotype = decode(*drawn[number - 1], config, space)
         network = build(genotype)

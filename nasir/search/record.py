@@ -8,6 +8,7 @@ from typing import Any
 from torch import Tensor
 
 from nasir.config import SearchConfig
+from nasir.data.collection import Sample
 from nasir.search import stopping
 from nasir.search.monitor import watch
 from nasir.training.parallel import Team
@@ -37,7 +38,7 @@ def judge(
     supernet: Any,
     record: Record,
     step: int,
-    images_v: Mapping[str, Tensor],
+    images_v: Mapping[str, Sample],
     config: SearchConfig,
     space: str,
     seed: int,

@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, distributed, nn
 
+from nasir.data.collection import Sample
 from nasir.spaces.normalisation import reduce_sum, reduce_sums, share_statistics, together, world_size
 from nasir.training.device import choose
 
@@ -99,7 +100,7 @@ class Team:
             together(partial(distributed.broadcast, values, 0))
 
     def score(
-        self, score: Callable[[Mapping[str, Tensor]], dict[str, float]], images: Mapping[str, Tensor]
+        self, score: Callable[[Mapping[str, Sample]], dict[str, float]], images: Mapping[str, Sample]
     ) -> dict[str, float]:
         """`score(images)` where that is a mean over the images: each process scores some, all get the same result."""
         if self.size == 1:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from nasir.config import RetrainConfig
+from nasir.data.collection import Sample
 from nasir.data.noise import add_noise
 from nasir.data.patches import PatchSampler
 from nasir.files import Log
@@ -35,7 +36,7 @@ def retrain(
     network: nn.Module,
     *,
     patches: PatchSampler,
-    images_v: Mapping[str, Tensor],
+    images_v: Mapping[str, Sample],
     sigma: float,
     config: RetrainConfig,
     seed: int,
@@ -49,7 +50,7 @@ def retrain(
     Args:
         network: changed in place.
         patches: of W and A together.
-        images_v: V, name -> clean image, shape (C, H, W).
+        images_v: V, name -> clean image, shape (C, H, W), or pair of them.
         sigma: noise of training and of V, 8-bit grey levels.
         config, seed, state, save, log: as `nasir.search.darts.search` takes them.
         team: the processes that share each batch of `config.batch`; None for this one alone. The first one saves and logs.
@@ -77,8 +78,8 @@ def retrain(
     network.train()
     for step in range(start + 1, config.steps + 1):
         lr = anneal(optimiser, step - 1, config.steps, config.lr_max, config.lr_min)
-        clean = patches.draw(config.batch, generator)
-        noisy = team.shard(add_noise(clean, sigma, generator))
+        clean, degraded = patches.draw_pairs(config.batch, generator)
+        noisy = team.shard(add_noise(degraded, sigma, generator))
         clean = team.shard(clean)
         with team.autocast():
             restored = network(noisy)

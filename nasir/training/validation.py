@@ -5,15 +5,16 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
+from nasir.data.collection import Sample
 from nasir.evaluation import protocols
 
 
-def validate(network: nn.Module, images: Mapping[str, Tensor], sigmas: Sequence[float], seed: int) -> dict[str, float]:
+def validate(network: nn.Module, images: Mapping[str, Sample], sigmas: Sequence[float], seed: int) -> dict[str, float]:
     """Mean scores over images and noise levels.
 
     Args:
         network: put into evaluation mode for the call and back into training mode after it.
-        images: name -> clean, shape (C, H, W), in [0, 1].
+        images: name -> clean, shape (C, H, W), in [0, 1], or a pair of clean and degraded.
         sigmas: noise levels, 8-bit grey levels.
         seed: of the keyed noise.
 

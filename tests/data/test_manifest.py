@@ -125,7 +125,7 @@ def test_a_manifest_with_other_columns_or_words_for_numbers_is_refused(tmp_path)
 
 
 def test_an_unknown_data_set_is_refused_with_the_known_ones():
-    with pytest.raises(ValueError, match=r"must be one of \['bsd500', 'sample'\], got 'bsd'"):
+    with pytest.raises(ValueError, match=r"must be one of \['bsd500', 'rain800', 'sample', 'sim1800'\], got 'bsd'"):
         datasets.get("bsd")
 
 
@@ -136,6 +136,40 @@ def test_bsd500_has_the_counts_of_its_authors():
     assert Counter(entry.split for entry in entries) == {"train": 300, "test": 200}
     assert {(entry.width, entry.height) for entry in entries} == {(481, 321), (321, 481)}
     assert len({entry.sha256 for entry in entries}) == 500
+
+
+def test_rain800_has_the_counts_of_its_authors_and_files_of_two_halves():
+    chosen = datasets.get("rain800")
+
+    assert Counter(entry.path.split("/")[0] for entry in chosen.entries) == {"training": 700, "test_syn": 100}
+    assert manifest.names(chosen.entries, "train") == [f"training/{number}" for number in range(1, 701)]
+    assert manifest.names(chosen.entries, "test") == [f"test_syn/{number}" for number in range(1, 101)]
+    assert chosen.layout == "clean_left"
+    assert all(entry.width % 2 == 0 and entry.mode == "RGB" for entry in chosen.entries)
+    # 57 files are there twice or three times, byte for byte, none of them in both splits
+    assert len({entry.sha256 for entry in chosen.entries}) == 738
+    assert len({(entry.sha256, entry.split) for entry in chosen.entries}) == 738
+
+
+def test_sim1800_is_bsd500_with_kodak_and_mcmaster_for_test():
+    chosen = datasets.get("sim1800")
+    bsd, others = chosen.entries[:500], chosen.entries[500:]
+
+    assert bsd == datasets.get("bsd500").entries
+    assert [entry.name for entry in others[:24]] == [f"kodak/kodim{number:02}" for number in range(1, 25)]
+    assert [entry.name for entry in others[24:]] == [f"mcmaster/{number}" for number in range(1, 19)]
+    assert {(entry.width, entry.height) for entry in others[:24]} == {(768, 512), (512, 768)}
+    assert {(entry.width, entry.height) for entry in others[24:]} == {(500, 500)}
+    assert {entry.split for entry in others} == {"test"}
+    assert len({entry.name for entry in chosen.entries}) == len({entry.sha256 for entry in chosen.entries}) == 542
+    assert chosen.layout == "clean"
+
+
+def test_every_data_set_is_known_by_the_name_it_bears():
+    for name in datasets.LOADERS:
+        chosen = datasets.get(name)
+        assert chosen.name == name
+        assert len({entry.name for entry in chosen.entries}) == len(chosen.entries)
 
 
 def test_the_sample_is_small_and_has_twelve_photographs():

@@ -141,3 +141,25 @@ def test_a_gpu_gets_the_same_batches():
         batches.append([one.cpu() for one in clean + noisy])
     for on_cpu, on_gpu in zip(*batches, strict=True):
         torch.testing.assert_close(on_gpu, on_cpu, rtol=0, atol=1e-6)  # products and sums may be contracted there
+
+
+def test_the_images_of_a_pair_are_cut_and_mirrored_alike():
+    clean = np.arange(8 * 9, dtype=np.uint8).reshape(8, 9, 1)
+    stack = np.concatenate([clean, 255 - clean], axis=2)
+    sampler = PatchSampler({"a": stack}, 4, CPU, is_paired=True)
+    first, second = sampler.draw_pairs(50, generator())
+    assert first.shape == second.shape == (50, 1, 4, 4)
+    assert torch.allclose(first + second, torch.ones(()))
+
+
+def test_images_without_partners_are_their_own():
+    clean, degraded = PatchSampler({"a": np.zeros((8, 9), np.uint8)}, 4, CPU).draw_pairs(2, generator())
+    assert degraded is clean
+
+
+def test_patches_that_are_not_turned_are_as_they_are_or_mirrored():
+    image = np.arange(8 * 9, dtype=np.uint8).reshape(8, 9)
+    patches = PatchSampler({"a": image}, 4, CPU, is_turned=False).draw(200, generator()).mul(255).round()
+    down, right = patches[:, 0, 1, 0] - patches[:, 0, 0, 0], patches[:, 0, 0, 1] - patches[:, 0, 0, 0]
+    assert set(down.tolist()) == {9.0}  # a row down is 9 more: never upside down or turned
+    assert set(right.tolist()) == {1.0, -1.0}

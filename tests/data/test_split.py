@@ -7,30 +7,45 @@ from nasir.data.split import split
 NAMES = [f"train/{i}" for i in range(300)]
 
 
+def alone(names: list[str]) -> dict[str, str]:
+    """Each name in a group of its own."""
+    return {name: name for name in names}
+
+
 def test_bsd500_splits_into_147_147_6():
     # 2 % of 300 = 6; half of the remaining 294 = 147
-    parts = split(NAMES, 0.49, 0.49, 0.02, seed=0)
+    parts = split(alone(NAMES), 0.49, 0.49, 0.02, seed=0)
     assert {name: len(part) for name, part in parts.items()} == {"w": 147, "a": 147, "v": 6}
     assert sorted(parts["w"] + parts["a"] + parts["v"]) == sorted(NAMES)
 
 
 def test_v_has_at_least_one_image():
-    parts = split(NAMES[:9], 0.49, 0.49, 0.02, seed=0)
+    parts = split(alone(NAMES[:9]), 0.49, 0.49, 0.02, seed=0)
     assert {name: len(part) for name, part in parts.items()} == {"w": 4, "a": 4, "v": 1}
-    parts = split(NAMES[:3], 0.49, 0.49, 0.02, seed=0)
+    parts = split(alone(NAMES[:3]), 0.49, 0.49, 0.02, seed=0)
     assert {name: len(part) for name, part in parts.items()} == {"w": 1, "a": 1, "v": 1}
 
 
 def test_the_order_of_the_names_does_not_matter_but_the_seed_does():
-    assert split(NAMES, 0.49, 0.49, 0.02, seed=1) == split(NAMES[::-1], 0.49, 0.49, 0.02, seed=1)
-    assert split(NAMES, 0.49, 0.49, 0.02, seed=1) != split(NAMES, 0.49, 0.49, 0.02, seed=2)
+    assert split(alone(NAMES), 0.49, 0.49, 0.02, seed=1) == split(alone(NAMES[::-1]), 0.49, 0.49, 0.02, seed=1)
+    assert split(alone(NAMES), 0.49, 0.49, 0.02, seed=1) != split(alone(NAMES), 0.49, 0.49, 0.02, seed=2)
 
 
-def test_repeated_names_are_refused():
-    with pytest.raises(ValueError, match="must be distinct"):
-        split(["a", "b", "a"], 0.49, 0.49, 0.02, seed=0)
+def test_images_that_show_the_same_stay_together():
+    groups = alone(NAMES) | {f"train/{i}": "train/7" for i in range(7, 50)}
+    parts = split(groups, 0.49, 0.49, 0.02, seed=0)
+    [holder] = [name for name, part in parts.items() if "train/7" in part]
+    assert {f"train/{i}" for i in range(7, 50)} <= set(parts[holder])
+    assert sorted(parts["w"] + parts["a"] + parts["v"]) == sorted(NAMES)
 
 
-def test_two_images_cannot_be_split():
-    with pytest.raises(ValueError, match="at least 3 training images"):
-        split(["a", "b"], 0.49, 0.49, 0.02, seed=0)
+def test_two_different_images_cannot_be_split():
+    with pytest.raises(ValueError, match=r"at least 3 different training images, .*; got 2"):
+        split({"a": "a", "b": "b", "c": "a"}, 0.49, 0.49, 0.02, seed=0)
+
+
+def test_a_group_that_takes_a_whole_part_is_refused():
+    groups = {f"{i}": "one" for i in range(8)} | {"x": "x", "y": "y"}
+    with pytest.raises(ValueError, match="must make three parts"):
+        for seed in range(20):
+            split(groups, 0.49, 0.49, 0.02, seed=seed)

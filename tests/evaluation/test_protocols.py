@@ -8,6 +8,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from nasir.data.collection import Pair
 from nasir.data.noise import add_keyed_noise
 from nasir.evaluation import metrics
 from nasir.evaluation.classical import identity
@@ -357,3 +358,19 @@ def test_broken_denoisers_are_refused_with_image_and_protocol(denoiser, message,
         score(denoiser, {"test/1": torch.full((1, 64, 64), 0.5)}, sigma=50, protocol=protocol, seed=0)
     assert "'test/1'" in str(caught.value)
     assert f"protocol {protocol!r}" in str(caught.value)
+
+
+def test_the_degraded_image_of_a_pair_is_restored_and_held_against_the_clean_one():
+    clean, degraded, denoiser = torch.full((3, 70, 90), 0.5), torch.full((3, 70, 90), 0.6), Recorder()
+
+    [through] = score(identity, {"a": Pair(clean, degraded)}, 0, "whole", seed=0)
+    perfect = restore(denoiser, Pair(clean, degraded), "a", 0, "overlap", seed=0)
+
+    assert through.psnr_db == pytest.approx(20, abs=1e-4)  # mean squared error 0.1^2
+    assert torch.equal(torch.cat(denoiser.batches), torch.full((4, 3, 64, 64), 0.6))  # 2 x 2 patches, without noise
+    assert torch.equal(perfect, clean)
+
+
+def test_images_of_a_pair_must_have_one_shape():
+    with pytest.raises(ValueError, match=r"images of 'a' must have one shape, got \(1, 70, 90\) and \(1, 70, 91\)"):
+        restore(identity, Pair(torch.zeros(1, 70, 90), torch.zeros(1, 70, 91)), "a", 0, "whole", seed=0)

@@ -3,6 +3,7 @@
 import pytest
 import safetensors.torch
 import torch
+from torch import nn
 
 from nasir.evaluation.cost import parameters
 from nasir.networks.catalogue import NETWORKS, build
@@ -11,18 +12,27 @@ EVERY = pytest.mark.parametrize("name", NETWORKS)
 
 
 def test_names():
-    assert list(NETWORKS) == ["dncnn", "red30", "memnet", "memnet-shared"]
+    assert list(NETWORKS) == [
+        *("dncnn", "red30", "memnet", "memnet-shared"),
+        *("ddn", "scan", "rescan-conv", "rescan-rnn", "rescan-gru", "rescan-lstm"),
+    ]
 
 
 @pytest.mark.parametrize(
     ("name", "count"),
-    # as for grey, where each end has two channels more: 2 * 9 * 64 weights at each end and 2 biases at the last; MemNet's
-    # first batch normalisation has 2 * 2 more
+    # those of denoising as for grey, where each end has two channels more: 2 * 9 * 64 weights at each end and 2 biases at the
+    # last; MemNet's first batch normalisation has 2 * 2 more. Those of de-raining are published for colour.
     [
         ("dncnn", 556_097 + 2306),
         ("red30", 1_035_201 + 2306),
         ("memnet", 2_911_177 + 2310),
         ("memnet-shared", 695_497 + 2310),
+        ("ddn", 57_369),
+        ("scan", 28_695),
+        ("rescan-conv", 28_695),
+        ("rescan-rnn", 54_735),
+        ("rescan-gru", 149_823),
+        ("rescan-lstm", 197_367),
     ],
 )
 def test_parameters_for_colour(name, count):
@@ -39,9 +49,13 @@ def test_images_of_any_size_keep_their_shape(name, shape):
 
 @EVERY
 def test_every_parameter_gets_a_gradient(name):
-    # in evaluation mode: in training mode batch normalisation takes away a bias before it, and its gradient is 0
+    # in evaluation mode: in training mode batch normalisation takes away a bias before it, and its gradient is 0;
+    # the six ReLUs of an attention are opened, because by chance all may start closed
     torch.manual_seed(0)
     network = build(name, 1).double().eval()
+    for module in network.modules():
+        if isinstance(module, nn.Linear):
+            nn.init.ones_(module.bias)
     network(torch.rand(2, 1, 8, 8, dtype=torch.float64)).square().mean().backward()
     assert [key for key, parameter in network.named_parameters() if not parameter.grad.any()] == []
 
@@ -71,11 +85,24 @@ def test_dncnn_runs_with_its_batch_normalisation_merged_and_the_others_as_they_a
         name: sum(p.numel() for p in baseline.finish(build(name, 1)).parameters())
         for name, baseline in NETWORKS.items()
     }
-    assert counts == {"dncnn": 555_137, "red30": 1_035_201, "memnet": 2_911_177, "memnet-shared": 695_497}
+    # those of de-raining have two channels less at each end than for colour: DDN 2 * 144 weights, 2 * 144 and 2 * 3 more;
+    # the others 2 * 9 * 24 for each gate of the first layer, 2 * 24 + 2 at the end
+    assert counts == {
+        "dncnn": 555_137,
+        "red30": 1_035_201,
+        "memnet": 2_911_177,
+        "memnet-shared": 695_497,
+        "ddn": 57_369 - 2 * 144 - 2 * 144 - 2 * 3,
+        "scan": 28_695 - 432 - 50,
+        "rescan-conv": 28_695 - 432 - 50,
+        "rescan-rnn": 54_735 - 432 - 50,
+        "rescan-gru": 149_823 - 3 * 432 - 50,
+        "rescan-lstm": 197_367 - 4 * 432 - 50,
+    }
 
 
 def test_an_unknown_name_is_refused():
-    with pytest.raises(ValueError, match=r"must be one of dncnn, red30, memnet, memnet-shared; got 'dncnn-b'"):
+    with pytest.raises(ValueError, match=r"must be one of dncnn, red30, memnet, .*, rescan-lstm; got 'dncnn-b'"):
         build("dncnn-b", 1)
 
 

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from picture_folder import list_pictures
 from scipy.ndimage import gaussian_filter
 
 from nasir.config import AuditConfig
-from nasir.data import manifest
 from nasir.data.images import save_png
 from nasir.files import read_csv, read_json, write_json, write_text
 from stages import audit
@@ -33,15 +33,13 @@ def folders(tmp_path: Path) -> dict[str, Path]:
     for number, name in enumerate(names):
         save_png(tmp_path / "images" / f"{name}.png", picture(number))
     describe(tmp_path / "images")
-    write_json(tmp_path / "split/split.json", {"seed": 0} | PARTS)
+    write_json(tmp_path / "split/split.json", {"seed": 0, "leaks": []} | PARTS)
     return {"images": tmp_path / "images", "split": tmp_path / "split"}
 
 
 def describe(images: Path) -> None:
     names = [name for part in PARTS.values() for name in part]
-    manifest.write(
-        images / "manifest.csv", [manifest.describe(images, f"{name}.png", name.split("/")[0]) for name in names]
-    )
+    list_pictures(images, names)
 
 
 def run(folders: dict[str, Path], out: Path) -> None:
@@ -68,7 +66,9 @@ def test_clean_parts_pass_and_the_planted_leaks_are_counted(folders, known, tmp_
     found = read_json(tmp_path / "audit/audit.json")
     assert (found["images"], found["matches"], found["recall"], found["precision"]) == (6, 0, 1.0, 1.0)
     assert found["planted"]["quarter"] == 2
-    assert (tmp_path / "audit/matches.csv").read_text() == "first,first_part,second,second_part,correlation,how\n"
+    assert (
+        tmp_path / "audit/matches.csv"
+    ).read_text() == "first,first_part,second,second_part,correlation,how,is_declared\n"
     assert read_json(tmp_path / "check.json")["success"]
 
 

@@ -64,7 +64,8 @@ def files(folder: Path) -> dict[str, bytes]:
 
 def prepare(place: Path) -> dict[str, Path]:
     images = place / "images"
-    finish(start(place, "download", shipped=ROOT / "data", out=images))
+    finish(start(place, "download", shipped=ROOT / "data", out=place / "download"))
+    finish(start(place, "pair", source=place / "download", out=images))
     finish(start(place, "split", images=images, out=place / "split"))
     return {"images": images, "split": place / "split"}
 
@@ -94,12 +95,18 @@ def test_the_whole_chain_runs_by_hand(place):
     assert len((place / "cell/scores.csv").read_text().splitlines()) == 1 + 4 + 2  # all four test images, two drawn
     finish(
         start(
-            place, "report", images=images, runs=place, published=ROOT / "tables/published.csv", out=place / "reports"
+            place,
+            "report",
+            download=place / "download",
+            images=images,
+            runs=place,
+            published=ROOT / "tables/published.csv",
+            out=place / "reports",
         )
     )
     page = (place / "reports/report.md").read_text()
     assert page.splitlines()[0] == "# `demo` run: denoise, data set `sample`, sigma 50"
-    assert page.count("| not run |") == 5  # the checks, without Great Expectations
+    assert page.count("| not run |") == 6  # the checks, without Great Expectations
 
 
 @pytest.mark.slow

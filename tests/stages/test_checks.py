@@ -5,6 +5,7 @@ import math
 from pathlib import Path
 
 import pytest
+from picture_folder import list_pictures
 from PIL import Image
 
 from nasir.files import read_csv, read_json, write_csv, write_json
@@ -38,6 +39,7 @@ def images(tmp_path: Path) -> Path:
             }
         )
     write_csv(folder / "manifest.csv", rows, MANIFEST)
+    list_pictures(folder, [row["path"].removesuffix(".png") for row in rows])
     return folder
 
 
@@ -126,12 +128,12 @@ def noise(images: Path, tmp_path: Path) -> Path:
 def test_noise_within_five_standard_errors_passes_and_beyond_them_names_the_image(images, noise, tmp_path):
     # n = 48 * 40 = 1920: the standard error of s is 50 / sqrt(3840) = 0.8069, that of m is 50 / sqrt(1920) = 1.1411.
     edit(noise, 0, measured_sigma=50 + 4.9 * 0.8069, mean_noise=-4.9 * 1.1411)
-    checks.check_synthesize(noise, images, 50.0, tmp_path / "out.json")
+    checks.check_synthesize(noise, images, "denoise", 50.0, tmp_path / "out.json")
 
     edit(noise, 0, measured_sigma=50 + 5.1 * 0.8069)
     edit(noise, 1, mean_noise=-5.1 * 1.1411)
     with pytest.raises(ValueError, match=r"z_sigma fails for train/0 \(5.1"):
-        checks.check_synthesize(noise, images, 50.0, tmp_path / "out.json")
+        checks.check_synthesize(noise, images, "denoise", 50.0, tmp_path / "out.json")
 
     assert failures(tmp_path / "out.json") == {"z_sigma": ["train/0"], "z_mean": ["train/1"]}
 
@@ -143,7 +145,7 @@ def test_noise_of_another_sigma_shape_or_hash_is_named(images, noise, tmp_path):
     edit(noise, 3, measured_sigma="nan")
 
     with pytest.raises(ValueError, match="run the synthesize step again"):
-        checks.check_synthesize(noise, images, 50.0, tmp_path / "out.json")
+        checks.check_synthesize(noise, images, "denoise", 50.0, tmp_path / "out.json")
 
     assert failures(tmp_path / "out.json") == {
         "sigma": ["train/2"],
@@ -158,7 +160,7 @@ def test_an_image_without_noise_and_noise_without_an_image_are_named(images, noi
     edit(noise, 3, name="test/9")
 
     with pytest.raises(ValueError, match=r"rows fails for test/3 \(0\)"):
-        checks.check_synthesize(noise, images, 50.0, tmp_path / "out.json")
+        checks.check_synthesize(noise, images, "denoise", 50.0, tmp_path / "out.json")
 
     assert failures(tmp_path / "out.json")["height, image_height"] == ["test/9"]
 
@@ -166,14 +168,15 @@ def test_an_image_without_noise_and_noise_without_an_image_are_named(images, noi
 def test_at_sigma_zero_only_noise_of_zero_passes(images, noise, tmp_path):
     for number in range(4):
         edit(noise, number, sigma=0.0, measured_sigma=0.0)
-    checks.check_synthesize(noise, images, 0.0, tmp_path / "out.json")
+    checks.check_synthesize(noise, images, "denoise", 0.0, tmp_path / "out.json")
 
     edit(noise, 2, mean_noise=1e-6)
     with pytest.raises(ValueError, match=r"z_mean fails for train/2 \(inf\)"):
-        checks.check_synthesize(noise, images, 0.0, tmp_path / "out.json")
+        checks.check_synthesize(noise, images, "denoise", 0.0, tmp_path / "out.json")
 
 
-GOOD_SPLIT = {"seed": 0, "w": ["train/0"], "a": ["train/1"], "v": ["train/2"], "test": ["test/3"]}
+GOOD_SPLIT = {"seed": 0, "exclude_leaks": True, "leaks": []}
+GOOD_SPLIT |= {"w": ["train/0"], "a": ["train/1"], "v": ["train/2"], "test": ["test/3"]}
 
 
 def test_a_complete_and_disjoint_split_passes(images, tmp_path):
@@ -187,7 +190,7 @@ def test_a_complete_and_disjoint_split_passes(images, tmp_path):
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
-        ({"a": ["train/1", "train/0"]}, {"places": ["train/0"]}),
+        ({"a": ["train/1", "train/0"]}, {"places": ["train/0"], "parts": ["train/0"]}),
         ({"a": ["train/1", "train/1"]}, {"places": ["train/1"]}),
         ({"w": []}, {"places": ["train/0"], "side, listed_side": ["train/0"], "images": ["w"]}),
         ({"v": []}, {"places": ["train/2"], "side, listed_side": ["train/2"], "images": ["v"]}),

@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from picture_folder import list_pictures
 from scipy.ndimage import gaussian_filter
 from torch import Tensor, nn
 
 from nasir.config import EvaluateConfig, SynthesizeConfig
-from nasir.data import manifest
 from nasir.data.images import load_grey, save_png
 from nasir.evaluation.tiling import Tiling
 from nasir.files import read_csv, read_json, write_csv, write_json
@@ -52,9 +52,10 @@ def folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Path]:
         texture = gaussian_filter(np.random.default_rng(number).random((70 + number, 90)), 1 + number)
         stretched = (texture - texture.min()) / (texture.max() - texture.min())
         save_png(images / f"{name}.png", np.rint(255 * stretched).astype(np.uint8))
-    rows = [manifest.describe(images, f"{name}.png", name.split("/")[0]) for name in names]
-    manifest.write(images / "manifest.csv", rows)
-    synthesize.run(images=images, out=tmp_path / "synthesize", sigma=50, seed=0, config=SILENT, log=ignore)
+    list_pictures(images, names)
+    synthesize.run(
+        images=images, out=tmp_path / "synthesize", task="denoise", sigma=50, seed=0, config=SILENT, log=ignore
+    )
     write_json(tmp_path / "split" / "split.json", {"seed": 0, **PARTS})
     monkeypatch.setattr(model, "load", lambda folder, device: Smoother())
     return {name: tmp_path / name for name in ("images", "synthesize", "split", "model")}
@@ -65,6 +66,7 @@ def run(folders: dict[str, Path], out: Path, sigma: float = 50, seed: int = 0) -
     evaluate.run(
         **folders,
         out=out,
+        task="denoise",
         sigma=sigma,
         seed=seed,
         config=CONFIG,

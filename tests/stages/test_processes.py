@@ -13,18 +13,20 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from picture_folder import list_pictures
 
 from nasir import config
-from nasir.data import manifest
 from nasir.data.images import save_png
 from nasir.files import read_csv, write_text
+from nasir.task import TASKS
 from nasir.training.model import read_tensors
 from stages import retrain, split
 
 ROOT = Path(__file__).parents[2]
 LAUNCHED = ("LOCAL_RANK", "RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 HIDDEN = ("mlflow", "dvc", "great_expectations", "pandas")  # as if not installed: they would cost seconds
-PARAMS = {"dataset": "sample", "task": "denoise", "sigma": 50, "space": "irnas", "seed": 0, "profile": "tiny"}
+PARAMS = {"dataset": "sample", "task": "denoise", "folder": "data", "layout": "clean", "sigma": 50, "space": "irnas"}
+PARAMS |= {"seed": 0, "profile": "tiny"}
 RETRAIN = config.RetrainConfig(
     width=2,
     stem_channels=3,
@@ -38,6 +40,7 @@ RETRAIN = config.RetrainConfig(
     clip_norm=5.0,
     ssim_weight=0.5,
     val_period=2,
+    val_crop=0,
     log_period=1,
     checkpoint_period=2,
     compile=False,
@@ -67,12 +70,12 @@ def place(tmp_path) -> Path:
     rng = np.random.default_rng(0)
     for i in range(5):
         save_png(tmp_path / f"images/train/{i}.png", rng.integers(0, 256, (20, 24), dtype=np.uint8))
-    entries = [manifest.describe(tmp_path / "images", f"train/{i}.png", "train") for i in range(5)]
-    manifest.write(tmp_path / "images/manifest.csv", entries)
-    sizes = config.SplitConfig(w=0.49, a=0.49, v=0.02)
+    list_pictures(tmp_path / "images", [f"train/{i}" for i in range(5)])
+    sizes = config.SplitConfig(w=0.49, a=0.49, v=0.02, exclude_leaks=True)
     split.run(images=tmp_path / "images", out=tmp_path / "split", seed=0, config=sizes, log=ignore)
     write_text(tmp_path / "params.yaml", yaml.safe_dump(PARAMS))
     sections = {"retrain": json.loads(json.dumps(dataclasses.asdict(RETRAIN)))}
+    sections["tasks"] = {task: {} for task in TASKS}
     write_text(tmp_path / "tiny.yaml", yaml.safe_dump(sections))
     write_text(tmp_path / "hidden/sitecustomize.py", f"import sys\nsys.modules |= dict.fromkeys({HIDDEN})\n")
     return tmp_path

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from picture_folder import list_pictures
 from PIL import Image
 
 from nasir import genotype as genotypes
@@ -15,9 +16,19 @@ from nasir.data import manifest
 from nasir.files import sha256_file, write_csv, write_json, write_text
 from nasir.genotype import Edge, Genotype
 from nasir.reporting import architecture
+from nasir.reporting.record import STEPS
 from stages import report
 
-PARAMS = Params(dataset="sample", task="denoise", sigma=50.0, space="irnas", seed=0, profile="demo")
+PARAMS = Params(
+    dataset="sample",
+    task="denoise",
+    folder="data",
+    layout="clean",
+    sigma=50.0,
+    space="irnas",
+    seed=0,
+    profile="demo",
+)
 
 GENOTYPE = Genotype(
     space="irnas",
@@ -59,13 +70,14 @@ def write_images(root: Path) -> None:
             Image.fromarray(generator.integers(0, 256, (80, 96), dtype=np.uint8)).save(path)
             split = "test" if part == "test" else "train"
             entries.append(manifest.describe(root / "images", f"{name}.png", split))
-    manifest.write(root / "images" / "manifest.csv", entries)
+    manifest.write(root / "download" / "manifest.csv", entries)
+    list_pictures(root / "images", [name for names in NAMES.values() for name in names])
     noise = [
         {"name": e.name, "split": e.split, "measured_sigma": sigma, "noisy_psnr_db": decibels}
         for e, sigma, decibels in zip(entries, (9, 9, 9, 9, 9, 49.5, 50.25), (9, 9, 9, 9, 9, 14.5, 15.0), strict=True)
     ]
     write_csv(root / "synthesize" / "manifest.csv", noise, ("name", "split", "measured_sigma", "noisy_psnr_db"))
-    write_json(root / "split" / "split.json", {"seed": 0} | NAMES)
+    write_json(root / "split" / "split.json", {"seed": 0, "exclude_leaks": True, "leaks": []} | NAMES)
     kinds = {"planted": {"copy": 4, "quarter": 4}, "found": {"copy": 4, "quarter": 3}}
     quality = {"false": [["planted/copy/a", "test/f"]], "recall": 7 / 8, "precision": 7 / 8}
     write_json(root / "audit" / "audit.json", {"images": 1234, "matches": 2} | kinds | quality)
@@ -151,9 +163,7 @@ def write_checks(root: Path, **failed: dict[str, object]) -> None:
 
 
 def write_receipts(root: Path) -> None:
-    for number, step in enumerate(
-        ("download", "synthesize", "split", "audit", "search", "derive", "retrain", "evaluate")
-    ):
+    for number, step in enumerate(STEPS):
         receipt = {
             "stage": step,
             "is_resumed": False,
@@ -204,7 +214,7 @@ def page(out: Path) -> str:
 
 
 def render(root: Path, out: Path, params: Params = PARAMS) -> str:
-    steps = ("images", "synthesize", "split", "audit", "search", "derive", "retrain", "evaluate", "checks", "receipts")
+    steps = ("images", "download", *STEPS[2:], "checks", "receipts")
     folders = {step: root / step for step in steps}
     report.run(
         **folders, published=root / "published.csv", params=flat(params), out=out, log=lambda step, values: None
@@ -319,9 +329,10 @@ def test_a_page_without_published_values_says_so(page, runs, tmp_path):
 
 
 def test_the_data_card_counts_images_and_bytes(page, original):
-    size = sum(path.stat().st_size for path in (original / "images" / "test").iterdir())
-    assert row(page, "test")[1:4] == ["2", "96x80", f"{size / 1e6:.2f}"]
-    assert row(page, "W")[1] == "2" and row(page, "V")[1] == "1" and row(page, "data set")[1] == "7"
+    size = sum(path.stat().st_size for part in ("train", "test") for path in (original / "images" / part).iterdir())
+    assert f"Data set `sample`: 7 files of mode L, {size / 1e6:.2f} MB." in page
+    assert row(page, "test")[1:3] == ["2", "96x80"]
+    assert row(page, "W")[1] == "2" and row(page, "V")[1] == "1"
     # (49.5 + 50.25) / 2 = 49.875 and (14.5 + 15) / 2 = 14.75; the training images (9) do not count.
     assert "asked sigma 50, measured 49.88 on average (49.50 to 50.25, 8-bit grey levels)" in page
     assert "has 14.75 dB" in page
@@ -365,11 +376,11 @@ def test_a_failed_check_is_shown_as_failed_at_the_top_and_with_its_rows(runs, tm
 
 
 def test_the_receipt_has_seconds_memory_and_hashes(page, original):
-    assert row(page, "search", "1,004.0") == ["search", "1,004.0", "512", "cpu"]
-    assert row(page, "all")[1] == "8,028.0"  # 8 * 1000 + (0 + 1 + ... + 7)
+    assert row(page, "search", "1,005.0") == ["search", "1,005.0", "512", "cpu"]
+    assert row(page, "all")[1] == "9,036.0"  # 8 * 1000 + (0 + 1 + ... + 7)
     assert row(page, "commit")[1] == "abc1234" and row(page, "seed")[1] == "0"
     assert row(page, "versions")[1] == "python 3.11.2, torch 2.13.0"
-    assert f"`{sha256_file(original / 'images' / 'manifest.csv')}`" in page
+    assert f"`{sha256_file(original / 'download' / 'manifest.csv')}`" in page
     assert f"`{sha256_file(original / 'derive' / 'genotype.json')}`" in page
 
 
@@ -380,13 +391,14 @@ def test_steps_that_ran_at_different_commits_are_told_apart(runs, tmp_path):
     page = render(runs, tmp_path / "reports")
 
     assert row(page, "commit")[1] == "abc1234 / unknown"
-    assert row(page, "evaluate", "1,007.0")[2] == "not measured"
+    assert row(page, "evaluate", "1,008.0")[2] == "not measured"
 
 
 @pytest.mark.parametrize(
     ("path", "step"),
     [
-        ("images/manifest.csv", "download"),
+        ("download/manifest.csv", "download"),
+        ("images/pictures.csv", "pair"),
         ("search/history.csv", "search"),
         ("retrain/model/model.json", "retrain"),
         ("evaluate/scores.csv", "evaluate"),

@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from picture_folder import list_pictures
 from scipy.ndimage import gaussian_filter
 
 from nasir.config import EvaluateConfig
-from nasir.data import manifest
 from nasir.data.collection import load_grey, to_clean
 from nasir.data.images import save_png
 from nasir.evaluation import classical, protocols
@@ -34,7 +34,7 @@ def folders(tmp_path: Path) -> dict[str, Path]:
         texture = gaussian_filter(np.random.default_rng(number).random((70 + number, 80)), 1 + number)
         stretched = (texture - texture.min()) / (texture.max() - texture.min())
         save_png(images / f"{name}.png", np.rint(255 * stretched).astype(np.uint8))
-    manifest.write(images / "manifest.csv", [manifest.describe(images, f"{n}.png", n.split("/")[0]) for n in names])
+    list_pictures(images, names)
     write_json(tmp_path / "split" / "split.json", {"seed": 0, **PARTS})
     return {"images": images, "split": tmp_path / "split"}
 
@@ -48,7 +48,18 @@ def _leave_determinism_as_it_was():
 
 def run(folders: dict[str, Path], out: Path, method: str, plan: list[str], **further: Path | None) -> None:
     paths = {"model": None, "extras": None} | further
-    score.run(**folders, **paths, method=method, plan=plan, out=out, sigma=50, seed=0, config=CONFIG, log=ignore)
+    score.run(
+        **folders,
+        **paths,
+        method=method,
+        plan=plan,
+        out=out,
+        task="denoise",
+        sigma=50,
+        seed=0,
+        config=CONFIG,
+        log=ignore,
+    )
 
 
 def test_a_cell_holds_the_scores_of_every_protocol_and_image(folders, tmp_path):
@@ -129,7 +140,7 @@ def test_claims_time_every_method_and_count_its_parameters(folders, tmp_path, mo
         def __init__(self, channels: int) -> None:
             super().__init__(channels, channels, 3, padding=1)
 
-    small = catalogue.Baseline(build=Small, lr_max=0.1, finish=lambda network: network.eval())
+    small = catalogue.Baseline(task="denoise", build=Small, lr_max=0.1, finish=lambda network: network.eval())
     monkeypatch.setattr(catalogue, "NETWORKS", {"dncnn": small})
     model.save_baseline(tmp_path / "model", "dncnn", 1, "denoise", 50.0, {"best": Small(1).state_dict()})
     write_json(tmp_path / "search" / "search.json", {"steps": 200})
@@ -145,6 +156,7 @@ def test_claims_time_every_method_and_count_its_parameters(folders, tmp_path, mo
         receipt=tmp_path / "bill.json",
         memory=tmp_path / "memory",
         out=tmp_path / "out",
+        task="denoise",
         seed=0,
         config=CONFIG,
         log=ignore,

@@ -6,10 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from picture_folder import list_pictures
+from PIL import Image
 
 from nasir import genotype as genotypes
 from nasir.config import DeriveConfig, RetrainConfig, SearchConfig, SplitConfig
-from nasir.data import manifest
 from nasir.data.images import save_png
 from nasir.files import read_csv, read_json
 from nasir.networks import catalogue
@@ -66,6 +67,7 @@ SEARCH = SearchConfig(
     checkpoint_period=2,
     device="cpu",
 )
+DERIVE = DeriveConfig(inputs=2, modify="none", modify_seed=0)
 HINAS = dataclasses.replace(
     SEARCH,
     width_factors=(1.0, 1.5, 2.0),
@@ -89,6 +91,7 @@ RETRAIN = RetrainConfig(
     clip_norm=5.0,
     ssim_weight=0.5,
     val_period=2,
+    val_crop=0,
     log_period=1,
     checkpoint_period=2,
     compile=False,
@@ -123,24 +126,24 @@ def data(tmp_path) -> Path:
     for i in range(5):
         low = rng.integers(0, 256, (5, 6))
         save_png(tmp_path / f"images/train/{i}.png", np.kron(low, np.ones((4, 4))).astype(np.uint8))
-    entries = [manifest.describe(tmp_path / "images", f"train/{i}.png", "train") for i in range(5)]
-    manifest.write(tmp_path / "images/manifest.csv", entries)
+    list_pictures(tmp_path / "images", [f"train/{i}" for i in range(5)])
     split.run(
         images=tmp_path / "images",
         out=tmp_path / "split",
         seed=0,
-        config=SplitConfig(w=0.49, a=0.49, v=0.02),
+        config=SplitConfig(w=0.49, a=0.49, v=0.02, exclude_leaks=True),
         log=ignore,
     )
     return tmp_path
 
 
-def run_search(data, out, log=ignore, config=SEARCH, seed=0, space="irnas"):
+def run_search(data, out, log=ignore, config=SEARCH, seed=0, space="irnas", task="denoise"):
     search.run(
         images=data / "images",
         split=data / "split",
         checkpoint=data / f"{out}.pt",
         out=data / out,
+        task=task,
         space=space,
         seed=seed,
         config=config,
@@ -148,7 +151,7 @@ def run_search(data, out, log=ignore, config=SEARCH, seed=0, space="irnas"):
     )
 
 
-def run_retrain(data, out, log=ignore, config=RETRAIN, network=None):
+def run_retrain(data, out, log=ignore, config=RETRAIN, network=None, task="denoise"):
     retrain.run(
         images=data / "images",
         split=data / "split",
@@ -156,8 +159,8 @@ def run_retrain(data, out, log=ignore, config=RETRAIN, network=None):
         network=network,
         checkpoint=data / f"{out}.pt",
         out=data / out,
-        task="denoise",
-        sigma=50.0,
+        task=task,
+        sigma=50.0 if task == "denoise" else 0.0,
         seed=0,
         config=config,
         log=log,
@@ -180,7 +183,7 @@ def test_the_chain_from_search_to_retrain_is_repeatable_to_the_byte(data):
     ]
     assert not (data / "first.pt").exists()
 
-    derive.run(search=data / "first", out=data / "derived", config=DeriveConfig(inputs=2), log=ignore)
+    derive.run(search=data / "first", out=data / "derived", config=DERIVE, log=ignore)
     genotype = genotypes.load(data / "derived/genotype.json")
     assert (genotype.nodes, genotype.layers, genotype.residual) == (1, 2, True)
     for out in ("once", "twice"):
@@ -217,7 +220,7 @@ def test_the_random_strategy_leaves_what_derive_reads_and_derive_gives_the_winne
     ]
     assert not (data / "first.pt").exists()
 
-    derive.run(search=data / "first", out=data / "derived", config=DeriveConfig(inputs=2), log=ignore)
+    derive.run(search=data / "first", out=data / "derived", config=DERIVE, log=ignore)
     found, candidates = read_json(data / "first/search.json"), read_json(data / "first/candidates.json")
     assert (found["strategy"], found["candidates"], len(candidates)) == ("random", 3, 3)
     winner = candidates[found["best_step"] - 1]
@@ -260,7 +263,12 @@ def test_history_has_the_best_score_so_far_against_what_was_spent(data, strategy
 
 def test_a_supernet_that_does_not_share_its_cells_can_be_searched(data):
     run_search(data, "own", config=dataclasses.replace(SEARCH, share_cells=False))
-    derive.run(search=data / "own", out=data / "derived", config=DeriveConfig(inputs=2), log=ignore)
+    derive.run(
+        search=data / "own",
+        out=data / "derived",
+        config=DERIVE,
+        log=ignore,
+    )
     assert genotypes.load(data / "derived/genotype.json").layers == 2
     assert "cells.1.0.1.operations.0.0.1.weight" in read_tensors(data / "own/supernet.safetensors")
 
@@ -277,7 +285,12 @@ def test_the_space_hinas_goes_the_whole_way(data, strategy):
         "activation": "leaky_relu",
         "sigmoid": True,
     }
-    derive.run(search=data / "found", out=data / "derived", config=DeriveConfig(inputs=2), log=ignore)
+    derive.run(
+        search=data / "found",
+        out=data / "derived",
+        config=DERIVE,
+        log=ignore,
+    )
     genotype = genotypes.load(data / "derived/genotype.json")
     assert (genotype.space, len(genotype.cells), genotype.activation) == ("hinas", 2, "leaky_relu")
     run_retrain(data, "trained", config=dataclasses.replace(RETRAIN, steps=2))
@@ -303,7 +316,12 @@ def test_news_of_a_stage_end_at_its_count(data):
 @pytest.mark.parametrize("step", [3, 6])
 def test_a_retraining_that_was_killed_carries_on_to_the_same_bytes(data, step):
     run_search(data, "found")
-    derive.run(search=data / "found", out=data / "derived", config=DeriveConfig(inputs=2), log=ignore)
+    derive.run(
+        search=data / "found",
+        out=data / "derived",
+        config=DERIVE,
+        log=ignore,
+    )
     run_retrain(data, "whole")
     with pytest.raises(Killed):
         run_retrain(data, "killed", log=killed_at(step))
@@ -372,7 +390,12 @@ def test_after_a_random_search_another_number_of_inputs_is_refused(data):
     run_search(data, "found", config=RANDOM)
 
     with pytest.raises(ValueError, match=r"derive.inputs must be 2 after a random search, .* got 1"):
-        derive.run(search=data / "found", out=data / "derived", config=DeriveConfig(inputs=1), log=ignore)
+        derive.run(
+            search=data / "found",
+            out=data / "derived",
+            config=dataclasses.replace(DERIVE, inputs=1),
+            log=ignore,
+        )
     assert not (data / "derived").exists()
 
 
@@ -380,10 +403,33 @@ def test_memory_is_measured_with_and_without_shared_cells(data):
     found = {}
     for share in (True, False):
         config = dataclasses.replace(SEARCH, share_cells=share)
-        search.measure_memory(out=data / "memory.json", space="irnas", seed=0, config=config)
+        search.measure_memory(out=data / "memory.json", space="irnas", seed=0, config=config, channels=1)
         found[share] = read_json(data / "memory.json")
 
     assert [found[share]["share_cells"] for share in (True, False)] == [True, False]
     assert found[False]["parameters"] > found[True]["parameters"]
     assert all(one["peak_mib"] >= 0 for one in found.values())  # in a process that has had its peak, nothing is added
     assert found[True]["what"] == "supernet and one update of its weights on 2 patches of 12x12, cpu"
+
+
+@pytest.mark.parametrize("strategy", ["darts", "random"])
+def test_rain_in_colour_goes_the_whole_way(data, strategy):
+    for i in range(5):
+        clean = np.array(Image.open(data / f"images/train/{i}.png").convert("RGB"))
+        save_png(data / f"images/train/{i}.png", clean)
+        save_png(data / f"images/rainy/train/{i}.png", np.minimum(clean, 215) + np.uint8(40))
+    list_pictures(data / "images", [f"train/{i}" for i in range(5)], degraded="rainy")
+    config = dataclasses.replace(SEARCH, sigmas=(0.0,))
+    if strategy == "random":
+        config = dataclasses.replace(config, **CONTROL)
+
+    run_search(data, "found", config=config, task="derain")
+    derive.run(search=data / "found", out=data / "derived", config=DERIVE, log=ignore)
+    run_retrain(data, "trained", config=dataclasses.replace(RETRAIN, val_crop=16), task="derain")
+
+    description = read_json(data / "trained/model/model.json")
+    assert (description["task"], description["sigma"], description["channels"]) == ("derain", 0.0, 3)
+    restored = model.load(data / "trained/model")(torch.rand(1, 3, 20, 24), 0.0)
+    assert restored.shape == (1, 3, 20, 24)
+    with pytest.raises(ValueError, match="trained for sigma 0, got 50"):
+        model.load(data / "trained/model")(torch.rand(1, 3, 20, 24), 50.0)

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from picture_folder import list_pictures
 
 from nasir.config import SynthesizeConfig
-from nasir.data import manifest
 from nasir.data.images import load_grey, save_png
 from nasir.files import read_csv
 from stages import synthesize
@@ -21,9 +21,7 @@ def images(tmp_path: Path) -> Path:
     for name, (height, width) in NAMES.items():
         ramp = np.linspace(60, 190, height * width).reshape(height, width)
         save_png(folder / f"{name}.png", ramp.astype(np.uint8))
-    manifest.write(
-        folder / "manifest.csv", [manifest.describe(folder, f"{name}.png", name.split("/")[0]) for name in NAMES]
-    )
+    list_pictures(folder, NAMES)
     return folder
 
 
@@ -32,6 +30,7 @@ def run(images: Path, out: Path, sigma: float = 50, previews: int = 1) -> list[t
     synthesize.run(
         images=images,
         out=out,
+        task="denoise",
         sigma=sigma,
         seed=3,
         config=SynthesizeConfig(previews=previews),
@@ -100,6 +99,6 @@ def test_news_come_once_for_each_image(images, tmp_path):
 def test_missing_images_are_named_and_nothing_is_written(images, tmp_path):
     (images / "test/two.png").unlink()
 
-    with pytest.raises(ValueError, match=r"1 missing: test/two.png; run the download step again"):
+    with pytest.raises(ValueError, match=r"test/two.png must be an image file, got nothing"):
         run(images, tmp_path / "out")
     assert not (tmp_path / "out").exists()

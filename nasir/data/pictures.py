@@ -1,0 +1,86 @@
+"""`pictures.csv`: the pictures of a task by name, each a clean image and, where the task has pairs, its degraded one."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+from nasir.data.manifest import SPLITS
+from nasir.files import read_csv, write_csv
+
+FILE = "pictures.csv"
+
+SOURCES = "sources"
+"""Folder, with a `pictures.csv` of its own, of the images that patches were cut from; a patch's group is the name of one."""
+
+LAYOUTS = ("files", "clean_left", "clean_right")
+"""Where the two images of a picture lie: in a file each, or in the halves of one."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Picture:
+    """A clean image and its degraded one: a row of `pictures.csv`.
+
+    `group` is the name of the first picture with the same clean image: pictures of a group are never in two parts of a split.
+    `also_in` names an image of another data set's test part that shows the same, as in "bsd500: test/100007".
+    """
+
+    name: str
+    split: str  # train or test
+    group: str
+    also_in: str  # empty where there is none known
+    clean: str  # file below the folder of pictures.csv
+    degraded: str  # file; the same one where it holds both halves, empty where noise is added as it is needed
+    layout: str
+    width: int  # of each image, pixels
+    height: int
+
+    def __post_init__(self) -> None:
+        if self.split not in SPLITS:
+            raise ValueError(f"the split of {self.name} must be one of {list(SPLITS)}, got {self.split!r}; correct it.")
+        if self.layout not in LAYOUTS:
+            raise ValueError(
+                f"the layout of {self.name} must be one of {list(LAYOUTS)}, got {self.layout!r}; correct it."
+            )
+
+    @property
+    def is_paired(self) -> bool:
+        """Whether a degraded image belongs to it."""
+        return bool(self.degraded)
+
+
+COLUMNS = tuple(field.name for field in fields(Picture))
+
+
+def read(folder: Path) -> list[Picture]:
+    """Read `folder / pictures.csv`.
+
+    Raises:
+        ValueError: if there is no such file, the columns differ, a value is not legal or two rows share a name.
+    """
+    path = folder / FILE
+    if not path.is_file():
+        raise ValueError(f"{folder} must hold {FILE}, got no such file; run the step that writes it (pair).")
+    found: dict[str, Picture] = {}
+    for number, row in enumerate(read_csv(path), start=2):
+        if set(row) != set(COLUMNS) or None in row.values():
+            raise ValueError(
+                f"line {number} of {path} must have the columns {list(COLUMNS)}, got {list(row)}; run pair again."
+            )
+        try:
+            sides = {key: int(row[key]) for key in ("width", "height")}
+        except ValueError as error:
+            raise ValueError(f"width and height in line {number} of {path} must be whole, got {error}.") from error
+        if row["name"] in found:
+            raise ValueError(f"names in {path} must be unique, got {row['name']!r} twice; run pair again.")
+        found[row["name"]] = Picture(**(row | sides))  # type: ignore[arg-type]
+    return list(found.values())
+
+
+def write(folder: Path, pictures: Sequence[Picture]) -> None:
+    """Write `folder / pictures.csv`, in the given order; atomic."""
+    write_csv(folder / FILE, [asdict(picture) for picture in pictures], COLUMNS)
+
+
+def names(pictures: Sequence[Picture], split: str) -> list[str]:
+    """Names of the pictures of one split, in their order."""
+    return [picture.name for picture in pictures if picture.split == split]
