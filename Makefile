@@ -52,11 +52,4 @@ ui: setup
 	$(BIN)/python -m stages ui
 
 bench: setup
-	$(BIN)/python -m benchmarks.supernet
-	$(BIN)/python -m benchmarks.deformable
-	$(BIN)/python -m benchmarks.inference
-	$(BIN)/python -m benchmarks.data_path
-	$(BIN)/python -m benchmarks.metrics
-	$(BIN)/python -m benchmarks.derived_parameters
-	$(BIN)/python -m benchmarks.paper_size search --batch 12 --recompute edge
-	$(BIN)/python -m benchmarks.paper_size retrain --batch 12
+	$(BIN)/python -m benchmarks

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.derived_parameters import draw
+from benchmarks.table import to_markdown
 from nasir import config
 from nasir.config import RetrainConfig, SearchConfig
 from nasir.data.noise import add_noise
@@ -109,17 +110,5 @@ def _now(tensor: Tensor) -> float:
     return time.perf_counter()
 
 
-def main() -> None:
-    """Measure and print a table."""
-    print("| profile | deformable layers | data, ms | step, ms | share of the step | step channels last, ms | ratio |")
-    print("|---|---|---|---|---|---|---|")
-    for row in measure():
-        print(
-            f"| {row['profile']} | {row['deformable']} | {row['data_ms']:.2f} | {row['step_ms']:.0f} "
-            f"| {row['share_percent']:.2f} % | {row['channels_last_ms']:.0f} "
-            f"| {row['step_ms'] / row['channels_last_ms']:.2f} |"
-        )
-
-
 if __name__ == "__main__":
-    main()
+    print(to_markdown(measure()))

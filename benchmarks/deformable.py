@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from benchmarks.table import to_markdown
 from nasir.spaces.deformable import deformable_conv
 
 CASES = {
@@ -86,14 +87,5 @@ def measure() -> list[dict[str, Any]]:
     return rows
 
 
-def main() -> None:
-    """Measure and print a table."""
-    print("| case | threads | deformable, ms | plain, ms | plain in channels_last, ms | multiple of plain |")
-    print("|---|---|---|---|---|---|")
-    for row in measure():
-        numbers = (row["deformable_ms"], row["plain_ms"], row["plain_channels_last_ms"], row["multiple_of_plain"])
-        print(f"| {row['case']} | {row['threads']} | " + " | ".join(f"{number:.1f}" for number in numbers) + " |")
-
-
 if __name__ == "__main__":
-    main()
+    print(to_markdown(measure()))

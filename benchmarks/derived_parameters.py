@@ -9,9 +9,11 @@ space at the paper's size, every operation, input and width step equally likely.
 import random
 import statistics
 from pathlib import Path
+from typing import Any
 
 import torch
 
+from benchmarks.table import to_markdown
 from nasir import config
 from nasir.config import RetrainConfig, SearchConfig
 from nasir.evaluation.cost import parameters
@@ -43,20 +45,20 @@ def draw(rng: random.Random, search: SearchConfig) -> Genotype:
     )
 
 
-def measure(count: int, seed: int) -> list[int]:
-    """Trainable parameters of `count` random derived networks, ascending."""
+def measure(count: int = 200, seed: int = 0) -> list[dict[str, Any]]:
+    """One row: the spread of the trainable parameters of `count` random derived networks."""
     search = config.load(PROFILE, "search", SearchConfig)
     retrain = config.load(PROFILE, "retrain", RetrainConfig)
     shape = shape_of(retrain)
     rng = random.Random(seed)
     with torch.device("meta"):
-        return sorted(parameters(model.build(draw(rng, search), shape)) for _ in range(count))
+        found = [parameters(model.build(draw(rng, search), shape)) for _ in range(count)]
+    low, median, high = statistics.quantiles(found, n=4)
+    return [
+        {"genotypes": count, "median": median, "lower_quartile": low, "upper_quartile": high}
+        | {"smallest": min(found), "largest": max(found)}
+    ]
 
 
 if __name__ == "__main__":
-    found = measure(200, seed=0)
-    print(
-        f"{len(found)} random genotypes: median {statistics.median(found) / 1e6:.2f} M parameters, "
-        f"quartiles {found[50] / 1e6:.2f} and {found[150] / 1e6:.2f} M, "
-        f"smallest {found[0] / 1e6:.2f} M, largest {found[-1] / 1e6:.2f} M"
-    )
+    print(to_markdown(measure()))

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.derived_parameters import draw
+from benchmarks.table import to_markdown
 from nasir import config
 from nasir.config import RetrainConfig, SearchConfig
 from nasir.evaluation.reach import deformable_layers
@@ -97,13 +98,7 @@ def main() -> None:
     """Measure and print a table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--compile", action="store_true")
-    print("| deformable layers | way | seconds | times as fast | first call, seconds | largest difference |")
-    print("|---|---|---|---|---|---|")
-    for row in measure(parser.parse_args().compile):
-        print(
-            f"| {row['deformable']} | {row['way']} | {row['seconds']:.2f} | {row['times_as_fast']:.2f} "
-            f"| {row['first_call_seconds']:.1f} | {row['largest_difference']:.1e} |"
-        )
+    print(to_markdown(measure(parser.parse_args().compile)))
 
 
 if __name__ == "__main__":

@@ -14,12 +14,14 @@ import statistics
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from scipy.ndimage import gaussian_filter
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
+from benchmarks.table import to_markdown
 from nasir.data import images
 from nasir.evaluation import metrics
 
@@ -72,22 +74,28 @@ def main() -> None:
     )
     folder = parser.parse_args().images
 
+    print(to_markdown(measure(folder)))
+
+
+def measure(folder: Path | None = None) -> list[dict[str, Any]]:
+    """A row for each of `CONTESTS` and number of threads, on textures or on the first images of a folder."""
     rng = np.random.default_rng(0)
     cleans = draw_textures(rng) if folder is None else load(folder)
     pairs = [(np.clip(clean + 25 / 255 * rng.standard_normal(clean.shape), 0, 1), clean) for clean in cleans]
-    print(
-        f"{len(pairs)} images of {' and '.join(sorted({'x'.join(map(str, clean.shape)) for clean in cleans}))} pixels\n"
-    )
-    print("| what | threads | nasir, ms | scikit-image, ms | ratio | largest difference, PSNR | SSIM |")
-    print("|---|---|---|---|---|---|---|")
+    sizes = " and ".join(sorted({"x".join(map(str, clean.shape)) for clean in cleans}))
+    rows = []
     default = torch.get_num_threads()
     for threads in dict.fromkeys((default, 1)):
         torch.set_num_threads(threads)
         for name, contest in CONTESTS.items():
-            ours, theirs, differences = measure(pairs, contest)
-            largest = f"{differences[0]:.1e} dB | {max(differences[1:]):.1e}"
-            print(f"| {name} | {threads} | {ours:.2f} | {theirs:.2f} | {theirs / ours:.2f} | {largest} |")
+            ours, theirs, differences = compare(pairs, contest)
+            rows.append(
+                {"what": name, "images": f"{len(pairs)} of {sizes}", "threads": threads, "nasir_ms": ours}
+                | {"scikit_image_ms": theirs, "ratio": theirs / ours}
+                | {"largest_psnr_difference_db": differences[0], "largest_ssim_difference": max(differences[1:])}
+            )
     torch.set_num_threads(default)
+    return rows
 
 
 def draw_textures(rng: np.random.Generator) -> list[np.ndarray]:
@@ -107,7 +115,7 @@ def load(folder: Path) -> list[np.ndarray]:
     return [images.load_grey(path) / 255 for path in found[:COUNT]]
 
 
-def measure(
+def compare(
     pairs: list[tuple[np.ndarray, np.ndarray]], contest: tuple[Measure, Measure]
 ) -> tuple[float, float, list[float]]:
     """Milliseconds for an image by ours and by theirs, and the largest difference in each value."""

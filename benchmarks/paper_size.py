@@ -12,8 +12,11 @@ import itertools
 import json
 import random
 import resource
+import subprocess
+import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -114,6 +117,18 @@ def main() -> None:
             }
         )
     )
+
+
+def measure() -> list[dict[str, Any]]:
+    """A row for the search, with and without recomputation, and one for retraining, each in a process of its own."""
+    rows = []
+    for step, recompute in (("search", "edge"), ("search", "none"), ("retrain", "none")):
+        command = [sys.executable, "-m", "benchmarks.paper_size", step, "--batch", "12", "--recompute", recompute]
+        found = json.loads(subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout)
+        seconds = found.pop("seconds_per_iteration")
+        del found["losses"]
+        rows.append(found | {"recompute": recompute, "least_seconds": min(seconds), "most_seconds": max(seconds)})
+    return rows
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -23,6 +24,7 @@ import torch.nn.functional as F
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from benchmarks.table import to_markdown
 from nasir import config, memory
 from nasir.config import SearchConfig
 from nasir.data.noise import add_noise
@@ -119,8 +121,8 @@ def convolution_rate() -> float:
     return 2 * 6 * 64**2 * 64 * 64 * 9 / min(times) / 1e9
 
 
-def measure(cases: list[str]) -> list[dict[str, object]]:
-    """A row for each case and way."""
+def measure(cases: Sequence[str] = tuple(CASES)) -> list[dict[str, object]]:
+    """A row for each case and way; and the rate of a large convolution in the last one."""
     rows: list[dict[str, object]] = []
     # memory first: a process starts with the peak of the one that starts it
     peaks_of = {case: {way: peak_mib(case, way) for way in WAYS} for case in cases}
@@ -145,7 +147,8 @@ def measure(cases: list[str]) -> list[dict[str, object]]:
                     "GFLOP/s": round(gflop / taken[way]),
                 }
             )
-    return rows
+    alone = {"case": "a 64-channel 3x3 channels_last convolution alone", "GFLOP/s": round(convolution_rate())}
+    return [*rows, dict.fromkeys(rows[0], "") | alone]
 
 
 def main() -> None:
@@ -161,17 +164,7 @@ def main() -> None:
         measure_memory(out=Path(out), space=space, seed=0, config=loaded, channels=1)
         return
     memory.keep_freed()  # as every stage does
-    rows = measure(given.case or [*CASES])
-    print("| " + " | ".join(rows[0]) + " |")
-    print("|" + "---|" * len(rows[0]))
-    for row in rows:
-        print("| " + " | ".join(str(value) for value in row.values()) + " |")
-    print(f"\na 64-channel 3x3 channels_last convolution alone: {convolution_rate():.0f} GFLOP/s, {facts()}")
-
-
-def facts() -> str:
-    """Threads and torch of this run."""
-    return f"{torch.get_num_threads()} threads, torch {torch.__version__}"
+    print(to_markdown(measure(given.case or [*CASES])))
 
 
 if __name__ == "__main__":

@@ -34,16 +34,16 @@ class Receipt:
                 "is_resumed": self.is_resumed,  # then seconds count from the checkpoint
                 "seconds": round(time.perf_counter() - self.clock, 3),
                 "peak_memory_mib": round(memory.peak_mib(), 1),
-                "device": _device(),
-                "versions": {"python": platform.python_version()} | _versions(),
-                "commit": _commit(),
+                "device": device(),
+                "versions": {"python": platform.python_version()} | versions(),
+                "commit": commit(),
                 "seed": self.params.seed,
                 "profile": self.params.profile,
             },
         )
 
 
-def _device() -> str:
+def device() -> str:
     """The computing device; torch is asked only if the stage has used it."""
     torch = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_initialized():
@@ -53,7 +53,8 @@ def _device() -> str:
     return f"CPU {platform.machine()}{threads}"
 
 
-def _versions() -> dict[str, str]:
+def versions() -> dict[str, str]:
+    """Versions of the packages that results depend on, of those that are installed."""
     found = {}
     for name in PACKAGES:
         try:
@@ -63,16 +64,16 @@ def _versions() -> dict[str, str]:
     return found
 
 
-def _commit() -> str:
+def commit() -> str:
     """The commit that is checked out, marked where tracked code differs from it; "unknown" outside of a repository."""
     try:
-        commit = _git("rev-parse", "HEAD")
+        head = _git("rev-parse", "HEAD")
         dirty = _git(
             "status", "--porcelain", "--untracked-files=no", "--", "nasir", "stages", "profiles", "dvc.yaml", "tables"
         )
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
-    return commit + ("+changes" if dirty else "")
+    return head + ("+changes" if dirty else "")
 
 
 def _git(*arguments: str) -> str:

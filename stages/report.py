@@ -3,11 +3,15 @@
 from pathlib import Path
 from typing import Any
 
+from nasir import task as tasks
 from nasir.config import Params
+from nasir.data.collection import load
 from nasir.evaluation.protocols import PROTOCOLS
 from nasir.files import Log, write_bytes, write_text
-from nasir.reporting import figures, page, record
+from nasir.reporting import figures, noise_card, page, pairs, record
+from nasir.reporting.record import Record
 from nasir.reporting.tables import psnr
+from nasir.task import Task
 
 
 def run(
@@ -54,9 +58,14 @@ def run(
         "architecture_svg": (derive / "architecture.svg").read_bytes(),
         "training": figures.training_curves(read.train_history),
     }
+    task = tasks.find(read.params.task)
+    if read.selection:
+        drawn["noise"] = _noise_card(images, read, task)
+    elif read.pairs and (repeated := pairs.repeated_pictures(images, read.listed)):
+        drawn["repeated"] = repeated
     for rank, picture in read.pictures.items():
         captions = {
-            "noisy": f"noisy, {psnr(picture['noisy_psnr_db'])} dB",
+            "noisy": f"{task.degraded}, {psnr(picture['noisy_psnr_db'])} dB",
             "restored": f"restored, {psnr(picture['psnr_db'])} dB",
             "error": f"{picture['error_gain']:g} |restored - clean|",
         }
@@ -65,3 +74,12 @@ def run(
         write_bytes(out / page.FIGURES[name], data)
     write_text(out / "report.md", page.render(read))
     log(1, {"figures": float(len(drawn))})
+
+
+def _noise_card(images: Path, read: Record, task: Task) -> bytes:
+    """Noise of the kept test patches beside Gaussian noise of the same strength."""
+    stacks = list(load(images, read.split["test"], task).values())
+    both = [(stack[..., :3], stack[..., 3:]) for stack in stacks]
+    camera = noise_card.describe(both)
+    gaussian = noise_card.describe(noise_card.add_gaussian(both, camera["sigma"], read.params.seed))
+    return noise_card.draw(camera, gaussian)

@@ -19,7 +19,7 @@ from nasir.genotype import Genotype
 from nasir.search import darts, random
 from nasir.spaces import catalogue, hinas, irnas
 from nasir.spaces.cells import SuperCell
-from nasir.spaces.fast import convert
+from nasir.spaces.twin import convert
 from nasir.training import checkpoints, model
 from nasir.training.device import choose, facts, peak_memory_mib, set_determinism
 from nasir.training.parallel import alone, assemble

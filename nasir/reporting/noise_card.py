@@ -5,7 +5,6 @@ draws both side by side.
 """
 
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,7 +13,6 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from nasir.data.noise import field
-from nasir.files import write_bytes
 from nasir.reporting.canvas import plain_style, to_png
 
 BINS = 16
@@ -84,13 +82,12 @@ def add_gaussian(pairs: Iterable[Images], sigma: float, seed: int) -> Iterator[I
         yield clean, clean + sigma * field(clean.shape, f"noise card/{number}", sigma, seed)
 
 
-def draw(description: dict[str, Any], gaussian_description: dict[str, Any], path: Path) -> None:
-    """Save one PNG: strength against intensity of both noises, then the correlation of each around lag (0, 0).
+def draw(description: dict[str, Any], gaussian_description: dict[str, Any]) -> bytes:
+    """A PNG: strength against intensity of both noises, then the correlation of each around lag (0, 0).
 
     Args:
         description: of the data set, from `describe`.
         gaussian_description: of white Gaussian noise of the same strength.
-        path: where the PNG goes; written atomically.
     """
     with plain_style():
         figure = Figure(figsize=(10.5, 3.2), layout="constrained")
@@ -106,7 +103,7 @@ def draw(description: dict[str, Any], gaussian_description: dict[str, Any], path
         _draw_correlation(ours, description, "Correlation, camera")
         picture = _draw_correlation(theirs, gaussian_description, "Correlation, Gaussian")
         figure.colorbar(picture, ax=theirs, shrink=0.85)
-        write_bytes(path, to_png(figure))
+        return to_png(figure)
 
 
 def _draw_correlation(axes: Axes, description: dict[str, Any], title: str) -> Any:

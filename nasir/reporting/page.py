@@ -1,6 +1,7 @@
 """The report as one Markdown page. It says first which profile made it, so that nobody takes a demo for a result."""
 
-from nasir.reporting import provenance, tables
+from nasir import task as tasks
+from nasir.reporting import pairs, provenance, tables
 from nasir.reporting.record import PANELS, RANKS, Record
 from nasir.reporting.tables import fact, number, psnr, ssim, table
 
@@ -10,19 +11,23 @@ FIGURES = {
     "architecture": "figures/architecture.png",
     "architecture_svg": "figures/architecture.svg",
     "training": "figures/training.png",
+    "repeated": "figures/repeated.png",
+    "noise": "figures/noise.png",
 } | {rank: f"figures/{rank}.png" for rank in RANKS}
 """The figures that the page links, by what they show; paths are relative to the page."""
 
+GREY = '- All: grey images (Pillow\'s `convert("L")`), noise added in float, neither clipped nor rounded. '
+COLOUR = "- All: RGB images of 8 bits as they are, of all sizes; scores are of all three channels, those of `+y` of luma alone. "
+
 MEASURES = (
-    '- All: grey images (Pillow\'s `convert("L")`), noise added in float, neither clipped nor rounded. The output is '
-    "clipped to [0, 1] once and scored as float against the clean image: all pixels, no border cut off. A score is the "
-    "mean over images.",
+    "The output is clipped to [0, 1] once and scored as float against the clean image: all pixels, no border cut off. "
+    "A score is the mean over images.",
     "- PSNR: 10 log10(1 / mean squared error), per image.",
     "- SSIM, zero-padded: 11x11 Gaussian window of standard deviation 1.5, zeros outside the image, mean over all "
     "pixels (the definition in the authors' code). SSIM, valid: the same window, only where it lies inside the image "
     "(the standard definition).",
 )
-"""Border and colour rules of every score on the page."""
+"""Border and colour rules of every score on the page, after what is scored."""
 
 
 def render(record: Record) -> str:
@@ -32,6 +37,7 @@ def render(record: Record) -> str:
         _scores,
         _published,
         provenance.data,
+        _pairs,
         _search,
         _architecture,
         _training,
@@ -39,17 +45,18 @@ def render(record: Record) -> str:
         provenance.checks,
         provenance.receipt,
     )
-    return "\n\n".join(section(record) for section in sections) + "\n"
+    return "\n\n".join(text for section in sections if (text := section(record))) + "\n"
 
 
 def _top(record: Record) -> str:
     params = record.params
+    noise = "" if tasks.find(params.task).is_paired else f"sigma {params.sigma:g}, "
     made_by = (
         f"> **Made by profile `{params.profile}`**: data set `{params.dataset}`, task {params.task}, "
-        f"sigma {params.sigma:g}, search space `{params.space}`, seed {params.seed}."
+        f"{noise}search space `{params.space}`, seed {params.seed}."
     )
     lines = [
-        f"# `{params.profile}` run: {params.task}, data set `{params.dataset}`, sigma {params.sigma:g}",
+        f"# `{params.profile}` run: {params.task}, data set `{params.dataset}`{f', {noise[:-2]}' if noise else ''}",
         "\n".join([made_by, ">", f"> {_standing(record)}"]),
     ]
     failed = [check["check"] for check in record.checks if check["success"] is False]
@@ -80,7 +87,7 @@ def _summary(record: Record) -> str:
     values = {m: s[headline]["psnr_db"] for m, s in record.metrics["methods"].items() if headline in s}
     parts = [f"Mean PSNR over {record.metrics['images']} test images under protocol `{headline}`:"]
     parts.append(f"the found network {psnr(values[tables.OURS])} dB,")
-    parts.append(f"the noisy input {psnr(values[tables.INPUT])} dB")
+    parts.append(f"the {tasks.find(record.params.task).degraded} input {psnr(values[tables.INPUT])} dB")
     others = {m: v for m, v in values.items() if m not in (tables.OURS, tables.INPUT)}
     if others:
         best = max(others, key=lambda method: others[method])
@@ -99,12 +106,18 @@ def _scores(record: Record) -> str:
             "Bold: best under its protocol, only where the paired interval against every other method excludes zero. "
             "Intervals: 95 %, bootstrap over the test images.",
             f"The found network has {fact(metrics['parameters'])} parameters and needs "
-            f"{number(metrics['flops_per_pixel'], 0)} floating-point operations per pixel (multiply-adds count twice). "
-            "The settings of the classical denoisers were chosen on V.",
+            f"{number(metrics['flops_per_pixel'], 0)} floating-point operations per pixel (multiply-adds count twice)."
+            + (" The settings of the classical denoisers were chosen on V." if metrics["classical"] else ""),
             "Protocols and measures:",
-            "\n".join([*_protocols(record), *MEASURES]),
+            "\n".join([*_protocols(record), *_measures(record)]),
         ]
     )
+
+
+def _measures(record: Record) -> list[str]:
+    """Border and colour rules of every score on the page."""
+    first, *others = MEASURES
+    return [(COLOUR if tasks.find(record.params.task).is_paired else GREY) + first, *others]
 
 
 def _protocols(record: Record) -> list[str]:
@@ -122,6 +135,16 @@ def _published(record: Record) -> str:
             "rows of one protocol only: between protocols PSNR differs by more than between networks."
         )
     return "\n\n".join(lines)
+
+
+def _pairs(record: Record) -> str:
+    """The part on pairs; empty where noise is added to clean images."""
+    if not record.pairs:
+        return ""
+    has_repeated = len({one.group for one in record.listed}) < len(record.listed) and not record.selection
+    return pairs.section(
+        record, FIGURES["repeated"] if has_repeated else "", FIGURES["noise"] if record.selection else None
+    )
 
 
 def _search(record: Record) -> str:
@@ -171,16 +194,18 @@ def _training(record: Record) -> str:
 
 def _pictures(record: Record) -> str:
     gain = record.pictures[RANKS[0]]["error_gain"]
+    degraded = tasks.find(record.params.task).degraded
+    panels = ", ".join(degraded if name == "noisy" else name for name in PANELS)
     lines = [
         "## Pictures",
-        f"A detail of {', '.join(PANELS)}, pixel for pixel; the error is {gain:g} |restored - clean|. PSNR is that of "
+        f"A detail of {panels}, pixel for pixel; the error is {gain:g} |restored - clean|. PSNR is that of "
         "the whole image under protocol `whole`.",
     ]
     for rank in RANKS:
         picture = record.pictures[rank]
         text = (
-            f"{rank.capitalize()} of the test images: `{picture['name']}`, noisy {psnr(picture['noisy_psnr_db'])} dB, "
+            f"{rank.capitalize()} of the test images: `{picture['name']}`, {degraded} {psnr(picture['noisy_psnr_db'])} dB, "
             f"restored {psnr(picture['psnr_db'])} dB."
         )
-        lines += [text, f"![{rank}: {', '.join(PANELS)}]({FIGURES[rank]})"]
+        lines += [text, f"![{rank}: {panels}]({FIGURES[rank]})"]
     return "\n\n".join(lines)

@@ -81,6 +81,8 @@ class Record:
     params: Params
     entries: list[Entry]  # files of the data set
     listed: list[Picture]  # pictures of the task
+    pairs: list[dict[str, str]]  # of a task of pairs: how each one lies
+    selection: dict[str, Any]  # by split: what became of a camera's candidates; else empty
     manifest_sha256: str
     noise: list[dict[str, str]]  # rows of synthesize's manifest
     split: dict[str, Any]  # lists of names under "w", "a", "v", "test"
@@ -124,6 +126,8 @@ def read(folders: Folders, params: Params, protocols: dict[str, str]) -> Record:
         params=params,
         entries=manifest.read(folders.download / "manifest.csv"),
         listed=pictures.read(folders.images),
+        pairs=read_csv(described) if (described := folders.images / "pairs.csv").is_file() else [],
+        selection=read_json(selected) if (selected := folders.images / "selection.json").is_file() else {},
         manifest_sha256=sha256_file(folders.download / "manifest.csv"),
         noise=read_csv(folders.synthesize / "manifest.csv"),
         split=read_json(folders.split / "split.json"),

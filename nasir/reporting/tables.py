@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+from nasir import task as tasks
 from nasir.evaluation.statistics import Comparison, Interval, mean_interval
 from nasir.reporting import contest
 from nasir.reporting.cells import MEASURES
@@ -14,6 +15,10 @@ OURS = "nasir"
 
 INPUT = "noisy"
 """The method name of the unrestored input."""
+
+
+RESULTS = ("1", "2", "3")
+"""The paper's tables of results; the others hold variants."""
 
 
 def number(value: float, digits: int) -> str:
@@ -91,7 +96,7 @@ def label(record: Record, method: str) -> str:
     """A method in words, with the setting that was chosen for it on V."""
     words = {
         OURS: "found network (this run)",
-        INPUT: "noisy input, clipped to [0, 1]",
+        INPUT: f"{tasks.find(record.params.task).degraded} input, clipped to [0, 1]",
         "tv": "total variation",
         "nlm": "non-local means",
     }.get(method, method)
@@ -145,14 +150,14 @@ def against_opponents(record: Record) -> list[str]:
 
 
 def published_rows(record: Record) -> list[dict[str, str]]:
-    """Rows of the paper's Table 1 for the run's data set and noise level."""
+    """Rows of the paper's Tables 1 to 3, those of its results, for the run's data set and, of noise, its level."""
+    sigma = None if tasks.find(record.params.task).is_paired else record.params.sigma
     return [
         row
         for row in record.published
-        if row["table"] == "1"
+        if row["table"] in RESULTS
         and row["dataset"] == record.params.dataset
-        and row["sigma"]
-        and float(row["sigma"]) == record.params.sigma
+        and (float(row["sigma"]) if row["sigma"] else None) == sigma
     ]
 
 
@@ -161,6 +166,8 @@ def published(record: Record) -> str:
     rows = published_rows(record)
     dataset, sigma = record.params.dataset, record.params.sigma
     if not rows:
+        if tasks.find(record.params.task).is_paired:
+            return f"There are no published values for the task {record.params.task} on data set `{dataset}`."
         levels = [row["sigma"] for row in record.published if row["table"] == "1" and row["dataset"] == dataset]
         known = ", ".join(dict.fromkeys(levels))
         others = f" (there are some for sigma {known})" if known else ""

@@ -2,10 +2,11 @@
 
 What a source (an input of the cell, or a node) gives to all the nodes that read it is computed at once: one activation, and
 for each operation one convolution for all edges, whose output is normalised, weighted and added in one pass
-(`nasir.spaces.fused`). Nothing but the convolutions' centred outputs is kept for the backward pass, which is written by hand:
+(`nasir.spaces.fused`). Nothing but the convolutions' outputs is kept for the backward pass, which is written by hand:
 
-    recompute none   centred outputs are kept
-    recompute edge   only the sources are; convolutions are done again, source by source
+    recompute none   outputs are kept
+    recompute edge   only the sources are; convolutions are done again, source by source, but for the deformable ones, whose
+                     sampling costs most: of those outputs, offsets and masks are kept as well
     recompute cell   only the cell's two inputs are; the whole cell is done again
 
 The parameters and buffers are those of the plain cell, name for name. In evaluation mode the plain cell's own forward runs.
@@ -21,186 +22,19 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from nasir.spaces.cells import SuperCell, shuffle
-from nasir.spaces.deformable import deformable_conv
+from nasir.spaces.fast_operations import Activated, Deformable, Operation, Result, Trace, choose, through
 from nasir.spaces.fused import (
     Moments,
-    NormActivate,
-    centre,
-    d_activated,
-    d_convolution,
-    d_depthwise,
+    add_constant,
+    add_scaled,
     d_normalised,
-    d_pointwise,
-    depthwise,
     image_of,
-    products,
+    moments_of,
+    projections,
     rows_of,
-    spread,
-    sums,
 )
-from nasir.spaces.normalisation import BatchNorm, reduce_sum, world_size
-from nasir.spaces.operations import KERNELS, SLOPE
-
-MOMENTUM = 0.1
-"""Of running statistics, torch's default."""
-
-Result = tuple[Tensor, list[Tensor], list[Moments]]
-"""Output of an operation before its last normalisation, what its backward pass needs, statistics of its inner normalisations."""
-
-
-class Activated:
-    """An activated source, shape (N, C, H, W), as it is and repeated for each edge."""
-
-    def __init__(self, once: Tensor, edges: int) -> None:
-        self.once, self.edges = once, edges
-        self._repeated: Tensor | None = None
-
-    @property
-    def repeated(self) -> Tensor:
-        """Shape (N, edges * C, H, W)."""
-        if self._repeated is None:
-            self._repeated = torch.cat([self.once] * self.edges, dim=1) if self.edges > 1 else self.once
-        return self._repeated
-
-
-@dataclass(frozen=True)
-class Convolution:
-    """`conv_3x3`, `dil_3x3`, `dil_5x5` on all edges of a source: one weight of shape (edges * C, C, k, k)."""
-
-    size: int
-    dilation: int
-
-    @property
-    def padding(self) -> int:
-        """That keeps the image's size."""
-        return self.dilation * (self.size // 2)
-
-    def forward(self, a: Activated, weights: Sequence[Tensor], known: Sequence[Moments] | None) -> Result:
-        """Convolve the activated source."""
-        return F.conv2d(a.once, weights[0], padding=self.padding, dilation=self.dilation), [], []
-
-    def backward(
-        self,
-        g: Tensor,
-        a: Activated,
-        weights: Sequence[Tensor],
-        kept: Sequence[Tensor],
-        inner: Sequence[Moments],
-    ) -> tuple[Tensor, list[Tensor]]:
-        """Gradients with respect to the activated source and the weights."""
-        d_a, d_weight = d_convolution(g, a.once, weights[0], [self.padding] * 2, self.dilation, 1, (True, True))
-        return d_a, [d_weight]
-
-
-@dataclass(frozen=True)
-class Separable:
-    """`sep_3x3`, `sep_5x5`: depthwise (edges * C, 1, k, k) and pointwise (edges * C, C, 1, 1), `times` times.
-
-    Between two rounds stands activation(r * yc) = r * activation(yc), since r > 0: the next depthwise weight is multiplied
-    by r, and the features are not.
-    """
-
-    times: int
-    slope: float
-
-    def forward(self, a: Activated, weights: Sequence[Tensor], known: Sequence[Moments] | None) -> Result:
-        """Convolve; between two rounds normalise and activate. Kept are each depthwise output and each centred one."""
-        kept, inner = [], []
-        x, depth = a.repeated, weights[0]
-        for time in range(self.times):
-            between = depthwise(x, depth)
-            y = F.conv2d(between, weights[2 * time + 1], groups=a.edges)
-            kept.append(between)
-            if time < self.times - 1:
-                rows, moments = centre(rows_of(y), known[time] if known else None)
-                inner.append(moments)
-                kept.append(image_of(rows, y))
-                x, depth = F.leaky_relu(kept[-1], self.slope), _scaled(weights[2 * time + 2], moments)
-        return y, kept, inner
-
-    def backward(
-        self,
-        g: Tensor,
-        a: Activated,
-        weights: Sequence[Tensor],
-        kept: Sequence[Tensor],
-        inner: Sequence[Moments],
-    ) -> tuple[Tensor, list[Tensor]]:
-        """Gradients with respect to the activated source and the weights."""
-        gradients: list[Tensor] = []
-        for time in reversed(range(self.times)):
-            d_between, d_point = d_pointwise(g, kept[2 * time], weights[2 * time + 1], a.edges)
-            if time == 0:
-                g, d_depth = d_depthwise(d_between, a.repeated, weights[0])
-            else:
-                centred, moments = kept[2 * time - 1], inner[time - 1]
-                x = F.leaky_relu(centred, self.slope)
-                g, d_depth = d_depthwise(d_between, x, _scaled(weights[2 * time], moments))
-                d_depth = _scaled(d_depth, moments)
-                g = image_of(d_activated(rows_of(g), rows_of(centred), moments, self.slope), g)
-            gradients = [d_depth, d_point, *gradients]
-        return sum_edges(g, a.edges), gradients
-
-
-def _scaled(weight: Tensor, moments: Moments) -> Tensor:
-    """A depthwise weight times r of each channel."""
-    return weight * moments.rate.view(-1, 1, 1, 1).to(weight.dtype)
-
-
-@dataclass(frozen=True)
-class Deformable:
-    """`def_3x3`: for each edge weight (C, C, 3, 3); prediction weight (edges * 27, C, 3, 3) and bias (edges * 27,)."""
-
-    def forward(self, a: Activated, weights: Sequence[Tensor], known: Sequence[Moments] | None) -> Result:
-        """Predict offsets and masks of all edges at once, then sample edge by edge."""
-        return self._run(a.once, weights, a.edges), [], []
-
-    def backward(
-        self,
-        g: Tensor,
-        a: Activated,
-        weights: Sequence[Tensor],
-        kept: Sequence[Tensor],
-        inner: Sequence[Moments],
-    ) -> tuple[Tensor, list[Tensor]]:
-        """Gradients with respect to the activated source and the weights; the sampling is done again."""
-        return through(self.trace(a, weights), g)
-
-    def trace(self, a: Activated, weights: Sequence[Tensor]) -> "Trace":
-        """The output with autograd's record of it, which holds little: a deformable convolution keeps its arguments only."""
-        leaves = [tensor.detach().requires_grad_() for tensor in (a.once, *weights)]
-        with torch.enable_grad():
-            return Trace(self._run(leaves[0], leaves[1:], a.edges), leaves)
-
-    def _run(self, a: Tensor, weights: Sequence[Tensor], edges: int) -> Tensor:
-        predicted = F.conv2d(a, weights[1], weights[2], padding=1).chunk(edges, dim=1)
-        results = []
-        for weight, own in zip(weights[0].chunk(edges), predicted, strict=True):
-            offset, logits = own.split((own.shape[1] // 3 * 2, own.shape[1] // 3), dim=1)
-            results.append(deformable_conv(a, offset, logits.sigmoid(), weight))
-        return torch.cat(results, dim=1).contiguous(memory_format=torch.channels_last)
-
-
-Operation = Convolution | Separable | Deformable
-
-
-class Trace(NamedTuple):
-    """An output with autograd's record, and what it was made of: the activated source and the weights."""
-
-    y: Tensor
-    leaves: list[Tensor]
-
-
-def through(trace: Trace, g: Tensor) -> tuple[Tensor, list[Tensor]]:
-    """Gradients with respect to the activated source and the weights."""
-    d_a, *gradients = torch.autograd.grad(trace.y, trace.leaves, g)
-    return d_a, gradients
-
-
-def sum_edges(g: Tensor, edges: int) -> Tensor:
-    """The gradient of `Activated.repeated`."""
-    first, *others = g.chunk(edges, dim=1)
-    return sum(others, first)
+from nasir.spaces.normalisation import BatchNorm, follow, reduce_sum, world_size
+from nasir.spaces.operations import SLOPE
 
 
 @dataclass(frozen=True)
@@ -218,8 +52,8 @@ class Source(torch.autograd.Function):
     """What a source gives to its edges: skip_e * x + sum over operations of w_oe * BN(o_e(activation(x))).
 
     Inputs: the plan, x (N, C, H, W), the edges' weights of skip (edges,) and of the operations (operations, edges), the
-    operations' parameters. Outputs: shape (N, edges * C, H, W), and means and variances of all normalisations, operation by
-    operation, those inside of one before its last; they have no gradient.
+    operations' parameters. Outputs: shape (N, edges * C, H, W), and statistics without gradient: mean and variance of the
+    operations' last normalisations, shape (operations, edges * C), then of each of the others, operation by operation.
     """
 
     @staticmethod
@@ -230,77 +64,98 @@ class Source(torch.autograd.Function):
         with torch.autocast(x.device.type, enabled=False):
             a = Activated(F.leaky_relu(x, plan.slope).to(ctx.dtype), plan.edges)
             rows = rows_of(x)
-            total = (rows.unsqueeze(1) * skips.unsqueeze(1)).reshape(len(rows), -1).contiguous()
-            moments, kept = [], []
-            own = _split(plan, parameters, ctx.dtype)
+            total = rows @ _skipping(skips, rows)
             ctx.traces = []
-            for operation, tensors, weight in zip(plan.operations, own, weights, strict=True):
-                if isinstance(operation, Deformable) and plan.recompute == "none":
+            results: list[Result] = []
+            for operation, tensors in zip(plan.operations, _split(plan, parameters, ctx.dtype), strict=True):
+                if isinstance(operation, Deformable) and plan.recompute != "cell":
                     ctx.traces.append(operation.trace(a, tensors))
-                    result: Result = ctx.traces[-1].y.detach(), [], []
+                    results.append((ctx.traces[-1].y.detach(), [], []))
                 else:
-                    result = operation.forward(a, tensors, None)
-                y, stored, inner = result
-                del result
-                centred, last = centre(rows_of(y))
-                total.addcmul_(centred, spread(weight, x.shape[1]) * last.rate)
-                moments.append([*inner, last])
-                kept.append([*stored, image_of(centred, y)])
-                del y, centred
-        flat = [tensor for own in moments for pair in own for tensor in pair]
+                    results.append(operation.forward(a, tensors, None))
+            ys = [rows_of(y) for y, _, _ in results]
+            moments = moments_of(ys)
+            scale = _scale(weights, moments.rate)
+            add_scaled(total, ys, scale)
+            add_constant(total, -(moments.mean * scale).sum(0))
+        flat = [*moments, *(tensor for _, _, inner in results for own in inner for tensor in own)]
         ctx.mark_non_differentiable(*flat)
-        ctx.counts = [(len(own), len(stored)) for own, stored in zip(moments, kept, strict=True)]
-        remembered = [] if plan.recompute == "edge" else [tensor for stored in kept for tensor in stored]
+        ctx.counts = [(len(inner), len(stored)) for _, stored, inner in results]
+        remembered = (
+            [] if plan.recompute == "edge" else [t for (_, s, _), y in zip(results, ys, strict=True) for t in (*s, y)]
+        )
         ctx.save_for_backward(x, skips, weights, *parameters, *flat, *remembered)
         return image_of(total, x), *flat
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         plan: Plan = ctx.plan
-        x, skips, weights, parameters, moments, kept = _recall(ctx)
+        x, skips, weights, parameters, moments, inner, kept = _recall(ctx)
         a = Activated(F.leaky_relu(x, plan.slope).to(ctx.dtype), plan.edges)
         g, rows = rows_of(gradients[0]), rows_of(x)
         d_x, d_skips = _through_skips(g, rows, skips)
-        sum_g = reduce_sum(sums(g))
-        d_a: Tensor | None = None
-        d_weights: list[Tensor] = []
-        d_parameters: list[Tensor] = []
         split = _split(plan, parameters, ctx.dtype)
-        for operation, own, weight, known in zip(plan.operations, split, weights, moments, strict=True):
-            if plan.recompute == "edge":
-                y, stored, _ = operation.forward(a, own, known[:-1])
-                centred, _ = centre(rows_of(y), known[-1])
-                del y
+        traces: list[Trace | None] = [
+            ctx.traces.pop(0) if isinstance(operation, Deformable) and ctx.traces else None
+            for operation in plan.operations
+        ]
+        if not kept:
+            kept = _again(plan, a, split, inner, traces)
+        ys = [stored.pop() for stored in kept]
+
+        rate = moments.rate
+        sum_g, products = projections(g, ys, moments.mean)
+        d_weights = (products * rate).view(len(ys), plan.edges, -1).sum(2)
+        sum_g, products = reduce_sum(torch.cat((sum_g[None], products))).split((1, len(ys)))
+        terms = d_normalised(g, moments, _scale(weights, rate), sum_g, products)
+
+        d_a: Tensor | None = None
+        d_parameters: list[Tensor] = []
+        for number, operation in enumerate(plan.operations):
+            d_image = image_of(terms(number, ys[number]), x).to(ctx.dtype)
+            ys[number] = rows  # lets go of y
+            trace = traces[number]
+            if trace:
+                d_own, d_tensors = through(trace, d_image)
+                traces[number] = trace = None
             else:
-                *stored, last = kept.pop(0)
-                centred = rows_of(last)
-                del last
-            product, rate = products(g, centred), known[-1].rate
-            d_weights.append((product * rate).view(plan.edges, -1).sum(1))
-            scale = spread(weight, x.shape[1]) * rate
-            d_y = d_normalised(g, centred, scale, rate, sum_g, reduce_sum(product))
-            del centred
-            d_image = image_of(d_y, x).to(ctx.dtype)
-            if isinstance(operation, Deformable) and ctx.traces:
-                d_own, d_tensors = through(ctx.traces.pop(0), d_image)
-            else:
-                d_own, d_tensors = operation.backward(d_image, a, own, stored, known[:-1])
+                d_own, d_tensors = operation.backward(d_image, a, split[number], kept[number], inner[number])
+            kept[number] = []
             d_a = d_own if d_a is None else d_a.add_(d_own)
             d_parameters += d_tensors
         assert d_a is not None
         d_x.add_(torch.ops.aten.leaky_relu_backward(rows_of(d_a).to(x.dtype), rows, plan.slope, False))
         d_parameters = [d.to(p.dtype) for d, p in zip(d_parameters, parameters, strict=True)]
-        return None, image_of(d_x, x), d_skips, torch.stack(d_weights), *d_parameters
+        return None, image_of(d_x, x), d_skips, d_weights, *d_parameters
+
+
+def _again(
+    plan: Plan, a: Activated, split: list[list[Tensor]], inner: list[list[Moments]], traces: Sequence[Trace | None]
+) -> list[list[Tensor]]:
+    """What `Source.forward` would have kept: for each operation what its backward pass needs, then its output as rows."""
+    kept = []
+    for operation, own, known, trace in zip(plan.operations, split, inner, traces, strict=True):
+        y, stored, _ = (trace.y.detach(), [], []) if trace else operation.forward(a, own, known)
+        kept.append([*stored, rows_of(y)])
+    return kept
+
+
+def _scale(weights: Tensor, rate: Tensor) -> Tensor:
+    """Weights of (operations, edges) times the rates of their channels, shape (operations, edges * C)."""
+    return (weights.unsqueeze(2) * rate.view(*weights.shape, -1)).reshape(rate.shape)
+
+
+def _skipping(skips: Tensor, rows: Tensor) -> Tensor:
+    """The matrix that takes rows x to skip_e * x of all edges: skip_e times the identity, edge by edge, (C, edges * C)."""
+    return torch.kron(skips.view(1, -1), torch.eye(rows.shape[1], device=rows.device)).to(rows.dtype)
 
 
 def _through_skips(g: Tensor, rows: Tensor, skips: Tensor) -> tuple[Tensor, Tensor]:
     """Gradients of skip_e * x with respect to x and the skips; g of shape (rows, edges * C)."""
-    parts = g.view(len(g), len(skips), -1).unbind(1)
-    d_x = parts[0] * skips[0]
-    for part, skip in zip(parts[1:], skips[1:], strict=True):
-        d_x.addcmul_(part, skip)
-    d_skips = [sums(part * rows).sum() for part in parts]
-    return d_x, torch.stack(d_skips).to(skips.dtype)
+    channels = rows.shape[1]
+    by_channels = (rows.t() @ g).view(channels, len(skips), channels)
+    d_skips = by_channels.diagonal(dim1=0, dim2=2).sum(1)
+    return g @ _skipping(skips, rows).t(), d_skips.to(skips.dtype)
 
 
 def _compute_dtype(x: Tensor) -> torch.dtype:
@@ -311,26 +166,31 @@ def _compute_dtype(x: Tensor) -> torch.dtype:
 
 def _split(plan: Plan, parameters: Sequence[Tensor], dtype: torch.dtype) -> list[list[Tensor]]:
     """The parameters of each operation, as the convolutions take them."""
+    if any(parameter.dtype != dtype for parameter in parameters[:1]):
+        parameters = [parameter.to(dtype) for parameter in parameters]
     own, first = [], 0
     for count in plan.tensors:
-        own.append([parameter.to(dtype) for parameter in parameters[first : first + count]])
+        own.append(list(parameters[first : first + count]))
         first += count
     return own
 
 
-def _recall(ctx: Any) -> tuple[Tensor, Tensor, Tensor, list[Tensor], list[list[Moments]], list[list[Tensor]]]:
+def _recall(
+    ctx: Any,
+) -> tuple[Tensor, Tensor, Tensor, list[Tensor], Moments, list[list[Moments]], list[list[Tensor]]]:
     """What `Source.forward` saved, in its structure."""
     x, skips, weights, *rest = ctx.saved_tensors
     count = sum(ctx.plan.tensors)
     parameters, rest = rest[:count], rest[count:]
-    moments, kept = [], []
+    moments, rest = Moments(*rest[:2]), rest[2:]
+    inner, kept = [], []
     for length, _ in ctx.counts:
-        moments.append([Moments(rest[2 * i], rest[2 * i + 1]) for i in range(length)])
+        inner.append([Moments(rest[2 * i], rest[2 * i + 1]) for i in range(length)])
         rest = rest[2 * length :]
     for _, length in ctx.counts if rest else []:
-        kept.append(rest[:length])
-        rest = rest[length:]
-    return x, skips, weights, parameters, moments, kept
+        kept.append(rest[: length + 1])
+        rest = rest[length + 1 :]
+    return x, skips, weights, parameters, moments, inner, kept
 
 
 class Gift(NamedTuple):
@@ -339,7 +199,7 @@ class Gift(NamedTuple):
     plan: Plan
     rows: list[int]  # of alpha, by node
     places: list[tuple[list[nn.Module], str]]  # of each parameter: the edges' layers, and its name there
-    norms: list[BatchNorm]  # in the order of the moments, edge by edge
+    norms: list[BatchNorm]  # in the order of the statistics, edge by edge
 
 
 class FastCell(SuperCell):
@@ -366,9 +226,10 @@ class FastCell(SuperCell):
         operations: list[Operation] = []
         counts: list[int] = []
         places: list[tuple[list[nn.Module], str]] = []
-        norms: list[BatchNorm] = []
+        last: list[BatchNorm] = []
+        inner: list[BatchNorm] = []
         for column in self._weighted:
-            operations.append(_kind(self.names[column], self.style.separable, slope))
+            operations.append(choose(self.names[column], self.style.separable, slope))
             layers = [[*self._operation(row, column).modules()] for row in rows]
             own = [
                 ([edge[place] for edge in layers], name)
@@ -377,10 +238,11 @@ class FastCell(SuperCell):
             ]
             counts.append(len(own))
             places += own
-            by_place = zip(*layers, strict=True)
-            norms += [module for edges in by_place for module in edges if isinstance(module, BatchNorm)]
+            by_place = [[*edges] for edges in zip(*layers, strict=True) if isinstance(edges[0], BatchNorm)]
+            last += by_place[-1]
+            inner += [module for edges in by_place[:-1] for module in edges]
         plan = Plan(tuple(operations), tuple(counts), len(rows), slope, self.recompute)
-        return Gift(plan, rows, places, norms)
+        return Gift(plan, rows, places, last + inner)
 
     def forward(self, before_last: Tensor, last: Tensor, weights: Tensor) -> Tensor:
         """Compute h_l; see `SuperCell.forward`."""
@@ -433,80 +295,11 @@ class FastCell(SuperCell):
         """Let the running statistics of all normalisations follow."""
         count = len(like) * like.shape[2] * like.shape[3] * world_size()
         norms = [norm for gift in self._sources for norm in gift.norms]
-        means = [part for mean in moments[::2] for part in mean.split(self.part)]
-        variances = [part for variance in moments[1::2] for part in variance.split(self.part)]
-        _follow(norms, means, variances, count)
-
-
-def _buffer(value: Tensor | None) -> Tensor:
-    assert value is not None  # every normalisation of a supernet keeps running statistics
-    return value
-
-
-@torch.no_grad()
-def _follow(norms: Sequence[BatchNorm], means: list[Tensor], variances: list[Tensor], count: int) -> None:
-    """Running statistics, as torch keeps them: momentum 0.1, the unbiased variance of `count` values."""
-    unbiased = torch._foreach_mul(variances, count / (count - 1))
-    for name, batch in (("running_mean", means), ("running_var", unbiased)):
-        running = [_buffer(getattr(norm, name)) for norm in norms]
-        torch._foreach_mul_(running, 1 - MOMENTUM)
-        torch._foreach_add_(running, list(batch), alpha=MOMENTUM)
-    torch._foreach_add_([_buffer(norm.num_batches_tracked) for norm in norms], 1)
-
-
-def _kind(name: str, separable: int, slope: float) -> Operation:
-    if name == "def_3x3":
-        return Deformable()
-    return Separable(separable, slope) if name.startswith("sep") else Convolution(*KERNELS[name])
+        means = [part for mean in moments[::2] for part in mean.reshape(-1).split(self.part)]
+        variances = [part for variance in moments[1::2] for part in variance.reshape(-1).split(self.part)]
+        follow(norms, means, variances, count)
 
 
 def _join(parts: Sequence[Tensor]) -> Tensor:
     joined = torch.cat(list(parts))
     return joined.contiguous(memory_format=torch.channels_last) if joined.ndim == 4 else joined
-
-
-class NormActivation(BatchNorm):
-    """Batch normalisation without scale and shift, and the activation after it, in one pass of `NormActivate`."""
-
-    slope: float
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Normalise and activate, shape (N, C, H, W)."""
-        if not self.training:
-            return F.leaky_relu(super().forward(x), self.slope)
-        result, mean, variance = NormActivate.apply(x, self.slope)
-        _follow([self], [mean], [variance], x.numel() // x.shape[1] * world_size())
-        return result
-
-
-def convert(supernet: nn.Module, recompute: str) -> None:
-    """Make a plain supernet its fast twin, in place, with the same parameters.
-
-    Every `SuperCell` becomes a `FastCell`, every batch normalisation and activation that follow each other one
-    `NormActivation`. The weights are brought into channels_last, so that features are.
-
-    Args:
-        supernet: of any space; its cells are `SuperCell`s.
-        recompute: `none`, `edge` or `cell`.
-    """
-    for module in [*supernet.modules()]:
-        if type(module) is SuperCell:
-            module.__class__ = FastCell
-            module.prepare(recompute)  # type: ignore[operator]
-    inside = {id(m) for cell in supernet.modules() if isinstance(cell, FastCell) for m in cell.modules()}
-    for module in [*supernet.modules()]:
-        if isinstance(module, nn.Sequential) and id(module) not in inside:
-            _join_activations(module)
-    supernet.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-
-
-def _join_activations(layers: nn.Sequential) -> None:
-    """Take each activation of a sequence into the batch normalisation before it, where that has no scale and shift."""
-    for place in range(1, len(layers)):
-        before, activation = layers[place - 1], layers[place]
-        while isinstance(before, nn.Sequential):
-            before = before[-1]
-        if isinstance(activation, nn.ReLU | nn.LeakyReLU) and type(before) is BatchNorm and not before.affine:
-            before.__class__ = NormActivation
-            before.slope = activation.negative_slope if isinstance(activation, nn.LeakyReLU) else 0.0  # type: ignore[assignment]
-            layers[place] = nn.Identity()

@@ -3,12 +3,15 @@
 Where `torch.distributed` is not initialised, or has one process, everything here is plain torch, bit for bit.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, distributed, nn
 from torch.autograd.function import once_differentiable
+
+MOMENTUM = 0.1
+"""Of running statistics, torch's default."""
 
 
 def world_size() -> int:
@@ -131,3 +134,18 @@ def _adopt(plain: nn.BatchNorm2d) -> BatchNorm:
     norm = BatchNorm(plain.num_features, plain.eps, plain.momentum, plain.affine, plain.track_running_stats)
     norm._parameters, norm._buffers = plain._parameters, plain._buffers
     return norm.train(plain.training)
+
+
+def _buffer(value: Tensor | None) -> Tensor:
+    assert value is not None  # every normalisation of a supernet keeps running statistics
+    return value
+
+
+@torch.no_grad()
+def follow(norms: Sequence[BatchNorm], means: list[Tensor], variances: list[Tensor], count: int) -> None:
+    """Let running statistics follow those of a batch of `count` values, as torch does: momentum 0.1, unbiased variance."""
+    unbiased = torch._foreach_mul(variances, count / (count - 1))
+    for name, batch in (("running_mean", means), ("running_var", unbiased)):
+        running = [_buffer(getattr(norm, name)) for norm in norms]
+        torch._foreach_lerp_(running, list(batch), MOMENTUM)
+    torch._foreach_add_([_buffer(norm.num_batches_tracked) for norm in norms], 1)

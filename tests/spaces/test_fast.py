@@ -2,15 +2,21 @@
 
 import copy
 import itertools
+from functools import partial
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from nasir.config import CHOICES
-from nasir.spaces import fast, hinas, irnas
+from nasir.genotype import OPERATIONS
+from nasir.spaces import fast_operations, hinas, irnas
 from nasir.spaces.cells import SuperCell
-from nasir.spaces.fused import d_depthwise, depthwise
+from nasir.spaces.fast import FastCell
+from nasir.spaces.fused import DilatedDepthwise, d_depthwise, d_pointwise, depthwise, moments_of, pointwise, projections
+from nasir.spaces.operations import Style
+from nasir.spaces.twin import convert
 from nasir.training.losses import restoration_loss
 
 RECOMPUTE = CHOICES["recompute"]
@@ -49,7 +55,7 @@ def plain(space="irnas", share_alpha=True, beta_norm="incoming", activation=None
 
 def twin(net, recompute="none"):
     net = copy.deepcopy(net)
-    fast.convert(net, recompute)
+    convert(net, recompute)
     return net
 
 
@@ -81,6 +87,19 @@ def test_outputs_and_all_gradients_equal_the_plain_twins(space, share_alpha, bet
     assert found.keys() == gradients.keys()
     for name, gradient in gradients.items():
         assert torch.allclose(found[name], gradient, rtol=0, atol=max(1e-9 * gradient.abs().max().item(), 1e-14)), name
+
+
+def test_one_image_in_other_than_channels_last_equals_the_plain_twins():
+    cells = {}
+    for make in (SuperCell, partial(FastCell, recompute="none")):
+        torch.manual_seed(0)
+        cell = make(OPERATIONS["hinas"], 2, 3, Style(activation="leaky_relu", separable=2)).double()
+        before_last, last = torch.randn(2, 1, 3, 8, 8, dtype=torch.float64).requires_grad_()
+        out = cell(before_last, last, torch.rand(len(cell.edges), len(cell.names), dtype=torch.float64))
+        cells[make] = out, *torch.autograd.grad(out.pow(3).sum(), (last, *cell.parameters()))
+
+    expected, found = cells.values()
+    assert max(relative(one, other, floor=1e-3) for one, other in zip(found, expected, strict=True)) < 1e-9
 
 
 @pytest.mark.parametrize("recompute", RECOMPUTE)
@@ -180,6 +199,67 @@ def test_gradients_of_a_depthwise_convolution_equal_autograd(side):
     assert all(torch.allclose(a, b, rtol=1e-12, atol=1e-12) for a, b in zip(found, expected, strict=True))
 
 
+@pytest.mark.parametrize("count", [35, 48, 640])  # groups of 1, 16 and 64 rows
+def test_statistics_of_groups_put_together_are_those_of_all_rows(count):
+    generator = torch.Generator().manual_seed(0)
+    y, g = torch.randn(2, count, 3, generator=generator, dtype=torch.float64)
+    y += torch.linspace(-5, 5, count, dtype=torch.float64).unsqueeze(1)  # groups differ
+
+    means, variances = moments_of([y, -2 * y])
+    sum_g, products = projections(g, [y, -2 * y], means)
+
+    assert torch.allclose(means, torch.stack((y.mean(0), -2 * y.mean(0))), rtol=1e-13)
+    assert torch.allclose(variances[0], y.var(0, correction=0), rtol=1e-13)
+    assert torch.allclose(variances[1], 4 * variances[0], rtol=1e-13)
+    assert torch.allclose(sum_g, g.sum(0), rtol=1e-12)
+    assert torch.allclose(products[0], (g * (y - y.mean(0))).sum(0), rtol=1e-12)
+    assert torch.allclose(products[1], -2 * products[0], rtol=1e-12)
+
+
+@pytest.mark.parametrize(("groups", "channels"), [(1, 5), (4, 3), (4, 13)])  # 52 channels are worked on group by group
+def test_pointwise_convolutions_and_their_gradients_are_torchs(groups, channels):
+    generator = torch.Generator().manual_seed(0)
+    x, g = torch.randn(2, 3, groups * channels, 8, 6, generator=generator, dtype=torch.float64)
+    weight = torch.randn(groups * channels, channels, 1, 1, generator=generator, dtype=torch.float64)
+    leaves = [x.requires_grad_(), weight.requires_grad_()]
+    expected = F.conv2d(x, weight, groups=groups)
+
+    assert torch.allclose(pointwise(x, weight, groups), expected, rtol=1e-12, atol=1e-12)
+    gradients = torch.autograd.grad(expected, leaves, g)
+    for found, wanted in zip(d_pointwise(g, x.detach(), weight.detach(), groups), gradients, strict=True):
+        assert torch.allclose(found, wanted, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize(("side", "dilation"), [(3, 2), (3, 16), (5, 3)])  # taps that lie outside the image, too
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_dilated_depthwise_convolutions_and_their_gradients_are_torchs(side, dilation, layout):
+    generator = torch.Generator().manual_seed(0)
+    x, g = (
+        torch.randn(2, 4, 14, 9, generator=generator, dtype=torch.float64).to(memory_format=layout) for _ in range(2)
+    )
+    weight = torch.randn(4, 1, side, side, generator=generator, dtype=torch.float64)
+    leaves = [x.requires_grad_(), weight.requires_grad_()]
+    expected = F.conv2d(x, weight, padding=dilation * (side // 2), dilation=dilation, groups=4)
+    found = DilatedDepthwise.apply(x, weight, dilation)
+
+    assert torch.allclose(found, expected, rtol=1e-12, atol=1e-12)
+    for ours, theirs in zip(*(torch.autograd.grad(y, leaves, g) for y in (found, expected)), strict=True):
+        assert torch.allclose(ours, theirs, rtol=1e-12, atol=1e-12)
+
+
+def test_recomputation_of_edges_samples_deformable_convolutions_once(monkeypatch):
+    counts, sample = {}, fast_operations.deformable_conv
+    for recompute in ("none", "edge"):
+        calls = []
+        monkeypatch.setattr(
+            fast_operations, "deformable_conv", lambda *given, calls=calls: (calls.append(1), sample(*given))[1]
+        )
+        step(twin(plain("irnas"), recompute))
+        counts[recompute] = len(calls)
+
+    assert counts["edge"] == counts["none"] > 0
+
+
 def test_bfloat16_convolutions_keep_float32_statistics():
     net = twin(plain("hinas").float())
     exact, _ = step(twin(plain("hinas").float()), torch.float32)
@@ -213,7 +293,7 @@ def test_recomputation_keeps_less_for_the_backward_pass(recompute):
 def test_only_supercells_are_converted():
     net = twin(plain())
     assert not [m for m in net.modules() if type(m) is SuperCell]
-    assert [m for m in net.modules() if isinstance(m, fast.FastCell)]
+    assert [m for m in net.modules() if isinstance(m, FastCell)]
     other = nn.Sequential(nn.Conv2d(1, 1, 3), nn.ReLU())
-    fast.convert(other, "none")
+    convert(other, "none")
     assert [type(m) for m in other] == [nn.Conv2d, nn.ReLU]

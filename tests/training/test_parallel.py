@@ -35,7 +35,7 @@ devices, out = int(sys.argv[1]), sys.argv[2]
 torch.use_deterministic_algorithms(True)
 config = RetrainConfig(
     width=2, stem_channels=3, aspp_channels=2, aspp_rates=(2,), steps=3, batch=4, patch=12, lr_max=0.01, lr_min=0.001,
-    clip_norm=0.5, ssim_weight=0.5, val_period=2, log_period=1, checkpoint_period=1, compile=False, devices=devices,
+    clip_norm=0.5, ssim_weight=0.5, val_period=2, val_crop=0, log_period=1, checkpoint_period=1, compile=False, devices=devices,
     parallel="auto", precision="32-true", device="cpu",
 )
 edges = [[(0, "conv_3x3"), (1, "def_3x3")], [(2, "sep_3x3"), (1, "skip")], [(2, "dil_3x3"), (3, "conv_3x3")]]
