@@ -1,6 +1,7 @@
 """The evaluate stage, with a network that smooths in place of a trained one."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from scipy.ndimage import gaussian_filter
 from torch import Tensor, nn
 
 from nasir.config import EvaluateConfig, SynthesizeConfig
-from nasir.data.images import load_grey, save_png
+from nasir.data.images import load_grey, load_rgb, save_png
 from nasir.evaluation.tiling import Tiling
 from nasir.files import read_csv, read_json, write_csv, write_json
 from nasir.training import model
@@ -26,13 +27,13 @@ CONFIG = EvaluateConfig(
 
 
 class Smoother:
-    """Stands in for a trained network: a 5x5 mean."""
+    """Stands in for a trained network: a 5x5 mean of each channel."""
 
-    def __init__(self) -> None:
-        self.network = nn.Conv2d(1, 1, 5, padding=2, padding_mode="reflect", bias=False)
+    def __init__(self, channels: int = 1, sigma: float = 50.0) -> None:
+        self.network = nn.Conv2d(channels, channels, 5, padding=2, padding_mode="reflect", bias=False, groups=channels)
         self.network.weight.data.fill_(1 / 25)
-        self.sigma = 50.0
-        self.channels = 1
+        self.sigma = sigma
+        self.channels = channels
         self.tiling: Tiling | None = None
 
     def __call__(self, noisy: Tensor, sigma: float) -> Tensor:
@@ -237,3 +238,32 @@ def test_a_split_without_test_images_is_refused(folders, tmp_path):
 
     with pytest.raises(ValueError, match=r"split.json: test must name at least one image, got none"):
         run(folders, tmp_path / "out")
+
+
+def test_pairs_are_scored_as_they_are_without_denoisers_of_gaussian_noise(folders, tmp_path, monkeypatch):
+    names = [name for part in PARTS.values() for name in part]
+    for number, name in enumerate(names):
+        clean = load_rgb(folders["images"] / f"{name}.png")
+        noise = np.random.default_rng(number).normal(0, 30, clean.shape)
+        save_png(folders["images"] / f"{name}.png", clean)
+        save_png(folders["images"] / f"noisy/{name}.png", np.clip(clean + noise, 0, 255).astype(np.uint8))
+    list_pictures(folders["images"], names, degraded="noisy")
+    common = {"task": "camera", "sigma": 0.0, "seed": 0, "log": ignore}
+    synthesize.run(images=folders["images"], out=folders["synthesize"], config=SILENT, **common)
+    monkeypatch.setattr(model, "load", lambda folder, device: Smoother(channels=3, sigma=0.0))
+    settings = replace(CONFIG, protocols=("whole", "whole+y"))
+
+    evaluate.run(**folders, out=tmp_path / "out", config=settings, **common)
+
+    metrics = read_json(tmp_path / "out/metrics.json")
+    assert list(metrics["methods"]) == ["noisy", "nasir"]
+    assert metrics["classical"] == {}
+    described = {row["name"]: float(row["noisy_psnr_db"]) for row in read_csv(folders["synthesize"] / "manifest.csv")}
+    scores = read_csv(tmp_path / "out/scores.csv")
+    for row in scores:
+        if (row["method"], row["protocol"]) == ("noisy", "whole"):
+            assert float(row["psnr_db"]) == pytest.approx(described[row["name"]], abs=1e-6)
+    for protocol in settings.protocols:
+        assert metrics["methods"]["nasir"][protocol]["psnr_db"] > metrics["methods"]["noisy"][protocol]["psnr_db"] + 3
+    assert len(scores) == evaluate.count(folders["split"], "camera", settings) == 2 * 2 * 4
+    assert load_rgb(tmp_path / "out/pictures/best/noisy.png").shape[2] == 3
