@@ -107,7 +107,8 @@ def _scores(record: Record) -> str:
             "Intervals: 95 %, bootstrap over the test images.",
             f"The found network has {fact(metrics['parameters'])} parameters and needs "
             f"{number(metrics['flops_per_pixel'], 0)} floating-point operations per pixel (multiply-adds count twice)."
-            + (" The settings of the classical denoisers were chosen on V." if metrics["classical"] else ""),
+            + (" The settings of the classical denoisers were chosen on V." if metrics["classical"] else "")
+            + (f" It restored large images in {record.tiling}." if record.tiling else ""),
             "Protocols and measures:",
             "\n".join([*_protocols(record), *_measures(record)]),
         ]

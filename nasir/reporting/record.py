@@ -9,6 +9,7 @@ from nasir.config import Params
 from nasir.data import manifest, pictures
 from nasir.data.manifest import Entry
 from nasir.data.pictures import Picture
+from nasir.evaluation.tiling import Tiling
 from nasir.files import read_csv, read_json, sha256_file
 from nasir.genotype import Genotype
 from nasir.reporting import cells, history
@@ -96,6 +97,7 @@ class Record:
     metrics: dict[str, Any]
     scores: dict[str, Scores]  # of each test image, by method
     seconds_per_image: dict[str, dict[str, float]]  # by method and protocol
+    tiling: Tiling | None  # how the network had to cut images; None if it did not
     pictures: dict[str, dict[str, Any]]  # by rank: "name", "psnr_db", "noisy_psnr_db", "error_gain"
     checks: list[dict[str, Any]]
     receipts: dict[str, dict[str, Any]]  # by step
@@ -122,6 +124,7 @@ def read(folders: Folders, params: Params, protocols: dict[str, str]) -> Record:
     shown = {row["rank"]: row for row in read_json(folders.evaluate / "pictures" / "pictures.json")}
     if not set(RANKS) <= set(shown):
         raise ValueError(f"pictures.json must name the images {list(RANKS)}, got {sorted(shown)}; run evaluate again.")
+    timing = read_json(folders.evaluate / "timing.json")
     return Record(
         params=params,
         entries=manifest.read(folders.download / "manifest.csv"),
@@ -140,7 +143,8 @@ def read(folders: Folders, params: Params, protocols: dict[str, str]) -> Record:
         train_history=history.read(folders.retrain / "history.csv"),
         metrics=read_json(folders.evaluate / "metrics.json"),
         scores=_read_scores(folders.evaluate / "scores.csv"),
-        seconds_per_image=read_json(folders.evaluate / "timing.json")["seconds_per_image"],
+        seconds_per_image=timing["seconds_per_image"],
+        tiling=Tiling(**timing["tiling"]) if timing["tiling"] else None,
         pictures=shown,
         checks=[_read_check(folders.checks / f"{step}.json", step) for step in CHECKED],
         receipts={step: read_json(folders.receipts / f"{step}.json") for step in STEPS},

@@ -13,7 +13,7 @@ from PIL import Image
 from nasir import genotype as genotypes
 from nasir.config import Params, flat
 from nasir.data import manifest
-from nasir.files import sha256_file, write_csv, write_json, write_text
+from nasir.files import sha256_file, read_json, write_csv, write_json, write_text
 from nasir.genotype import Edge, Genotype
 from nasir.reporting import architecture
 from nasir.reporting.record import STEPS
@@ -129,7 +129,7 @@ def write_scores(root: Path) -> None:
     metrics["classical"] = {"tv": {"weight": 0.21}, "nlm": {"h": 0.175}}
     write_json(root / "evaluate" / "metrics.json", metrics)
     seconds = {method: {"whole": 0.01234, "overlap": 0.5} for method in methods}
-    write_json(root / "evaluate" / "timing.json", {"seconds_per_image": seconds})
+    write_json(root / "evaluate" / "timing.json", {"seconds_per_image": seconds, "tiling": None})
     write_image_scores(root, {method: values["whole"]["psnr_db"] for method, values in methods.items()})
     generator = np.random.default_rng(1)
     rows = []
@@ -444,3 +444,16 @@ def test_a_page_is_plain_markdown(page):
     assert not re.search(r"\b(nan|inf|None)\b", page)
     for block in re.findall(r"(?:^\|.*\n)+", page, flags=re.MULTILINE):
         assert len({len(re.findall(r"(?<!\\)\|", line)) for line in block.splitlines()}) == 1, block
+
+
+def test_images_that_were_cut_into_tiles_are_said_to(runs, tmp_path):
+    path = runs / "evaluate" / "timing.json"
+    tiling = {"tile": 512, "halo": 26, "largest_offset": 3.25, "tiles": 24, "repeated": 0}
+    write_json(path, read_json(path) | {"tiling": tiling})
+
+    page = render(runs, tmp_path / "reports")
+
+    assert (
+        "restored large images in 24 tiles of up to 512x512 pixels with a halo of 26, for deformable convolutions that reach "
+        "up to 3.2 pixels out of their way."
+    ) in page
