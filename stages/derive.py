@@ -2,13 +2,12 @@
 
 from pathlib import Path
 
-from nasir.search.modify import modify
-
 from nasir import genotype as genotypes
 from nasir.config import DeriveConfig
 from nasir.files import Log, read_json
 from nasir.reporting import architecture
 from nasir.search.derive import derive
+from nasir.search.modify import modify
 from nasir.search.random import INPUTS
 from nasir.training.model import read_tensors
 

@@ -13,7 +13,7 @@ from PIL import Image
 from nasir import genotype as genotypes
 from nasir.config import Params, flat
 from nasir.data import manifest
-from nasir.files import sha256_file, read_json, write_csv, write_json, write_text
+from nasir.files import read_json, sha256_file, write_csv, write_json, write_text
 from nasir.genotype import Edge, Genotype
 from nasir.reporting import architecture
 from nasir.reporting.record import STEPS
