@@ -50,7 +50,7 @@ images_v = {name: torch.from_numpy(picture / np.float32(255)).unsqueeze(0) for n
 with assemble(section="search", devices=devices, parallel="auto", precision="32-true", device="cpu") as team:
     tensors, told = {}, []
     for run, chosen in RUNS.items():
-        supernet = build(chosen, "irnas", 0).double()
+        supernet = build(chosen, "irnas", 0, channels=1).double()
         supernet.register_forward_pre_hook(lambda module, images: tuple(image.double() for image in images))
         found = darts.search(
             supernet, space="irnas", patches_w=Exact(pictures, 12, team.device), patches_a=Exact(pictures, 12, team.device),
