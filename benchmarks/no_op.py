@@ -21,7 +21,9 @@ def measure() -> list[dict[str, Any]]:
     """
     dvc = [sys.executable, "-m", "dvc"]
     environment = os.environ | {"DVC_NO_ANALYTICS": "1"}
-    status = subprocess.run([*dvc, "status", "-q", "dvc.yaml"], cwd=ROOT, env=environment, capture_output=True, check=False)
+    status = subprocess.run(
+        [*dvc, "status", "-q", "dvc.yaml"], cwd=ROOT, env=environment, capture_output=True, check=False
+    )
     if status.returncode != 0:
         raise ValueError("the pipeline must be up to date, got stages that would run; call make repro first.")
     least = {}
