@@ -9,8 +9,6 @@ Simulation", 2019, with the ranges of their full data set. The chain:
 What is drawn for a patch, parameters and noise, is a function of (name, patch, seed) alone.
 """
 
-import hashlib
-import json
 import math
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -21,6 +19,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from nasir.data import noise
 from nasir.data.camera_denoise import denoise
 from nasir.data.camera_output import blur, compress, linearise, sharpen, to_codes, to_srgb
 from nasir.data.camera_sensor import add_read_noise, add_shot_noise, demosaic, expose, mosaic, quantise
@@ -121,13 +120,8 @@ def draw(name: str, patch: int, seed: int) -> Settings:
 
 
 def keyed(purpose: str, name: str, patch: int, seed: int) -> np.random.Generator:
-    """A generator of its own for each purpose and patch: Philox under the first 128 bits of the SHA-256 of a JSON list.
-
-    The list is `["camera", purpose, name, patch, seed]`; `nasir.data.noise.field` says why.
-    """
-    text = json.dumps(["camera", purpose, name, patch, seed])
-    key = int.from_bytes(hashlib.sha256(text.encode()).digest()[:16], "little")
-    return np.random.Generator(np.random.Philox(key=key))
+    """A generator of its own for each purpose and patch (`nasir.data.noise.keyed`)."""
+    return noise.keyed("camera", purpose, name, patch, seed)
 
 
 def prepare(image: NDArray[np.uint8], factor: int) -> Tensor:

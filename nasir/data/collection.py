@@ -99,15 +99,14 @@ def crop_middle(image: np.ndarray, side: int) -> np.ndarray:
 
 def stack(folder: Path, picture: Picture, task: Task) -> np.ndarray:
     """One picture's images as `load` gives them, with its errors."""
-    clean = read_image(folder, picture, is_clean=True, channels=task.channels)
     if not task.is_paired:
-        return clean
+        return read_image(folder, picture, is_clean=True, channels=task.channels)
     if not picture.is_paired:
         raise ValueError(
             f"{picture.name} must have a degraded image for the task {task.name}, got none in {folder / pictures.FILE}; "
             "run pair again for this task."
         )
-    degraded = read_image(folder, picture, is_clean=False, channels=task.channels)
+    clean, degraded = read_pair(folder, picture, task.channels)
     if clean.shape != degraded.shape:
         raise ValueError(
             f"the images of {picture.name} must have one size, got {clean.shape[1]}x{clean.shape[0]} and "
@@ -140,9 +139,19 @@ def read_image(folder: Path, picture: Picture, is_clean: bool, channels: int) ->
     Raises:
         ValueError: if the file cannot be read, or has an odd width and holds two images; it is named.
     """
-    path = folder / (picture.clean if is_clean else picture.degraded)
-    image = images.load_grey(path) if channels == 1 else images.load_rgb(path)
+    if picture.layout != "files":
+        return read_pair(folder, picture, channels)[0 if is_clean else 1]
+    return _decode(folder / (picture.clean if is_clean else picture.degraded), channels)
+
+
+def read_pair(folder: Path, picture: Picture, channels: int) -> tuple[np.ndarray, np.ndarray]:
+    """Both images of a picture, the clean one first; arguments and errors as for `read_image`."""
     if picture.layout == "files":
-        return image
-    left, right = images.halves(image, path)
-    return left if is_clean == (picture.layout == "clean_left") else right
+        return _decode(folder / picture.clean, channels), _decode(folder / picture.degraded, channels)
+    path = folder / picture.clean
+    left, right = images.halves(_decode(path, channels), path)
+    return (left, right) if picture.layout == "clean_left" else (right, left)
+
+
+def _decode(path: Path, channels: int) -> np.ndarray:
+    return images.load_grey(path) if channels == 1 else images.load_rgb(path)

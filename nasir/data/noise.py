@@ -15,6 +15,15 @@ import torch
 from torch import Tensor
 
 
+def keyed(*parts: str | int | None) -> np.random.Generator:
+    """A generator whose output depends on a key alone: Philox under the first 128 bits of the SHA-256 of the JSON list `parts`.
+
+    `field` says why; no two different lists share a key.
+    """
+    digest = hashlib.sha256(json.dumps(parts).encode()).digest()
+    return np.random.Generator(np.random.Philox(key=int.from_bytes(digest[:16], "little")))
+
+
 def field(shape: Sequence[int], name: str, sigma: float, seed: int, patch: int | None = None) -> np.ndarray:
     """Draw the standard normal field n that belongs to one image, or to one patch of it.
 
@@ -38,9 +47,7 @@ def field(shape: Sequence[int], name: str, sigma: float, seed: int, patch: int |
         ValueError: if `sigma` is negative or not finite.
     """
     _check_sigma(sigma)
-    text = json.dumps([name, f"{float(sigma):g}", seed, patch])
-    key = int.from_bytes(hashlib.sha256(text.encode()).digest()[:16], "little")
-    generator = np.random.Generator(np.random.Philox(key=key))
+    generator = keyed(name, f"{float(sigma):g}", seed, patch)
     return generator.standard_normal(tuple(shape)).astype(np.float32)
 
 

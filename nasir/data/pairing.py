@@ -6,14 +6,13 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from nasir.data import alignment, audit
-from nasir.data.collection import read_image
+from nasir.data.collection import read_image, read_pair
+from nasir.data.folder import HALVES, SIDES
 from nasir.data.manifest import Entry, list_some
 from nasir.data.pictures import Picture
 from nasir.files import Log, write_bytes
 from nasir.task import Task
 
-HALVES = ("clean_left", "clean_right")
-FOLDERS = ("clean", "degraded")
 FACTS = ("name", "split", "psnr_db", "shift_y", "shift_x", "rainier", "degraded_side")
 """What `describe` says of a pair."""
 
@@ -97,7 +96,7 @@ def describe(folder: Path, pictures: Sequence[Picture], log: Log) -> list[dict[s
     """
     rows = []
     for step, picture in enumerate(pictures, start=1):
-        clean, degraded = (read_image(folder, picture, is_clean, channels=3) for is_clean in (True, False))
+        clean, degraded = read_pair(folder, picture, channels=3)
         down, right = alignment.best_shift(clean, degraded)
         rows.append(
             {
@@ -116,13 +115,13 @@ def describe(folder: Path, pictures: Sequence[Picture], log: Log) -> list[dict[s
 
 def _couple(entries: Sequence[Entry]) -> list[tuple[Entry, Entry]]:
     """The files of two folders, `clean` and `degraded`, with the same names."""
-    sides: dict[str, dict[str, Entry]] = {folder: {} for folder in FOLDERS}
+    sides: dict[str, dict[str, Entry]] = {folder: {} for folder in SIDES}
     for entry in entries:
-        folder = next((part for part in PurePosixPath(entry.path).parts[:-1] if part in FOLDERS), None)
+        folder = next((part for part in PurePosixPath(entry.path).parts[:-1] if part in SIDES), None)
         if folder is None:
-            raise ValueError(f"files of two folders must lie below one of {list(FOLDERS)}, got {entry.path}; move it.")
+            raise ValueError(f"files of two folders must lie below one of {list(SIDES)}, got {entry.path}; move it.")
         sides[folder][_name(entry, "two_folders")] = entry
-    clean, degraded = (sides[folder] for folder in FOLDERS)
+    clean, degraded = (sides[folder] for folder in SIDES)
     if alone := sorted(clean.keys() ^ degraded.keys()):
         raise ValueError(f"each clean image must have a degraded one of its name, got one half of {list_some(alone)}.")
     pairs = [(entry, degraded[name]) for name, entry in clean.items()]
@@ -141,7 +140,7 @@ def _name(entry: Entry, layout: str) -> str:
     if layout != "two_folders":
         return entry.name
     parts = list(PurePosixPath(entry.name).parts)
-    parts.remove(next(part for part in parts if part in FOLDERS))
+    parts.remove(next(part for part in parts if part in SIDES))
     return "/".join(parts)
 
 

@@ -11,8 +11,6 @@ Streaks are a function of (image name, seed), in any process and in any order of
 `nasir.data.noise.field` is.
 """
 
-import hashlib
-import json
 import math
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass
@@ -21,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nasir.data.images import to_uint8
+from nasir.data.noise import keyed
 
 BLENDS = ("additive", "screen")
 RANGES = {"length": (15.0, 40.0), "angle": (-25.0, 25.0), "width": (0.8, 2.0), "brightness": (0.2, 0.38)}
@@ -62,7 +61,7 @@ def draw(name: str, seed: int) -> tuple[Streaks, str]:
         name: the image's name, as in the manifest.
         seed: the run's seed.
     """
-    generator = _generator("rain", name, seed)
+    generator = keyed("rain", name, seed)
     drawn = {key: float(generator.uniform(low, high)) for key, (low, high) in RANGES.items()}
     coverage = float(generator.uniform(*COVERAGE))
     density = 1000 * coverage / (drawn["length"] * drawn["width"])
@@ -97,7 +96,7 @@ def layer(shape: Sequence[int], streaks: Streaks, name: str, seed: int) -> NDArr
     height, width = shape
     margin = math.ceil(0.75 * streaks.length + streaks.width + 1)  # half of the longest streak
     count = round(streaks.density * (height + 2 * margin) * (width + 2 * margin) / 1000)
-    drawn = _generator("streaks", name, seed).random((count, 5))
+    drawn = keyed("streaks", name, seed).random((count, 5))
     total = np.zeros(height * width)
     for start in range(0, count, AT_ONCE):
         y, x, long, tilt, light = drawn[start : start + AT_ONCE].T
@@ -184,8 +183,3 @@ def _cover(
     cover = np.clip(length / 2 + 0.5 - np.abs(along), 0, 1)
     cover = cover * np.clip(width / 2 + 0.5 - np.abs(across), 0, min(width, 1.0))
     return np.broadcast_to(rows, columns.shape), columns, cover
-
-
-def _generator(what: str, name: str, seed: int) -> np.random.Generator:
-    digest = hashlib.sha256(json.dumps([what, name, seed]).encode()).digest()
-    return np.random.Generator(np.random.Philox(key=int.from_bytes(digest[:16], "little")))

@@ -1,4 +1,4 @@
-"""The rule that stands in for picking realistic noisy patches by hand, and the three numbers that it looks at."""
+"""The rule that stands in for picking realistic noisy patches by hand, and the numbers that it looks at besides the PSNR."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,12 +31,6 @@ def gradient_energy(srgb: Tensor) -> Tensor:
     picture = srgb.double()
     along_x = (picture[..., 1:] - picture[..., :-1]).square().mean(dim=(1, 2, 3))
     return along_x + (picture[..., 1:, :] - picture[..., :-1, :]).square().mean(dim=(1, 2, 3))
-
-
-def psnr(clean: NDArray[np.uint8], degraded: NDArray[np.uint8]) -> float:
-    """10 log10(255^2 / MSE) in dB over all pixels and channels; infinite for equal images."""
-    error = float(np.mean((clean.astype(np.float64) - degraded) ** 2))
-    return 10 * float(np.log10(255**2 / error)) if error > 0 else float("inf")
 
 
 def saturated_share(degraded: NDArray[np.uint8]) -> float:

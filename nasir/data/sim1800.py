@@ -23,8 +23,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from nasir.data import camera
+from nasir.data.alignment import psnr
 from nasir.data.camera_output import to_srgb
-from nasir.data.realism import FLAT_PERCENTILE, REASONS, gradient_energy, psnr, rejection, saturated_share
+from nasir.data.realism import FLAT_PERCENTILE, REASONS, gradient_energy, rejection, saturated_share
 from nasir.files import Log
 
 _BATCH = 16

@@ -11,9 +11,8 @@ It shows one example of each for each task and no rule. Here r1 replaces every o
 import random
 from dataclasses import replace
 
+from nasir.config import MODIFICATIONS
 from nasir.genotype import OPERATIONS, Cell, Edge, Genotype
-
-KINDS = ("none", "r1", "r2")
 
 PLAIN, DEFORMABLE = "conv_3x3", "def_3x3"
 
@@ -35,7 +34,7 @@ def modify(genotype: Genotype, kind: str, seed: int) -> Genotype:
         return deform(genotype)
     if kind == "r2":
         return rewire(genotype, seed)
-    raise ValueError(f"a modification must be one of {', '.join(KINDS)}; got {kind!r}.")
+    raise ValueError(f"a modification must be one of {', '.join(MODIFICATIONS)}; got {kind!r}.")
 
 
 def deform(genotype: Genotype) -> Genotype:

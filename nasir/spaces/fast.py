@@ -166,7 +166,7 @@ def _compute_dtype(x: Tensor) -> torch.dtype:
 
 def _split(plan: Plan, parameters: Sequence[Tensor], dtype: torch.dtype) -> list[list[Tensor]]:
     """The parameters of each operation, as the convolutions take them."""
-    if any(parameter.dtype != dtype for parameter in parameters[:1]):
+    if parameters and parameters[0].dtype != dtype:
         parameters = [parameter.to(dtype) for parameter in parameters]
     own, first = [], 0
     for count in plan.tensors:

@@ -90,7 +90,7 @@ def moments_of(ys: Sequence[Tensor]) -> Moments:
     variance of their means. On a CPU torch's own kernel of batch normalisation gives the groups', each 64th row being one
     group, so that it works on `long` rows.
     """
-    parts = [_moments_of_groups(y if y.dtype == _exact(y) else y.float()) for y in ys]
+    parts = [_moments_of_groups(_to_exact(y)) for y in ys]
     means, variances = (torch.stack(part).view(len(ys), -1, ys[0].shape[1]) for part in zip(*parts, strict=True))
     mean = reduce_sum(means.mean(1)) / world_size()
     variance = reduce_sum((variances + (means - mean.unsqueeze(1)).square()).mean(1)) / world_size()
@@ -114,7 +114,7 @@ def centre(rows: Tensor, known: Moments | None = None) -> tuple[Tensor, Moments]
 
 def projections(g: Tensor, ys: Sequence[Tensor], means: Tensor) -> tuple[Tensor, Tensor]:
     """Sums of g, shape (C,), and of g * (y - mean) for each of ys, shape (len(ys), C), over this process's rows."""
-    g, ys = (g if g.dtype == _exact(g) else g.float()), [y if y.dtype == _exact(y) else y.float() for y in ys]
+    g, ys = _to_exact(g), [_to_exact(y) for y in ys]
     if g.is_cuda:
         return sums(g), torch.stack([sums(g * (y - mean)) for y, mean in zip(ys, means, strict=True)])
     one = _grouped(g)
@@ -171,6 +171,10 @@ def _exact(x: Tensor) -> torch.dtype:
     return torch.promote_types(x.dtype, torch.float32)
 
 
+def _to_exact(x: Tensor) -> Tensor:
+    return x.to(_exact(x))
+
+
 def depthwise(x: Tensor, weight: Tensor) -> Tensor:
     """A depthwise convolution that keeps the size; weight of shape (C, 1, k, k), k odd."""
     return F.conv2d(x, weight, padding=weight.shape[-1] // 2, groups=len(weight))
@@ -223,7 +227,7 @@ def d_pointwise(g: Tensor, x: Tensor, weight: Tensor, groups: int) -> tuple[Tens
     d_x = pointwise(g, turned, groups)
     if x.is_cuda:
         return d_x, d_convolution(g, x, weight, [0, 0], 1, groups, (False, True))[1]
-    one, other = (rows_of(tensor).to(_exact(tensor)) for tensor in (g, x))
+    one, other = (_to_exact(rows_of(tensor)) for tensor in (g, x))
     channels = weight.shape[1]
     if len(weight) > NARROW:  # group by group
         one, other = (rows.view(len(rows), groups, channels) for rows in (one, other))
@@ -244,7 +248,7 @@ def d_convolution(
     On a CPU they are float32 at least: oneDNN has no bfloat16 gradients of grouped convolutions of few channels.
     """
     if not x.is_cuda:
-        g, x, weight = (tensor.to(_exact(tensor)) for tensor in (g, x, weight))
+        g, x, weight = (_to_exact(tensor) for tensor in (g, x, weight))
     d_x, d_weight, _ = torch.ops.aten.convolution_backward(
         g, x, weight, None, [1, 1], padding, [dilation] * 2, False, [0, 0], groups, [*wanted, False]
     )

@@ -7,8 +7,9 @@ import pytest
 import torch
 
 from nasir.data import camera, sim1800
+from nasir.data.alignment import psnr
 from nasir.data.camera_output import to_srgb
-from nasir.data.realism import REASONS, gradient_energy, psnr, rejection, saturated_share
+from nasir.data.realism import REASONS, gradient_energy, rejection, saturated_share
 from nasir.data.sim1800 import generate
 
 
