@@ -343,8 +343,29 @@ class EvaluateConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class TrialConfig:
+    """One entry of `trials:`: a found network, changed or of another task or with another loss, at one noise level."""
+
+    task: str  # that it is trained for
+    method: str  # whose rows it fills
+    draw: int  # of several of one method, which are averaged; of r2 also the seed
+    search: str  # the task whose search found it
+    modify: str  # as derive.modify
+    options: str  # for retrain, as on a command line
+    protocols: str  # that it is scored under, as `score --protocols` takes them
+
+    def __post_init__(self) -> None:
+        for name in ("task", "search"):
+            _require(
+                getattr(self, name) in tasks.TASKS, f"{name} must be one of {list(tasks.TASKS)}", getattr(self, name)
+            )
+        _require(self.modify in MODIFICATIONS, f"modify must be one of {list(MODIFICATIONS)}", self.modify)
+        _require(self.draw >= 0, "draw must be 0 or more", self.draw)
+
+
+@dataclass(frozen=True, kw_only=True)
 class TablesConfig:
-    """`tables/params.yaml`: which cells of the paper's tables are run. Studies are profiles, each on its data set."""
+    """`tables/params.yaml`: which cells of the paper's tables are run. Studies are profiles, each with a data set a task."""
 
     profile: str  # the study that is shown
     sigmas: tuple[float, ...]
@@ -356,6 +377,14 @@ class TablesConfig:
     baselines: tuple[str, ...]  # hand-designed networks
     with_baselines: tuple[str, ...]
     matrix_sigma: float  # noise level of the protocol matrix
+    tasks: tuple[str, ...]
+    paired: tuple[str, ...]  # tasks of pairs
+    searched: tuple[str, ...]  # tasks with a search of their own
+    with_trials: tuple[str, ...]  # studies that run what follows
+    derain_baselines: tuple[str, ...]  # hand-designed de-raining networks
+    derain_slow: tuple[str, ...]  # further ones, of the studies with_baselines
+    trial_sigma: float  # noise level of the trials of the task denoise
+    trials: tuple[TrialConfig, ...]
 
     def __post_init__(self) -> None:
         _require(self.profile in self.all, f"profile must be one of {list(self.all)}", self.profile)
@@ -364,9 +393,25 @@ class TablesConfig:
         _require(
             self.matrix_sigma in self.sigmas, f"matrix_sigma must be one of {list(self.sigmas)}", self.matrix_sigma
         )
-        for name in ("with_controls", "with_baselines"):
-            unknown = set(getattr(self, name)) - set(self.all)
-            _require(not unknown, f"{name} must be some of {list(self.all)}", sorted(unknown))
+        _require(self.trial_sigma in self.sigmas, f"trial_sigma must be one of {list(self.sigmas)}", self.trial_sigma)
+        for name, known in (
+            ("with_controls", self.all),
+            ("with_baselines", self.all),
+            ("with_trials", self.all),
+            ("tasks", tuple(tasks.TASKS)),
+            ("paired", tuple(name for name in self.tasks if tasks.find(name).is_paired)),
+            ("searched", self.tasks),
+        ):
+            unknown = set(getattr(self, name)) - set(known)
+            _require(not unknown, f"{name} must be some of {list(known)}", sorted(unknown))
+        cells = [(trial.task, trial.method, trial.draw) for trial in self.trials]
+        doubled = sorted({cell for cell in cells if cells.count(cell) > 1})
+        _require(not doubled, "trials must differ in task, method or draw", doubled)
+        for trial in self.trials:
+            _require(trial.task in self.tasks, f"a trial's task must be one of {list(self.tasks)}", trial.task)
+            _require(
+                trial.search in self.searched, f"a trial's search must be one of {list(self.searched)}", trial.search
+            )
 
 
 SECTIONS: dict[str, type] = {
@@ -489,6 +534,8 @@ def _convert(value: object, hint: Any, name: str) -> Any:
             raise ValueError(f"{name} must be a list of {item.__name__}, got {value!r}.")
         return tuple(_convert(v, item, f"{name}[{i}]") for i, v in enumerate(value))
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if dataclasses.is_dataclass(hint):
+        return _build(value, typing.cast(type, hint), name)
     if hint is float and is_number and math.isfinite(typing.cast(float, value)):
         return float(typing.cast(float, value))
     if hint is int and is_number and isinstance(value, int):

@@ -266,6 +266,9 @@ def derive(
     profile: ProfileFile,
     params: ParamsFile = PARAMS,
     receipt: ReceiptFile = None,
+    or_reason: Annotated[
+        bool, typer.Option("--or-reason", help="Where there is nothing to modify, write why and succeed.")
+    ] = False,
     changes: Changes = None,
 ) -> None:
     """Derive the genotype and draw it."""
@@ -274,7 +277,7 @@ def derive(
     chosen, section = _read(params, profile, changes, "derive", config.DeriveConfig)
     artifacts = (out / "genotype.json", out / "architecture.png", out / "architecture.svg")
     with _stage("derive", chosen, config.flat(section, "derive."), receipt, *artifacts) as log:
-        stage.run(search=search, out=out, config=section, log=log)
+        stage.run(search=search, out=out, or_reason=or_reason, config=section, log=log)
 
 
 @app.command()
@@ -464,9 +467,9 @@ def claims(
     model: ModelFolder,
     search: Annotated[Path, typer.Option(help="What search wrote.")],
     bill: Annotated[Path, typer.Option(help="The receipt of that search.")],
-    memory: Annotated[Path, typer.Option(help="Folder of shared.json and unshared.json.")],
-    out: Out,
+    out: Annotated[Path, typer.Option(help="JSON file to write.")],
     profile: ProfileFile,
+    memory: Annotated[Path | None, typer.Option(help="Folder of shared.json and unshared.json.")] = None,
     params: ParamsFile = PARAMS,
     changes: Changes = None,
 ) -> None:
@@ -474,7 +477,7 @@ def claims(
     from stages import claims as stage
 
     chosen, section = _read(params, profile, changes, "evaluate", config.EvaluateConfig)
-    with _stage("claims", chosen, config.flat(section, "evaluate."), None, out / "claims.json") as log:
+    with _stage("claims", chosen, config.flat(section, "evaluate."), None, out) as log:
         stage.run(
             images=images,
             split=split,
@@ -507,21 +510,23 @@ def tables(
     published: Annotated[Path, typer.Option(help="The published tables.")],
     rows: Annotated[Path, typer.Option(help="What fills each row.")],
     plan: Annotated[Path, typer.Option(help="tables/params.yaml.")],
+    studies: Annotated[Path, typer.Option(help="Folder of PROFILE-TASK.yaml, what a study changes for each task.")],
     out: Out,
-    params: ParamsFile = PARAMS,
 ) -> None:
     """Write the paper's tables beside our values."""
     from stages import tables as stage
 
-    chosen = config.load_params(params)
+    section = config.load_tables(plan)
+    of_task = {task: config.load_params(studies / f"{section.profile}-{task}.yaml") for task in section.tasks}
+    chosen = next(iter(of_task.values()))
     with _stage("tables", chosen, {}, None, out / "tables.md", out / "tables") as log:
         stage.run(
             study=study,
             published=published,
             rows=rows,
-            dataset=chosen.dataset,
+            datasets={task: params.dataset for task, params in of_task.items()},
             out=out,
-            config=config.load_tables(plan),
+            config=section,
             log=log,
         )
 

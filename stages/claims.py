@@ -34,20 +34,20 @@ def run(
     model: Path,
     search: Path,
     receipt: Path,
-    memory: Path,
+    memory: Path | None,
     out: Path,
     task: str,
     seed: int,
     config: EvaluateConfig,
     log: Log,
 ) -> None:
-    """Write `claims.json` into `out`: everything that Table C shows.
+    """Write the file `out`, JSON: what Table C shows of one task.
 
     Args:
         images, split: the data set; the first test image is the one that is timed.
         model: the found network; its noise level is used for all.
         search, receipt: what the search wrote, and its receipt.
-        memory: what the memory stage wrote.
+        memory: what the memory stage wrote, where it was measured.
     """
     device = choose(config.device)
     set_determinism(device)
@@ -57,11 +57,9 @@ def run(
     noisy = add_keyed_noise(clean, name, found.sigma, seed)[None]
 
     parameters = {"irnas": cost.parameters(found.network)}
-    methods: dict[str, Denoiser] = {
-        "irnas": found,
-        "tv": classical.total_variation(1.0),
-        "nlm": classical.non_local_means(0.8),
-    }
+    methods: dict[str, Denoiser] = {"irnas": found}
+    if not tasks.find(task).is_paired:
+        methods |= {"tv": classical.total_variation(1.0), "nlm": classical.non_local_means(0.8)}
     own = [network for network, baseline in catalogue.NETWORKS.items() if baseline.task == task]
     for network in own:
         torch.manual_seed(seed)
@@ -76,7 +74,7 @@ def run(
 
     bill = read_json(receipt)
     write_json(
-        out / "claims.json",
+        out,
         {
             "parameters": parameters,
             "search": {
@@ -86,7 +84,7 @@ def run(
                 "is_resumed": bill["is_resumed"],
                 "steps": read_json(search / "search.json")["steps"],
             },
-            "memory": _compare(read_json(memory / "shared.json"), read_json(memory / "unshared.json")),
+            "memory": memory and _compare(read_json(memory / "shared.json"), read_json(memory / "unshared.json")),
             "inference": {
                 "image": "x".join(str(side) for side in (clean.shape[-1], clean.shape[-2])),
                 "device": bill["device"] if device.type == "cuda" else "CPU",

@@ -21,6 +21,7 @@ from nasir.training import checkpoints, model
 from nasir.training.device import facts, set_determinism
 from nasir.training.parallel import assemble
 from nasir.training.retrain import retrain
+from stages import reasons
 
 
 def shape_of(config: RetrainConfig, channels: int = 1) -> model.Shape:
@@ -57,6 +58,10 @@ def run(
         network: a baseline's name, trained in the same way but at its own learning rate.
     """
     inputs = {"images": images / pictures.FILE, "split": split / "split.json"}
+    if genotype is not None and (reason := reasons.find(genotype.parent)) is not None:
+        reasons.write(out, reason)
+        return
+    reasons.clear(out)
     if genotype is not None:
         inputs["genotype"] = genotype
     elif network is not None:

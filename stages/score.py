@@ -16,6 +16,7 @@ from nasir.files import Log, read_json, write_csv, write_json
 from nasir.task import Task
 from nasir.training import model as models
 from nasir.training.device import choose, set_determinism
+from stages import reasons
 
 COLUMNS = ("protocol", "name", "psnr_db", "ssim_zero_padded", "ssim_valid")
 CLASSICAL = ("noisy", "tv", "nlm", "bm3d")
@@ -49,8 +50,10 @@ def run(
     chosen = tasks.find(task)
     names = sorted(read_json(split / "split.json")["test"])
     facts: dict[str, Any] = {"method": method, "sigma": sigma, "seed": seed, "images": len(names), "reason": None}
+    reason = None if model is None else reasons.find(model.parent)
     if extras is not None and read_json(extras).get(method) is None:
         reason = f"the package {method} is not installed (make tables {method.upper()}=1)"
+    if reason is not None:
         write_json(out / "cell.json", facts | {"reason": reason})
         return
     device = choose(config.device)

@@ -1,4 +1,4 @@
-"""A study as small as it can be: three methods, one noise level, four images."""
+"""A study as small as it can be: three methods, one noise level, four images; and one with rain and trials beside it."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -6,7 +6,7 @@ from pathlib import Path
 
 from nasir.files import write_csv, write_json, write_text
 from nasir.reporting import paper
-from nasir.reporting.study import Plan, Study
+from nasir.reporting.study import Method, Part, Plan, Study
 
 IMAGES = ("a", "b", "c", "d")
 COLUMNS = ("protocol", "name", "psnr_db", "ssim_zero_padded", "ssim_valid")
@@ -32,6 +32,7 @@ CLAIMS = """claim,words,printed,unit,source,why,note
 search_time,search on one GPU,6,h,section 1,,the GPU is not named
 search_memory,peak memory,,MiB,,,
 memory_share,shared against unshared,0.333,times,section 1,,
+time_rescan,speed against RESCAN,2.03,times,section 4.2,,
 parameters,parameters,0.63,M,Table 1,,a note on counts
 search_falsr,speed against FALSR,96,times,section 2,printed value only: FALSR is not reimplemented,
 """
@@ -43,15 +44,27 @@ MEASURED = {
     "inference": {"image": "481x321", "device": "CPU", "threads": 2, "seconds": {"irnas": 0.5, "bm3d": 2.0}},
 }
 
+
+def methods(**reasons: str) -> dict[str, Method]:
+    """The study's methods; a reason keeps one from running."""
+    names = ("noisy", "bm3d", "irnas")
+    return {name: Method(reason=reasons.get(name), sigmas=(50.0,)) for name in names}
+
+
 PLAN = Plan(
     profile="fast",
-    dataset="bsd500",
+    parts={"denoise": Part(dataset="bsd500", methods=methods()), "derain": Part(dataset="rain800", methods={})},
     sigmas=(50.0,),
     seeds=(0,),
-    methods={"noisy": None, "bm3d": None, "irnas": None},
     protocols=("whole", "overlap", "overlap-shared", "patch-mean"),
     matrix_sigma=50.0,
 )
+
+
+def without(**reasons: str) -> Plan:
+    """`PLAN` with a reason why these methods do not run."""
+    return replace(PLAN, parts={**PLAN.parts, "denoise": Part(dataset="bsd500", methods=methods(**reasons))})
+
 
 WHOLE = {"a": 25.0, "b": 26.0, "c": 27.0, "d": 28.0}
 """PSNR of the found network under `whole`; mean 26.5."""
@@ -78,7 +91,7 @@ SCORES = {
 
 def write_cell(
     folder: Path, method: str, scores: Mapping[str, Mapping[str, float]], *, seed: int = 0, sigma: float = 50,
-    ssim: float = 0.76,
+    ssim: float = 0.76, task: str = "denoise", draw: int | None = None,
 ) -> None:  # fmt: skip
     rows = [
         dict(zip(COLUMNS, (protocol, name, psnr_db, ssim, ssim - 0.01), strict=True))
@@ -87,27 +100,32 @@ def write_cell(
     ]
     facts = {"method": method, "sigma": sigma, "seed": seed, "parameters": None, "flops_per_pixel": None}
     facts |= {"seconds_per_image": {}, "images": len(IMAGES), "settings": {}, "reason": None}
-    for cell in cells_of(folder, method, sigma, seed):
+    for cell in cells_of(folder, task, method, sigma, seed, draw):
         write_csv(cell / "scores.csv", rows, COLUMNS)
         write_json(cell / "cell.json", facts)
 
 
-def cells_of(folder: Path, method: str, sigma: float, seed: int) -> list[Path]:
-    """Where a cell lies; that of the found network stands in the protocol matrix too."""
-    groups = ("scores", "matrix") if method == "irnas" else ("scores",)
+def cells_of(folder: Path, task: str, method: str, sigma: float, seed: int, draw: int | None) -> list[Path]:
+    """Where a cell lies; that of the found denoising network stands in the protocol matrix too."""
+    if draw is not None:
+        return [folder / f"scores/{task}/{method}-draw{draw}-{seed}"]
+    groups = ("scores/denoise", "denoise/matrix") if (task, method) == ("denoise", "irnas") else (f"scores/{task}",)
     return [folder / group / f"{method}-{sigma:g}-{seed}" for group in groups]
 
 
-def write_reason(folder: Path, method: str, reason: str, *, seed: int = 0, sigma: float = 50) -> None:
+def write_reason(
+    folder: Path, method: str, reason: str, *, seed: int = 0, sigma: float = 50, task: str = "denoise",
+    draw: int | None = None,
+) -> None:  # fmt: skip
     facts = {"method": method, "sigma": sigma, "seed": seed, "images": len(IMAGES), "reason": reason}
-    for cell in cells_of(folder, method, sigma, seed):
+    for cell in cells_of(folder, task, method, sigma, seed, draw):
         write_json(cell / "cell.json", facts)
 
 
 def write_study(root: Path) -> None:
     for method, scores in SCORES.items():
         write_cell(root / "study", method, scores)
-    write_json(root / "study" / "claims.json", MEASURED)
+    write_json(root / "study" / "claims" / "denoise.json", MEASURED)
     write_text(root / "published.csv", PUBLISHED)
     write_text(root / "rows.csv", ROWS)
     write_text(root / "claims.csv", CLAIMS)
@@ -117,4 +135,57 @@ def read(root: Path, plan: Plan = PLAN) -> Study:
     return paper.read(root / "study", root / "published.csv", root / "rows.csv", plan)
 
 
-DEMO = replace(PLAN, profile="demo", dataset="sample")
+DEMO = replace(
+    PLAN,
+    profile="demo",
+    parts={name: replace(part, dataset="sample") for name, part in PLAN.parts.items()},
+)
+
+
+TRIALS_PUBLISHED = """4,IR-NAS,bsd500,30,29.14,0.7635,,,,overlap,IR-NAS Table 4,
+4,"IR-NAS, R1",bsd500,30,29.06,0.7600,,,,overlap,IR-NAS Table 4,
+4,IR-NAS,rain800,,26.31,0.8685,,,,unknown,IR-NAS Table 4,
+4,"IR-NAS, R1",rain800,,21.48,0.6754,,,,unknown,IR-NAS Table 4,
+"""
+
+TRIAL_ROWS = """4,IR-NAS,irnas,
+4,"IR-NAS, R1",irnas-r1,
+"""
+
+AT_30 = Method(reason=None, sigmas=(30.0,), draws=(0,))
+RAIN = Method(reason=None, sigmas=(0.0,), draws=(0,))
+WITH_TRIALS = replace(
+    PLAN,
+    parts={
+        "denoise": Part(
+            dataset="bsd500",
+            methods=methods()
+            | {"irnas": Method(reason=None, sigmas=(50.0, 30.0)), "irnas-r1": AT_30, "irnas-of-derain": AT_30},
+        ),
+        "derain": Part(dataset="rain800", methods={"irnas": RAIN, "irnas-r1": RAIN, "irnas-of-denoise": RAIN}),
+    },
+)
+"""Table 4, with two tasks, and Table T; the found network also runs at 50, its trials do not."""
+
+TRIALS = {
+    ("denoise", "irnas-r1"): {"whole": shifted(2.3), "overlap": shifted(2.4)},
+    ("denoise", "irnas-of-derain"): {"whole": shifted(2.4, spread=0.5)},
+    ("derain", "irnas"): {"whole": WHOLE, "whole+y": shifted(1.5)},
+    ("derain", "irnas-r1"): {"whole": shifted(-2), "whole+y": shifted(-0.5)},
+    ("derain", "irnas-of-denoise"): {"whole": shifted(-0.3, spread=0.1)},
+}
+"""PSNR of each trial by protocol and image; the found denoising network has 29.0 at 30 under `whole`, 29.1 under `overlap`."""
+
+RAIN_SECONDS = {"image": "512x384", "device": "CPU", "threads": 2, "seconds": {"irnas": 0.4, "rescan-gru": 1.0}}
+
+
+def write_trials(root: Path) -> None:
+    """Add to `write_study` what `WITH_TRIALS` has more."""
+    write_cell(root / "study", "irnas", {"whole": shifted(2.5), "overlap": shifted(2.6)}, sigma=30)
+    for (task, method), scores in TRIALS.items():
+        write_cell(root / "study", method, scores, task=task, sigma=30 if task == "denoise" else 0, draw=0)
+    write_json(root / "study" / "claims" / "derain.json", {"inference": RAIN_SECONDS})
+    write_text(root / "published.csv", PUBLISHED + TRIALS_PUBLISHED)
+    write_text(
+        root / "rows.csv", ROWS.replace("3,IR-NAS,,not run: Rain800 is not run yet", "3,IR-NAS,irnas,") + TRIAL_ROWS
+    )

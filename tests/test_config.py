@@ -116,6 +116,11 @@ def test_a_change_to_another_type_is_named():
         config.load_params(ROOT / "params.yaml", config.read_changes(["sigma=loud"]))
 
 
+TRIAL = {
+    "task": "derain", "method": "irnas", "draw": 0, "search": "derain", "modify": "none", "options": "", "protocols": "whole",
+}  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -123,6 +128,12 @@ def test_a_change_to_another_type_is_named():
         ({"matrix_sigma": 40}, "matrix_sigma must be one of"),
         ({"with_controls": ["huge"]}, "with_controls must be some of"),
         ({"seeds": []}, "seeds must be 0 or more"),
+        ({"trial_sigma": 40}, "trial_sigma must be one of"),
+        ({"paired": ["denoise"]}, r"paired must be some of \['derain', 'camera'\], got \['denoise'\]"),
+        ({"searched": ["derain"]}, r"a trial's search must be one of \['derain'\], got 'denoise'"),
+        ({"trials": [TRIAL, TRIAL]}, r"trials must differ in task, method or draw, got \[\('derain', 'irnas', 0\)\]"),
+        ({"trials": [TRIAL | {"modify": "r3"}]}, r"trials\[0\]: modify must be one of"),
+        ({"trials": [{"task": "derain"}]}, r"trials\[0\] must have exactly the keys"),
     ],
 )
 def test_a_plan_of_the_tables_that_cannot_be_is_refused(tmp_path, change, message):

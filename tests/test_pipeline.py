@@ -1,5 +1,6 @@
 """dvc.yaml and tables/dvc.yaml list exactly the code that each stage imports, and read parameters that exist."""
 
+import itertools
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,8 @@ from test_floors import imports, is_module
 
 from nasir.config import load_params, load_tables
 from nasir.files import read_csv
+from nasir.reporting import paper
+from stages import tables
 
 ROOT = Path(__file__).parents[1]
 STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
@@ -44,19 +47,18 @@ def test_the_stages_stand_in_order():
     assert list(STAGES) == ORDER
 
 
-def command_of(stage: dict) -> str:
-    """The word after `python -m stages` in a stage's first command."""
-    return commands(stage)[0].split()[3]
+def called_by(stage: dict) -> set[str]:
+    """The words after `python -m stages` in a stage's commands."""
+    return {command.split()[3] for command in commands(stage)}
 
 
 @pytest.mark.parametrize(("name", "stage"), [*STAGES.items(), *TABLES.items()])
 def test_code_dependencies_are_the_imported_files(name, stage):
-    command = command_of(stage)
-    if command == "extras":
+    called = called_by(stage)
+    if called == {"extras"}:
         return  # reads the versions of packages, nothing of this repository
-    expected = code_of(ROOT / f"stages/{'search' if command == 'memory' else command}.py")
-    if any(" check " in command for command in commands(stage)):
-        expected |= code_of(ROOT / "stages/checks.py")
+    files = {"memory": "search", "check": "checks"}
+    expected = set.union(*(code_of(ROOT / f"stages/{files.get(command, command)}.py") for command in called))
     assert {dep for dep in stage["deps"] if dep.endswith(".py")} == expected
 
 
@@ -74,22 +76,27 @@ def test_paths_in_the_command_are_dependencies_or_outputs(name, stage):
 
 
 def test_a_study_of_the_tables_shares_one_search_of_each_kind_and_trains_after_the_audit():
-    assert TABLES["search"]["matrix"] == {"profile": "${all}"}
+    assert TABLES["search"]["matrix"] == {"profile": "${all}", "task": "${searched}"}
     assert TABLES["search-random"]["matrix"] == {"profile": "${with_controls}"}
     for name, stage in TABLES.items():
-        if command_of(stage) in ("search", "retrain"):
-            assert "runs/tables/${item.profile}/checks/audit.json" in stage["deps"], name
+        if called_by(stage) & {"search", "retrain"}:
+            folder = next(dep for dep in stage["deps"] if dep.endswith("/split")).removesuffix("/split")
+            assert f"{folder}/checks/audit.json" in stage["deps"], name
     for name in ("search", "retrain"):
         assert "runs/checks/audit.json" in STAGES[name]["deps"]
 
 
-def test_the_tables_plan_is_what_their_pipeline_runs():
+def test_the_tables_plan_is_what_their_pipeline_runs(tmp_path):
     plan = load_tables(ROOT / "tables/params.yaml")
-    rows = {row["method"] for row in read_csv(ROOT / "tables/rows.csv") if row["method"]}
-
-    assert rows <= {*plan.classical, *plan.controls, *plan.baselines, "bm3d", "irnas"}
-    for study in plan.all:
-        assert load_params(ROOT / f"tables/studies/{study}.yaml").profile == study
+    for study, task in itertools.product(plan.all, plan.tasks):
+        params = load_params(ROOT / f"tables/studies/{study}-{task}.yaml")
+        assert (params.profile, params.task) == (study, task)
+        datasets = {name: load_params(ROOT / f"tables/studies/{study}-{name}.yaml").dataset for name in plan.tasks}
+        # every row has a method that the plan knows, every method of the plan a row: refused while it is read otherwise
+        with pytest.raises(ValueError, match=r"cell\.json"):
+            paper.read(
+                tmp_path, ROOT / "tables/published.csv", ROOT / "tables/rows.csv", tables.plan_of(plan, datasets)
+            )
     printed = {row["sigma"] for row in read_csv(ROOT / "tables/published.csv") if row["table"] in ("1", "5")}
     assert {float(sigma) for sigma in printed} == set(plan.sigmas)
 

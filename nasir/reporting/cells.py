@@ -18,9 +18,9 @@ Scores = dict[str, dict[str, dict[str, float]]]
 
 @dataclass(frozen=True, kw_only=True)
 class Cell:
-    """One method at one sigma with one seed."""
+    """One method at one sigma with one seed, and one draw where it has several."""
 
-    seed: int
+    name: str  # which one: "seed 0"
     reason: str | None  # why it did not run
     images: int  # size of the test set; a protocol may cover fewer
     settings: dict[str, float]  # chosen on V
@@ -30,26 +30,26 @@ class Cell:
 
 @dataclass(frozen=True, kw_only=True)
 class Value:
-    """A mean over images, each of which is a mean over seeds."""
+    """A mean over images, each of which is a mean over runs."""
 
     interval: Interval | None  # of the mean over images; None for a single image
     mean: float
-    spread: Spread  # of the seeds' means
+    spread: Spread  # of the runs' means
     images: int
 
 
 @dataclass(frozen=True, kw_only=True)
 class Result:
-    """One method at one sigma over its seeds."""
+    """One method at one sigma over its runs: its seeds, and its draws where it has several."""
 
     reason: str | None  # why nothing ran
-    gaps: tuple[str, ...]  # seeds that did not run beside others that did, each with its reason
-    seeds: tuple[int, ...]  # that ran
+    gaps: tuple[str, ...]  # runs that are missing beside others that are there, each with its reason
+    runs: tuple[str, ...]  # that are there: "seed 0", "draw 2, seed 0"
     images: int
-    settings: tuple[dict[str, float], ...]  # of the seeds, each once
+    settings: tuple[dict[str, float], ...]  # of the runs, each once
     flops_per_pixel: float | None
-    scores: Scores  # of each image, mean over seeds
-    seed_means: dict[str, dict[str, list[float]]]  # by protocol and measure, one for each seed
+    scores: Scores  # of each image, mean over runs
+    run_means: dict[str, dict[str, list[float]]]  # by protocol and measure, one for each run
 
     def value(self, protocol: str, measure: str) -> Value | None:
         """Mean, interval and spread under one protocol; None where it was not scored."""
@@ -59,47 +59,55 @@ class Result:
         return Value(
             interval=mean_interval(values) if len(values) > 1 else None,
             mean=fmean(values),
-            spread=over_seeds(self.seed_means[protocol][measure]),
+            spread=over_seeds(self.run_means[protocol][measure]),
             images=len(values),
         )
 
 
-def folder_name(method: str, sigma: float, seed: int) -> str:
-    """Name of a cell's folder: irnas-50-0."""
-    return f"{method}-{sigma:g}-{seed}"
+def folder_name(method: str, sigma: float, seed: int, draw: int | None = None) -> str:
+    """Name of a cell's folder: irnas-50-0, or irnas-r2-draw1-0 for a draw."""
+    return f"{method}-{f'{sigma:g}' if draw is None else f'draw{draw}'}-{seed}"
 
 
-def read(folder: Path, method: str, sigma: float, seeds: Sequence[int]) -> Result:
-    """Read one method's cells at one sigma and join their seeds.
+def read(folder: Path, method: str, sigma: float, seeds: Sequence[int], draws: Sequence[int] | None = None) -> Result:
+    """Read one method's cells at one sigma and join them.
 
     Args:
-        folder: holds one folder for each cell, `METHOD-SIGMA-SEED`.
+        folder: holds one folder for each cell, see `folder_name`.
         method: the method's name.
-        sigma: noise standard deviation in 8-bit grey levels.
+        sigma: noise standard deviation in 8-bit grey levels; 0 where images come degraded.
         seeds: every one must have a cell, be it one that says why it did not run.
+        draws: of a method that has cells for these; every draw with every seed.
 
     Raises:
         ValueError: for a cell that is missing, belongs to something else, has a value that is not finite, or whose
-            images differ from those of another seed.
+            images differ from those of another run.
     """
-    cells = [_read_cell(folder / folder_name(method, sigma, seed), method, sigma, seed) for seed in seeds]
+    keys = [(draw, seed) for draw in (draws if draws is not None else [None]) for seed in seeds]
+    several = draws is not None and len(draws) > 1
+    cells = [
+        _read_cell(
+            folder / folder_name(method, sigma, seed, draw), method, sigma, seed, f"draw {draw}, " if several else ""
+        )
+        for draw, seed in keys
+    ]
     ran = [cell for cell in cells if cell.reason is None]
     missing = [cell for cell in cells if cell.reason is not None]
     if not ran:
         reason = "; ".join(dict.fromkeys(cell.reason or "" for cell in missing))
         return Result(
-            reason=reason, gaps=(), seeds=(), images=0, settings=(), flops_per_pixel=None, scores={}, seed_means={}
+            reason=reason, gaps=(), runs=(), images=0, settings=(), flops_per_pixel=None, scores={}, run_means={}
         )
     where = f"{method} at sigma {sigma:g} in {folder}"
     return Result(
         reason=None,
-        gaps=tuple(f"seed {cell.seed}: {cell.reason}" for cell in missing),
-        seeds=tuple(cell.seed for cell in ran),
+        gaps=tuple(f"{cell.name}: {cell.reason}" for cell in missing),
+        runs=tuple(cell.name for cell in ran),
         images=_same([cell.images for cell in ran], f"the number of test images of {where}"),
         settings=tuple(settings for settings in _distinct([cell.settings for cell in ran]) if settings),
         flops_per_pixel=ran[0].flops_per_pixel,
-        scores=_mean_over_seeds([cell.scores for cell in ran], where),
-        seed_means={
+        scores=_mean_over_runs([cell.scores for cell in ran], where),
+        run_means={
             protocol: {
                 measure: [fmean(cell.scores[protocol][measure].values()) for cell in ran] for measure in MEASURES
             }
@@ -108,7 +116,7 @@ def read(folder: Path, method: str, sigma: float, seeds: Sequence[int]) -> Resul
     )
 
 
-def _read_cell(folder: Path, method: str, sigma: float, seed: int) -> Cell:
+def _read_cell(folder: Path, method: str, sigma: float, seed: int, draw: str) -> Cell:
     facts = read_json(folder / "cell.json")
     path = folder / "scores.csv"
     found = (facts["method"], float(facts["sigma"]), facts["seed"])
@@ -118,9 +126,11 @@ def _read_cell(folder: Path, method: str, sigma: float, seed: int) -> Cell:
             f"{found[1]:g}, seed {found[2]}; run that cell again."
         )
     if facts["reason"] is not None:
-        return Cell(seed=seed, reason=facts["reason"], images=0, settings={}, flops_per_pixel=None, scores={})
+        return Cell(
+            name=f"{draw}seed {seed}", reason=facts["reason"], images=0, settings={}, flops_per_pixel=None, scores={}
+        )
     return Cell(
-        seed=seed,
+        name=f"{draw}seed {seed}",
         reason=None,
         images=facts["images"],
         settings=facts["settings"],
@@ -144,12 +154,12 @@ def to_scores(rows: Iterable[Mapping[str, str]], path: Path) -> Scores:
     return scores
 
 
-def _mean_over_seeds(cells: Sequence[Scores], where: str) -> Scores:
+def _mean_over_runs(cells: Sequence[Scores], where: str) -> Scores:
     first = cells[0]
     for other in cells[1:]:
         if _names(other) != _names(first):
             raise ValueError(
-                f"every seed must be scored on the same images under the same protocols, got different ones for {where}; "
+                f"every run must be scored on the same images under the same protocols, got different ones for {where}; "
                 "run its cells again."
             )
     return {

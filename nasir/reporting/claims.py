@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from nasir.reporting.study import FOUND, NOT_RUN, Claim, Study
+from nasir.reporting.study import FOUND, HOME, NOT_RUN, Claim, Study
 from nasir.reporting.tables import number, table
 
 COLUMNS = ("claim", "subject", "printed", "unit", "ours", "profile", "remark", "source")
@@ -11,6 +11,9 @@ COLUMNS = ("claim", "subject", "printed", "unit", "ours", "profile", "remark", "
 
 FIRST = "1"
 """The paper's table that prints parameters and seconds."""
+
+RIVAL = "rescan-gru"
+"""The network that the claim on the speed of de-raining is about."""
 
 
 def section(study: Study) -> str:
@@ -24,7 +27,7 @@ def section(study: Study) -> str:
         f"**Table C, parameters. {label}** Ours: trainable parameters; a multiply-add is two FLOPs. {note}".rstrip(),
         _parameters(study),
     ]
-    inference = study.measured.get("inference")
+    inference = _at_home(study).get("inference")
     parts += [f"**Table C, inference. {label}** {_how_timed(inference)}", _inference(study)]
     return "\n\n".join(parts)
 
@@ -43,7 +46,7 @@ def csv_rows(study: Study) -> list[dict[str, object]]:
         if printed is not None:
             rows.append(("inference, the test set of 200 images", name, printed, "s", None, device, source))
         if seconds is not None:
-            inference = study.measured["inference"]
+            inference = _at_home(study)["inference"]
             remark = f"{inference['image']}, {inference['device']}, {inference['threads']} threads"
             rows.append(("inference, one image", name, None, "s", seconds, remark, ""))
     return [
@@ -69,7 +72,8 @@ def _claims(study: Study) -> str:
 
 def _measured(study: Study, claim: Claim) -> tuple[float | None, str]:
     """Our value in the claim's unit, and how it came about; or None and why there is none."""
-    search, memory = study.measured.get("search"), study.measured.get("memory")
+    search, memory = _at_home(study).get("search"), _at_home(study).get("memory")
+    rain = study.measured.get("derain", {}).get("inference")
     if claim.why:
         return None, claim.why
     if claim.key == "search_time" and search is not None:
@@ -82,7 +86,16 @@ def _measured(study: Study, claim: Claim) -> tuple[float | None, str]:
     if claim.key == "memory_share" and memory is not None:
         shared, unshared = memory["shared_mib"], memory["unshared_mib"]
         return shared / unshared, f"{number(shared, 0)} of {number(unshared, 0)} MiB, {memory['what']}"
+    if claim.key == "time_rescan" and rain is not None and {RIVAL, FOUND} <= set(rain["seconds"]):
+        ours, rival = rain["seconds"][FOUND], rain["seconds"][RIVAL]
+        sides = f"{number(rival, 3)} s against {number(ours, 3)} s for one image of {rain['image']}"
+        return rival / ours, f"{sides}, {rain['device']}, {rain['threads']} threads; RESCAN with GRU, untrained"
     return None, NOT_RUN
+
+
+def _at_home(study: Study) -> Mapping[str, Any]:
+    """What was measured of denoising."""
+    return study.measured.get(HOME, {})
 
 
 def _with_unit(value: float, unit: str) -> str:
@@ -99,7 +112,7 @@ def _sentence(text: str) -> str:
 
 def _counts(study: Study) -> dict[str, tuple[float | None, int | None]]:
     """Printed millions and our count, by row of the paper's first table."""
-    ours: Mapping[str, int | None] = study.measured.get("parameters") or {}
+    ours: Mapping[str, int | None] = _at_home(study).get("parameters") or {}
     printed = {p.row: p.params_m for p in study.printed if p.table == FIRST}
     rows = {row.label: row.method for row in study.rows if row.table == FIRST}
     counts = {label: (printed.get(label), ours.get(method) if method else None) for label, method in rows.items()}
@@ -110,7 +123,7 @@ def _flops(study: Study) -> dict[str, float]:
     """Operations per pixel of the networks that were scored, by row of the first table."""
     flops = {}
     for row in study.rows:
-        result = study.results.get((row.method or "", study.plan.matrix_sigma))
+        result = study.results.get((HOME, row.method or "", study.plan.matrix_sigma))
         if row.table == FIRST and result is not None and result.flops_per_pixel is not None:
             flops[row.label] = result.flops_per_pixel
     return flops
@@ -135,7 +148,7 @@ def _parameters(study: Study) -> str:
 
 def _times(study: Study) -> dict[str, tuple[float | None, str, float | None]]:
     """Printed seconds for the test set, their device and our seconds for one image, by row of the first table."""
-    ours: Mapping[str, float | None] = (study.measured.get("inference") or {}).get("seconds", {})
+    ours: Mapping[str, float | None] = (_at_home(study).get("inference") or {}).get("seconds", {})
     printed = {p.row: (p.time_s, p.time_device) for p in study.printed if p.table == FIRST}
     rows = {row.label: row.method for row in study.rows if row.table == FIRST}
     times = {

@@ -16,7 +16,7 @@ from nasir.reporting.record import Record
 from nasir.reporting.tables import number, psnr, table
 
 SHOWN = 6
-"""Groups in the figure of repeated pictures, and leaks by name on the page."""
+"""Groups in the figure of repeated pictures."""
 
 _SIDE, _GUTTER, _TITLE = 132, 8, 18  # pixels
 
@@ -34,6 +34,8 @@ def section(record: Record, figure: str, noise_figure: str | None) -> str:
         lines.append(f"![clean images that occur in several pairs]({figure})")
     if record.split["leaks"]:
         lines.append(_leaks(record))
+    if any(one.also_in for one in record.listed):
+        lines.append(_elsewhere(record))
     if noise_figure:
         lines += [
             f"![noise against intensity, and its correlation, beside Gaussian noise]({noise_figure})",
@@ -129,18 +131,36 @@ def _repeated(record: Record) -> str:
 def _leaks(record: Record) -> str:
     listed = {one.name: one for one in record.listed}
     leaks = [listed[name] for name in record.split["leaks"]]
-    tested = {one.group for one in record.listed if one.split == "test"}
-    own, elsewhere = [one for one in leaks if one.group in tested], [one for one in leaks if one.also_in]
+    tested: dict[str, list[str]] = defaultdict(list)
+    for one in record.listed:
+        if one.split == "test":
+            tested[one.group].append(one.name)
+    own = [one for one in leaks if one.group in tested]
+    elsewhere = sum(bool(one.also_in) for one in leaks)
     what = (
         "were left out of training" if record.split["exclude_leaks"] else "**stayed in training** (split.exclude_leaks)"
     )
-    rows = [[one.name, "a test pair" if one.group in tested else one.also_in] for one in [*own, *elsewhere][:SHOWN]]
-    more = f" The first {len(rows)}, all in `pictures.csv`:" if len(leaks) > SHOWN else ""
+    text = (
+        f"{number(len(leaks), 0)} training pairs show what a test image shows and {what}: {len(own)} of this data set's test "
+        f"part, {elsewhere} of another data set's (`known_elsewhere.csv`)."
+    )
+    rows = [[one.name, ", ".join(tested[one.group])] for one in own]
+    return "\n\n".join([text, table(("training pair", "shows the picture of the test pair"), rows)] if rows else [text])
+
+
+def _elsewhere(record: Record) -> str:
+    """Every picture that another data set tests with, and the pairs that show it; folded away."""
+    places: dict[str, dict[str, list[str]]] = {}
+    for one in record.listed:
+        if one.also_in:
+            places.setdefault(one.also_in, {"train": [], "test": []})[one.split].append(one.name)
+    pairs = sum(len(names) for by_split in places.values() for names in by_split.values())
+    rows = [[place, *(", ".join(places[place][split]) for split in ("train", "test"))] for place in sorted(places)]
     return "\n\n".join(
         [
-            f"{number(len(leaks), 0)} training pairs show what a test image shows and {what}: {len(own)} of this data "
-            f"set's test part, {len(elsewhere)} of another data set's (`known_elsewhere.csv`).{more}",
-            table(("training pair", "shows the picture of"), rows),
+            f"<details><summary>{pairs} pairs show {len(places)} pictures of another data set's test part</summary>",
+            table(("picture", "training pairs", "test pairs"), rows),
+            "</details>",
         ]
     )
 

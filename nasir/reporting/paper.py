@@ -1,13 +1,13 @@
 """The paper's tables beside what a run measured: `read` its files into a study, `render` that as one Markdown page.
 
-`csv_rows` gives every cell of tables 1 to 6 for a CSV file; `protocol_matrix.csv_rows` and `claims.csv_rows` do so for
-tables P and C.
+`csv_rows` gives every cell of tables 1 to 6 for a CSV file; the `csv_rows` of `protocol_matrix`, `transfer` and `claims` do
+so for tables P, T and C.
 """
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from nasir.reporting import claims, printed_tables, protocol_matrix
+from nasir.reporting import claims, printed_tables, protocol_matrix, transfer
 from nasir.reporting.printed_csv import csv_rows
 from nasir.reporting.study import NOT_RUN, PRINTED_ONLY, TITLES, Plan, Study, read
 from nasir.reporting.tables import table
@@ -27,19 +27,26 @@ def render(study: Study) -> str:
     content = {name: lines(study, name) for name in TITLES}
     parts = [_top(study), _counts(study, content), _how_to_read()]
     parts += [printed_tables.section(study, name, content[name]) for name in TITLES]
-    parts += [protocol_matrix.section(study), claims.section(study), _strategies(study)]
+    parts += [transfer.section(study), protocol_matrix.section(study), claims.section(study), _strategies(study)]
     return "\n\n".join(parts) + "\n"
 
 
 def _top(study: Study) -> str:
     plan = study.plan
-    images = sorted({result.images for result in study.results.values() if result.reason is None})
+    images = {
+        task: sorted({r.images for (of, _, _), r in study.results.items() if of == task and r.reason is None})
+        for task in plan.parts
+    }
+    data = "; ".join(
+        f"{task} on data set `{part.dataset}`, {' / '.join(map(str, images[task])) or 'no'} test images"
+        for task, part in plan.parts.items()
+    )
     return "\n\n".join(
         [
             "# The paper's tables, beside what this run measured",
             f"> **{plan.label}**",
-            f"Printed: IR-NAS (Zhang et al., arXiv:1909.08228v1). Ours: profile `{plan.profile}`, data set `{plan.dataset}`, "
-            f"{' / '.join(map(str, images)) or 'no'} test images, sigma {', '.join(f'{s:g}' for s in plan.sigmas)}, "
+            f"Printed: IR-NAS (Zhang et al., arXiv:1909.08228v1). Ours: profile `{plan.profile}`; {data}; "
+            f"sigma {', '.join(f'{s:g}' for s in plan.sigmas)}, "
             f"seed{'s' if len(plan.seeds) > 1 else ''} {', '.join(map(str, plan.seeds))}.",
         ]
     )
@@ -67,6 +74,8 @@ def _how_to_read() -> str:
             f"- *reproduced*: ours, on the same images and under that protocol, lies within {TOLERANCE['psnr_db']:g} dB (SSIM: "
             f"{TOLERANCE['ssim_zero_padded']:g}) of the printed value; *short by*, *above by*: it does not.",
             "- *no verdict*: both exist, but not of the same images or not under one protocol.",
+            "- Of the tasks of pairs (rain, camera noise) `whole` is the RGB image and `whole+y` its luma; the paper does not "
+            "say which it prints, so there is no verdict.",
             f"- *{NOT_RUN}*: a row that is to be run and has no score here. *{PRINTED_ONLY}*: a row that is not going to be run. "
             "A remark says why. Nothing is filled in.",
             "- SSIM beside a printed one is that of the authors' code (11x11 Gaussian window, zeros outside the image); the "

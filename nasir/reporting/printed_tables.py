@@ -81,8 +81,9 @@ def _columns(content: Sequence[Line]) -> tuple[str, ...]:
         "method": True,
         "printed": True,
         "its protocol, inferred": True,
-        "ours, that protocol": any(line.result for line in content),
+        "ours, that protocol": any(line.there for line in content),
         "ours, `whole`": any(line.result for line in content),
+        "ours, `whole+y`": any(line.luma for line in content),
         "ours - printed": any(line.difference for line in content),
         "verdict": True,
     }
@@ -95,7 +96,7 @@ def _cells(line: Line, contests: Contests, notes: Notes) -> dict[str, str]:
     bold = {m for m, c in best.items() if c is not None and c.is_clear and c.best == line.row.label and line.result}
     remark = line.reason
     images = line.result.images if line.result else 0
-    remark = "; ".join(filter(None, [remark, _subset(line)]))
+    remark = "; ".join(filter(None, [remark, _draws(line), _subset(line)]))
     return {
         "data set": line.dataset,
         "sigma": "" if line.sigma is None else f"{line.sigma:g}",
@@ -104,6 +105,7 @@ def _cells(line: Line, contests: Contests, notes: Notes) -> dict[str, str]:
         "its protocol, inferred": _protocol(printed.protocol) if printed else "-",
         "ours, that protocol": _ours(line.there, set(), images),
         "ours, `whole`": _ours(line.whole, bold, images),
+        "ours, `whole+y`": _ours(line.luma, set(), images),
         "ours - printed": _difference(line),
         "verdict": _verdict(line) + notes.mark(remark),
     }
@@ -160,6 +162,14 @@ def _subset(line: Line) -> str:
     return "; ".join(words)
 
 
+def _draws(line: Line) -> str:
+    """How many runs stand behind a mean where these are draws, not seeds alone."""
+    runs = line.result.runs if line.result else ()
+    if len(runs) < 2 or not any("draw" in run for run in runs):
+        return ""
+    return f"mean ± standard deviation of {len(runs)} runs: {'; '.join(runs)}"
+
+
 def _contests(content: Sequence[Line]) -> Contests:
     found = {}
     for key, group in groupby(content, lambda line: (line.dataset, line.sigma)):
@@ -172,15 +182,16 @@ def _contests(content: Sequence[Line]) -> Contests:
 
 
 def _standings(contests: Contests) -> str:
-    """The best of ours under `whole` against the second, for each sigma and measure; empty where none compete."""
-    columns = ("sigma", "measure", "best", "second", "best - second", "Wilcoxon p", "images", "above each other one")
+    """The best of ours under `whole` against the second, for each data set, sigma and measure; empty where none compete."""
+    several = len({dataset for dataset, _ in contests}) > 1
     rows = []
-    for (_, sigma), by_measure in contests.items():
+    for (dataset, sigma), by_measure in contests.items():
         for measure, held in by_measure.items():
             if held is not None:
                 difference, digits = held.against_second.difference, DIGITS[measure]
                 rows.append(
                     [
+                        *([dataset] if several else []),
                         "" if sigma is None else f"{sigma:g}",
                         "PSNR, dB" if measure == "psnr_db" else "SSIM",
                         _plain(held.best),
@@ -191,7 +202,9 @@ def _standings(contests: Contests) -> str:
                         "yes" if held.is_clear else "cannot be told",
                     ]
                 )
-    return table(columns, rows, ("sigma", "Wilcoxon p", "images")) if rows else ""
+    columns = ("sigma", "measure", "best", "second", "best - second", "Wilcoxon p", "images", "above each other one")
+    shown = ("data set", *columns) if several else columns
+    return table(shown, rows, ("sigma", "Wilcoxon p", "images")) if rows else ""
 
 
 def _settings(content: Sequence[Line]) -> list[str]:

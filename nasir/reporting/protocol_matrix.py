@@ -6,7 +6,7 @@ from nasir.evaluation import protocols
 from nasir.evaluation.statistics import Comparison, Interval
 from nasir.reporting.cells import MEASURES, Result, Value
 from nasir.reporting.contest import compare_shared
-from nasir.reporting.study import FOUND, NOT_RUN, Study
+from nasir.reporting.study import FOUND, HOME, NOT_RUN, Study
 from nasir.reporting.tables import against, interval, psnr, signed, ssim, table
 
 COLUMNS = (
@@ -37,11 +37,11 @@ def section(study: Study) -> str:
     head = "## Table P: one network under every protocol"
     result = _result(study)
     if result is None:
-        reason = plan.methods[FOUND] if study.matrix is None else study.matrix.reason
+        reason = plan.parts[HOME].methods[FOUND].reason if study.matrix is None else study.matrix.reason
         return f"{head}\n\n**Table P. {plan.label}** {NOT_RUN.capitalize()}: {reason}."
     caption = (
         f"**Table P. {plan.label}** The found network at sigma {plan.matrix_sigma:g}, the same weights in every row"
-        f"{'' if len(result.seeds) == 1 else f', mean over {len(result.seeds)} seeds'}. 95 % intervals over images; the "
+        f"{'' if len(result.runs) == 1 else f', mean over {len(result.runs)} seeds'}. 95 % intervals over images; the "
         "change against `whole` is paired, image by image."
     )
     columns = (
@@ -140,7 +140,7 @@ def _csv_row(study: Study, entry: Entry, measure: str) -> dict[str, object]:
     value, change = entry.values.get(measure), entry.change.get(measure)
     bounds = value.interval if value else None
     values = (
-        FOUND, study.plan.matrix_sigma, entry.protocol, study.plan.profile, study.plan.dataset, measure,
+        FOUND, study.plan.matrix_sigma, entry.protocol, study.plan.profile, study.plan.parts[HOME].dataset, measure,
         value.mean if value else None, bounds.low if bounds else None, bounds.high if bounds else None,
         change.difference.mean if change else None, change.difference.low if change else None,
         change.difference.high if change else None, change.wilcoxon_p if change else None,

@@ -19,11 +19,40 @@ TITLES = {
 }
 """The paper's tables by number."""
 
+TASK_OF = {"bsd500": "denoise", "sim1800": "camera", "rain800": "derain"}
+"""The task of each of the paper's data sets."""
+
+LEVEL = {"derain": 0.0, "camera": 0.0}
+"""Sigma of the cells of tasks whose images come degraded; the others have one for each noise level."""
+
+TRANSFER = "irnas-of-"
+"""How the methods of Table T begin; the task whose search found the network follows."""
+
 PRINTED_ONLY = "printed value only"
 NOT_RUN = "not run"
 
 FOUND = "irnas"
 """The method whose cells hold the protocol matrix and against which the text's claims are made."""
+
+HOME = "denoise"
+"""The task whose cells hold the protocol matrix."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Method:
+    """Which cells a method has."""
+
+    reason: str | None  # why this profile does not run it; None: it does
+    sigmas: tuple[float, ...]
+    draws: tuple[int, ...] | None = None  # of a trial; None: a cell for each sigma and seed
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """What a study has of one task."""
+
+    dataset: str
+    methods: Mapping[str, Method]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,28 +60,33 @@ class Plan:
     """Which cells were to be made; nothing is looked for beyond it, and nothing of it may be missing."""
 
     profile: str
-    dataset: str
-    sigmas: tuple[float, ...]
+    parts: Mapping[str, Part]  # by task
+    sigmas: tuple[float, ...]  # of the task denoise
     seeds: tuple[int, ...]
-    methods: Mapping[str, str | None]  # None: runs; else why this profile does not run it
     protocols: tuple[str, ...]  # of the protocol matrix
     matrix_sigma: float  # of the protocol matrix
 
     @property
+    def datasets(self) -> list[str]:
+        """Of all tasks, each once."""
+        return list(dict.fromkeys(part.dataset for part in self.parts.values()))
+
+    @property
     def is_demo(self) -> bool:
         """Whether numbers are no result whatever they are."""
-        return self.profile == "demo" or self.dataset == "sample"
+        return self.profile == "demo" or "sample" in self.datasets
 
     @property
     def label(self) -> str:
         """What may be concluded from any number of this run; stands in every caption."""
+        words = f"data set{'s' if len(self.datasets) > 1 else ''} {', '.join(self.datasets)}"
         if self.is_demo:
-            images = "shipped sample images" if self.dataset == "sample" else f"data set {self.dataset}"
+            images = "shipped sample images" if self.datasets == ["sample"] else words
             training = "minutes of training" if self.profile == "demo" else f"profile {self.profile}"
             return f"DEMO ({images}, {training}): shows that the pipeline works, no result."
         if self.profile == "paper":
-            return f"Profile paper, data set {self.dataset}: the paper's lengths, deviations in profiles/paper.yaml."
-        return f"Profile {self.profile}, data set {self.dataset}: other sizes or lengths than the paper's."
+            return f"Profile paper, {words}: the paper's lengths, deviations in profiles/paper.yaml."
+        return f"Profile {self.profile}, {words}: other sizes or lengths than the paper's."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,9 +136,9 @@ class Study:
     plan: Plan
     printed: tuple[Printed, ...]
     rows: tuple[Row, ...]
-    results: dict[tuple[str, float], Result]  # by method and sigma, of the methods that run
+    results: dict[tuple[str, str, float], Result]  # by task, method and sigma, of the methods that run
     matrix: Result | None  # the found network under every protocol; None where it does not run
-    measured: dict[str, Any]  # claims.json
+    measured: dict[str, dict[str, Any]]  # what the claims stage wrote, by task; of those whose found network runs
     claims: dict[str, Claim]  # by key
 
 
@@ -112,7 +146,8 @@ def read(folder: Path, published: Path, rows: Path, plan: Plan) -> Study:
     """Read all that the page shows.
 
     Args:
-        folder: holds `scores/` and `matrix/` with one folder for each cell (`cells.read`), and `claims.json`.
+        folder: holds `scores/TASK/` and `denoise/matrix/` with one folder for each cell (`cells.read`), and
+            `claims/TASK.json`.
         published: the printed values.
         rows: what fills each row; `claims.csv` beside it holds the claims of the paper's text.
         plan: which cells were to be made.
@@ -123,18 +158,20 @@ def read(folder: Path, published: Path, rows: Path, plan: Plan) -> Study:
     printed = tuple(_read_printed(row) for row in read_csv(published))
     table_rows = tuple(_read_row(row, rows) for row in read_csv(rows))
     _check(printed, table_rows, plan, rows)
-    running = [method for method, reason in plan.methods.items() if reason is None]
+    found = [task for task, part in plan.parts.items() if FOUND in part.methods and part.methods[FOUND].reason is None]
     return Study(
         plan=plan,
         printed=printed,
         rows=table_rows,
         results={
-            (method, sigma): cells.read(folder / "scores", method, sigma, plan.seeds)
-            for method in running
-            for sigma in plan.sigmas
+            (task, name, sigma): cells.read(folder / "scores" / task, name, sigma, plan.seeds, method.draws)
+            for task, part in plan.parts.items()
+            for name, method in part.methods.items()
+            if method.reason is None
+            for sigma in method.sigmas
         },
-        matrix=cells.read(folder / "matrix", FOUND, plan.matrix_sigma, plan.seeds) if FOUND in running else None,
-        measured=read_json(folder / "claims.json"),
+        matrix=cells.read(folder / HOME / "matrix", FOUND, plan.matrix_sigma, plan.seeds) if HOME in found else None,
+        measured={task: read_json(folder / "claims" / f"{task}.json") for task in found},
         claims={row["claim"]: _read_claim(row) for row in read_csv(rows.with_name("claims.csv"))},
     )
 
@@ -193,6 +230,16 @@ def _check(printed: tuple[Printed, ...], rows: tuple[Row, ...], plan: Plan, path
     unknown = sorted({row.table for row in rows} - set(TITLES))
     if unknown:
         raise ValueError(f"{path} may have the tables {list(TITLES)}, got {unknown}; give them a title in TITLES.")
+    strange = sorted({value.dataset for value in printed} - set(TASK_OF))
+    if strange:
+        raise ValueError(
+            f"printed values may be of the data sets {list(TASK_OF)}, got {strange}; give them a task in TASK_OF."
+        )
+    untold = sorted({TASK_OF[value.dataset] for value in printed} - set(plan.parts))
+    if untold:
+        raise ValueError(
+            f"the plan must have the task of every printed value, got {list(plan.parts)} without {untold}; add to its parts."
+        )
     doubled = sorted({key for key in keys if keys.count(key) > 1})
     if doubled:
         raise ValueError(f"{path} must have one line for each table and row, got several for {doubled}; keep one.")
@@ -202,17 +249,26 @@ def _check(printed: tuple[Printed, ...], rows: tuple[Row, ...], plan: Plan, path
     empty = [row.label for row in rows if row.method is None and (row.table, row.label) not in _keys(printed)]
     if empty:
         raise ValueError(f"{path} must give each row a method or a printed value, got neither for {empty}.")
-    used = {row.method for row in rows if row.method is not None}
-    if used != set(plan.methods):
+    of_table = {table: tasks_of(printed, table) for table in TITLES}
+    used = {(task, row.method) for row in rows if row.method is not None for task in of_table[row.table]}
+    planned = {(task, name) for task, part in plan.parts.items() for name in part.methods}
+    needless = sorted((task, name) for task, name in planned - used if not name.startswith(TRANSFER))
+    if needless or used - planned:
         raise ValueError(
-            f"the plan and {path} must name the same methods, got only in the plan {sorted(set(plan.methods) - used)}, "
-            f"only in the rows {sorted(used - set(plan.methods))}; say of each whether it runs, and which row it fills."
+            f"the plan and {path} must name the same methods, got only in the plan {needless}, "
+            f"only in the rows {sorted(used - planned)}; say of each whether it runs, and which row it fills."
         )
-    if plan.matrix_sigma not in plan.sigmas or "whole" not in plan.protocols or FOUND not in plan.methods:
+    methods = plan.parts[HOME].methods if HOME in plan.parts else {}
+    if plan.matrix_sigma not in plan.sigmas or "whole" not in plan.protocols or FOUND not in methods:
         raise ValueError(
             f"the protocol matrix needs {FOUND!r} in the plan, one of its sigmas {plan.sigmas} and the protocol 'whole', "
-            f"got the methods {list(plan.methods)}, sigma {plan.matrix_sigma:g} and protocols {plan.protocols}."
+            f"got the methods {list(methods)}, sigma {plan.matrix_sigma:g} and protocols {plan.protocols}."
         )
+
+
+def tasks_of(printed: tuple[Printed, ...], table: str) -> list[str]:
+    """The tasks of a table, by the data sets that the paper prints in it."""
+    return list(dict.fromkeys(TASK_OF[value.dataset] for value in printed if value.table == table))
 
 
 def _keys(printed: tuple[Printed, ...]) -> set[tuple[str, str]]:

@@ -17,6 +17,10 @@ from nasir.genotype import OPERATIONS, Cell, Edge, Genotype
 PLAIN, DEFORMABLE = "conv_3x3", "def_3x3"
 
 
+class NothingToModifyError(ValueError):
+    """The genotype has nothing that the modification changes."""
+
+
 def modify(genotype: Genotype, kind: str, seed: int) -> Genotype:
     """The genotype of a row of table 4.
 
@@ -26,7 +30,8 @@ def modify(genotype: Genotype, kind: str, seed: int) -> Genotype:
         seed: of r2; the others draw nothing.
 
     Raises:
-        ValueError: for another kind, or if there is nothing to modify.
+        ValueError: for another kind.
+        NothingToModifyError: if there is nothing to modify.
     """
     if kind == "none":
         return genotype
@@ -41,7 +46,8 @@ def deform(genotype: Genotype) -> Genotype:
     """Every `conv_3x3` becomes a `def_3x3`, on the same edge.
 
     Raises:
-        ValueError: if the space has no `def_3x3`, or the genotype no `conv_3x3`.
+        ValueError: if the space has no `def_3x3`.
+        NothingToModifyError: if the genotype has no `conv_3x3`.
     """
     if DEFORMABLE not in OPERATIONS[genotype.space]:
         raise ValueError(
@@ -49,7 +55,7 @@ def deform(genotype: Genotype) -> Genotype:
             "take one of irnas, or the modification r2."
         )
     if not any(edge.operation == PLAIN for cell in genotype.cells for edges in cell for edge in edges):
-        raise ValueError(
+        raise NothingToModifyError(
             f"modification r1 needs a genotype with a {PLAIN}, got one without; there is nothing to replace, take r2."
         )
     return replace(
@@ -76,7 +82,8 @@ def rewire(genotype: Genotype, seed: int) -> Genotype:
         seed: the draws are those of the Mersenne Twister with the key "r2 SEED", the same on every machine.
 
     Raises:
-        ValueError: if no cell can be wired in another way, or a node has more edges than inputs.
+        ValueError: if a node has more edges than inputs.
+        NothingToModifyError: if no cell can be wired in another way.
     """
     for node, edges in ((node, edges) for cell in genotype.cells for node, edges in enumerate(cell)):
         if len(edges) > node + 2:
@@ -87,7 +94,7 @@ def rewire(genotype: Genotype, seed: int) -> Genotype:
     choice = random.Random(f"r2 {seed}")
     cells = tuple(_rewired(cell, choice) for cell in genotype.cells)
     if cells == genotype.cells:
-        raise ValueError(
+        raise NothingToModifyError(
             "modification r2 needs a cell that can be wired in another way, got nodes that each read all their inputs "
             "with one operation; take a genotype of two nodes or more."
         )

@@ -55,8 +55,9 @@ def test_pairs_are_counted(record):
     assert "in 4 pairs, the clean one in 0; 1 are too faint to tell" in text
     assert "3 different pictures: 3 in training, 1 in test, 1 in both. 2 occur in several pairs, up to 2." in text
     assert "2 training pairs show what a test image shows and were left out of training: 1 of this data set's" in text
-    assert "| train/c | bsd500: test/7 |" in text
-    assert "| train/d | a test pair |" in text
+    assert "1 pairs show 1 pictures of another data set's test part" in text
+    assert "| bsd500: test/7 | train/c |  |" in text
+    assert "| train/d | test/e |" in text
 
 
 def test_leaks_that_stay_are_said_to(record):

@@ -2,14 +2,29 @@ import csv
 import json
 import re
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 
 import pytest
-from small_study import DEMO, IMAGES, PLAN, SCORES, WHOLE, read, shifted, write_cell, write_study
+from small_study import (
+    DEMO,
+    IMAGES,
+    PLAN,
+    SCORES,
+    WHOLE,
+    WITH_TRIALS,
+    read,
+    shifted,
+    without,
+    write_cell,
+    write_reason,
+    write_study,
+    write_trials,
+)
 
 from nasir.files import read_csv, write_csv, write_json, write_text
 from nasir.reporting import claims, paper, printed_csv, protocol_matrix
-from nasir.reporting.study import TITLES, Plan
+from nasir.reporting.study import LEVEL, TASK_OF, TITLES, Method, Part, Plan
 
 TABLES = Path(__file__).parents[2] / "tables"
 
@@ -91,6 +106,61 @@ def test_a_subset_under_whole_is_marked_too_and_takes_nothing_from_the_verdict(r
     assert "`whole` was scored on 2 of 4 images; on the images of both `whole` - `half` is 0.70 dB" in page
 
 
+def test_a_table_of_pairs_shows_luma_and_no_column_of_a_protocol_that_nobody_knows(root):
+    write_trials(root)
+
+    page = render(root, WITH_TRIALS)
+
+    [table] = re.findall(r"^## Table 3: .*?\n(\|.*?)\n\n", page, flags=re.DOTALL | re.MULTILINE)
+    columns, _, shown = (line.strip("| ").split(" | ") for line in table.splitlines())
+    assert columns == ["method", "printed", "its protocol, inferred", "ours, `whole`", "ours, `whole+y`", "verdict"]
+    assert shown[:3] == ["IR-NAS", "26.31 / 0.8685", "unknown"]
+    assert shown[3].startswith("26.50 [") and shown[4].startswith("28.00 [")
+    assert shown[5] == "no verdict: protocol unknown"
+
+
+def test_a_table_of_two_tasks_names_the_data_set_of_every_row_and_of_every_contest(root):
+    write_trials(root)
+
+    page = render(root, WITH_TRIALS)
+
+    assert row(page, "bsd500", "30", "IR-NAS", "29.14 / 0.7635")[-2:] == ["-0.04 / -0.0035", "reproduced"]
+    assert row(page, "rain800", "", "IR-NAS, R1", "21.48 / 0.6754")[-1] == "no verdict: protocol unknown"
+    # 29.0 against 28.8, 26.5 against 24.5, on every image.
+    assert row(page, "bsd500", "30", "PSNR, dB")[3:6] == ["IR-NAS", "IR-NAS, R1", "+0.20 [0.20, 0.20]"]
+    assert row(page, "rain800", "", "PSNR, dB")[3:6] == ["IR-NAS", "IR-NAS, R1", "+2.00 [2.00, 2.00]"]
+
+
+def two_draws() -> Plan:
+    """`WITH_TRIALS` with a second draw of R1 on rain."""
+    rain = WITH_TRIALS.parts["derain"]
+    methods = {**rain.methods, "irnas-r1": replace(rain.methods["irnas-r1"], draws=(0, 1))}
+    return replace(WITH_TRIALS, parts={**WITH_TRIALS.parts, "derain": replace(rain, methods=methods)})
+
+
+def test_several_draws_are_named_beneath_their_row(root):
+    write_trials(root)
+    write_cell(
+        root / "study", "irnas-r1", {"whole": shifted(-1), "whole+y": shifted(0.5)}, task="derain", sigma=0, draw=1
+    )
+
+    page = render(root, two_draws())
+
+    # Means of the draws 24.5 and 25.5: mean 25.0, standard deviation 1 / sqrt(2).
+    assert row(page, "rain800", "", "IR-NAS, R1")[6].startswith("25.00 ± 0.71 [")
+    assert "mean ± standard deviation of 2 runs: draw 0, seed 0; draw 1, seed 0." in page
+
+
+def test_a_single_draw_that_ran_has_no_standard_deviation(root):
+    write_trials(root)
+    write_reason(root / "study", "irnas-r1", "out of memory", task="derain", sigma=0, draw=1)
+
+    page = render(root, two_draws())
+
+    assert row(page, "rain800", "", "IR-NAS, R1")[6].startswith("24.50 [")
+    assert "draw 1, seed 0: out of memory." in page and "standard deviation of" not in page
+
+
 def test_the_best_is_not_bold_where_its_interval_does_not_exclude_zero(root):
     write_cell(root / "study", "bm3d", {"whole": shifted(-0.1, spread=0.5), "half": shifted(-1.2)})
 
@@ -112,7 +182,9 @@ def test_every_caption_of_a_demo_calls_it_a_demo(root):
     page = render(root, DEMO)
 
     captions = [line for line in page.splitlines() if line.startswith(("**", "> **"))]
-    assert len(captions) == 2 + len(TITLES) + 1 + 1 + 3 + 1  # top, counts, tables, one contest, P, three of C, figure
+    assert (
+        len(captions) == 2 + len(TITLES) + 1 + 2 + 3 + 1
+    )  # top, counts, tables, one contest, T and P, three of C, figure
     for caption in captions:
         assert "DEMO (shipped sample images, minutes of training): shows that the pipeline works, no result." in caption
     assert row(page, "50", "IR-NAS", "26.77 / 0.7635")[-1] == "no verdict: other images"
@@ -141,7 +213,7 @@ def test_verdicts_are_counted_by_table(page):
 
 
 def test_settings_chosen_on_v_are_told(root):
-    path = root / "study" / "scores" / "bm3d-50-0" / "cell.json"
+    path = root / "study" / "scores" / "denoise" / "bm3d-50-0" / "cell.json"
     write_json(path, json.loads(path.read_text()) | {"settings": {"weight": 0.19}})
 
     assert "- Settings of BM3D: weight 0.19 at 50." in render(root).splitlines()
@@ -164,7 +236,7 @@ def test_the_csv_file_has_every_line_under_every_measure(root, tmp_path):
     assert ours["ours_inferred"] == pytest.approx(26.75) and ours["ours_whole"] == pytest.approx(26.5)
     assert ours["low"] < 26.75 < ours["high"] and ours["whole_low"] < 26.5 < ours["whole_high"]
     assert ours["difference"] == pytest.approx(-0.02) and ours["whole_minus_inferred"] == pytest.approx(-0.25)
-    assert (ours["images"], ours["seeds"], ours["profile"], ours["our_dataset"]) == (4, "0", "fast", "bsd500")
+    assert (ours["images"], ours["runs"], ours["profile"], ours["our_dataset"]) == (4, "seed 0", "fast", "bsd500")
     assert cell(rows, table="1", row="IR-NAS", measure="ssim_valid")["ours_whole"] == pytest.approx(0.75)
     unrun = cell(rows, table="1", row="WNNM", measure="ssim")
     assert (unrun["printed"], unrun["ours_whole"], unrun["verdict"]) == (0.346, "", "printed value only")
@@ -198,7 +270,7 @@ def test_the_matrix_credits_the_repeated_draws_only_where_the_images_show_it(roo
 
 
 def test_a_network_that_was_not_run_has_no_matrix(root):
-    plan = replace(PLAN, methods={**PLAN.methods, "irnas": "not trained here"})
+    plan = without(irnas="not trained here")
 
     page = render(root, plan)
 
@@ -240,9 +312,10 @@ def test_claims_stand_beside_what_was_measured(page):
 
 
 def test_a_search_that_was_carried_on_has_no_time(root):
-    measured = json.loads((root / "study" / "claims.json").read_text())
+    path = root / "study" / "claims" / "denoise.json"
+    measured = json.loads(path.read_text())
     measured["search"]["is_resumed"] = True
-    write_json(root / "study" / "claims.json", measured | {"memory": None, "inference": None})
+    write_json(path, measured | {"memory": None, "inference": None})
 
     page = render(root)
 
@@ -250,6 +323,18 @@ def test_a_search_that_was_carried_on_has_no_time(root):
     assert "carried on from a checkpoint, so its whole time was not measured" in page
     assert row(page, "shared against unshared")[2:4] == ["-", "not run"]
     assert row(page, "IR-NAS", "83.25 (GTX 980)")[3:] == ["not run", "-"]
+
+
+def test_the_speed_against_rescan_is_that_of_deraining_and_of_one_run(root):
+    assert row(render(root), "speed against RESCAN")[2:4] == ["-", "not run"]  # no de-raining network in this plan
+    write_trials(root)
+
+    shown = row(render(root, WITH_TRIALS), "speed against RESCAN")
+    [claimed] = [line for line in claims.csv_rows(read(root, WITH_TRIALS)) if line["claim"] == "time_rescan"]
+
+    assert shown[1:3] == ["2.03 times", "2.500 times"]  # 1.0 / 0.4
+    assert shown[3].startswith("1.000 s against 0.400 s for one image of 512x384, CPU, 2 threads; ")
+    assert claimed["ours"] == pytest.approx(2.5)
 
 
 def test_the_claims_as_rows(root):
@@ -261,7 +346,13 @@ def test_the_claims_as_rows(root):
     assert cell(rows, claim="inference, one image", subject="BM3D")["ours"] == 2.0
 
 
-def test_the_page_is_plain_markdown(page):
+@pytest.mark.parametrize("plan", [PLAN, WITH_TRIALS], ids=["one task", "two tasks"])
+def test_the_page_is_plain_markdown(root, plan):
+    if plan is WITH_TRIALS:
+        write_trials(root)
+
+    page = render(root, plan)
+
     assert not re.search(r"<[a-zA-Z/]", page) and not re.search(r"\b(nan|inf|None)\b", page)
     for block in re.findall(r"(?:^\|.*\n)+", page, flags=re.MULTILINE):
         assert len({len(re.findall(r"(?<!\\)\|", line)) for line in block.splitlines()}) == 1, block
@@ -272,10 +363,24 @@ def test_the_same_study_gives_the_same_page(page, root):
 
 
 def test_the_shipped_tables_fit_together(tmp_path):
-    methods = dict.fromkeys((row["method"] for row in read_csv(TABLES / "rows.csv") if row["method"]), "not run here")
-    plan = replace(PLAN, methods=methods | {"irnas": None})
+    used = {
+        (TASK_OF[value["dataset"]], line["method"])
+        for value, line in product(read_csv(TABLES / "published.csv"), read_csv(TABLES / "rows.csv"))
+        if line["table"] == value["table"] and line["method"]
+    }
+    parts = {
+        task: Part(
+            dataset=dataset,
+            methods={
+                name: Method(reason="not run here", sigmas=(LEVEL.get(task, 50.0),)) for of, name in used if of == task
+            },
+        )
+        for dataset, task in TASK_OF.items()
+    }
+    runs = {**parts["denoise"].methods, "irnas": Method(reason=None, sigmas=(50.0,))}
+    plan = replace(PLAN, parts={**parts, "denoise": replace(parts["denoise"], methods=runs)})
     write_cell(tmp_path, "irnas", {"whole": WHOLE})
-    write_json(tmp_path / "claims.json", {})
+    write_json(tmp_path / "claims" / "denoise.json", {})
 
     page = paper.render(paper.read(tmp_path, TABLES / "published.csv", TABLES / "rows.csv", plan))
 

@@ -3,9 +3,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from small_study import PLAN, ROWS, read, write_study
+from small_study import PLAN, PUBLISHED, ROWS, WITH_TRIALS, read, without, write_study, write_trials
 
-from nasir.files import write_text
+from nasir.files import write_json, write_text
+from nasir.reporting.study import Part
 
 
 @pytest.fixture
@@ -26,7 +27,11 @@ def root(tmp_path: Path) -> Path:
             "1,noisy input,,not run: x\n",
             "a method or a printed value, got neither for ['noisy",
         ),
-        ("1,noisy input,noisy,\n", "1,noisy input,tv,\n", "only in the plan ['noisy'], only in the rows ['tv']"),
+        (
+            "1,noisy input,noisy,\n",
+            "1,noisy input,tv,\n",
+            "only in the plan [('denoise', 'noisy')], only in the rows [('denoise', 'tv')]",
+        ),
         ("3,IR-NAS,", "9,IR-NAS,", "may have the tables ['1', '2', '3', '4', '5', '6'], got ['9']"),
     ],
 )
@@ -43,10 +48,40 @@ def test_a_matrix_at_a_noise_level_that_is_not_run_is_refused(root):
 
 
 def test_missing_claims_are_refused(root):
-    (root / "study" / "claims.json").unlink()
+    (root / "study" / "claims" / "denoise.json").unlink()
 
-    with pytest.raises(ValueError, match=r"expected a file at .*claims\.json"):
+    with pytest.raises(ValueError, match=r"expected a file at .*claims/denoise\.json"):
         read(root)
+
+
+def test_claims_are_those_of_the_tasks_whose_found_network_runs(root):
+    write_json(
+        root / "study" / "claims" / "derain.json", {"inference": None}
+    )  # of another run: the plan has no such network
+
+    assert list(read(root).measured) == ["denoise"]
+    assert read(root, without(irnas="not trained here")).measured == {}
+
+
+def test_a_printed_value_of_an_unknown_data_set_is_refused(root):
+    write_text(root / "published.csv", PUBLISHED.replace("rain800", "rain100h"))
+
+    with pytest.raises(ValueError, match=r"may be of the data sets \['bsd500', .*\], got \['rain100h'\]"):
+        read(root)
+
+
+def test_a_printed_value_of_a_task_that_the_plan_lacks_is_refused(root):
+    with pytest.raises(ValueError, match=r"task of every printed value, got \['denoise'\] without \['derain'\]"):
+        read(root, replace(PLAN, parts={"denoise": PLAN.parts["denoise"]}))
+
+
+def test_a_method_that_runs_for_one_task_of_a_table_must_run_for_the_other(root):
+    write_trials(root)
+    rain = WITH_TRIALS.parts["derain"]
+    less = {name: method for name, method in rain.methods.items() if name != "irnas-r1"}
+
+    with pytest.raises(ValueError, match=r"only in the rows \[\('derain', 'irnas-r1'\)\]"):
+        read(root, replace(WITH_TRIALS, parts={**WITH_TRIALS.parts, "derain": replace(rain, methods=less)}))
 
 
 @pytest.mark.parametrize(
@@ -64,4 +99,20 @@ def test_missing_claims_are_refused(root):
     ],
 )
 def test_the_label_says_what_may_be_concluded(profile, dataset, label):
-    assert replace(PLAN, profile=profile, dataset=dataset).label == label
+    assert replace(PLAN, profile=profile, parts={"denoise": Part(dataset=dataset, methods={})}).label == label
+
+
+@pytest.mark.parametrize(
+    ("profile", "datasets", "label"),
+    [
+        ("fast", ("bsd500", "rain800"), "Profile fast, data sets bsd500, rain800: other sizes"),
+        ("demo", ("sample", "sample"), "DEMO (shipped sample images, minutes"),
+        ("paper", ("bsd500", "sample"), "DEMO (data sets bsd500, sample, profile paper)"),
+    ],
+)
+def test_the_label_names_the_data_sets_of_all_tasks_once(profile, datasets, label):
+    parts = {
+        task: Part(dataset=dataset, methods={}) for task, dataset in zip(("denoise", "derain"), datasets, strict=True)
+    }
+
+    assert replace(PLAN, profile=profile, parts=parts).label.startswith(label)

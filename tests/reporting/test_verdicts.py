@@ -2,8 +2,21 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from small_study import DEMO, PLAN, read, shifted, write_cell, write_reason, write_study
+from small_study import (
+    DEMO,
+    PLAN,
+    WITH_TRIALS,
+    methods,
+    read,
+    shifted,
+    without,
+    write_cell,
+    write_reason,
+    write_study,
+    write_trials,
+)
 
+from nasir.reporting.study import Method, Part
 from nasir.reporting.verdicts import Line, judge, lines
 
 
@@ -87,9 +100,9 @@ def test_a_row_that_is_never_run_differs_from_one_that_was_not_run(root):
 
 def test_a_method_that_the_profile_leaves_out_or_that_could_not_run_says_why(root):
     write_reason(root / "study", "bm3d", "the package bm3d is not installed")
-    left_out = replace(PLAN, methods={**PLAN.methods, "noisy": "too slow for this profile"})
 
-    missing, slow = find(root, "BM3D"), find(root, "noisy input", left_out)
+    missing = find(root, "BM3D")
+    slow = find(root, "noisy input", without(noisy="too slow for this profile"))
 
     assert (missing.verdict["psnr_db"], missing.reason) == ("not run", "the package bm3d is not installed")
     assert (slow.verdict["psnr_db"], slow.reason) == ("not run", "too slow for this profile")
@@ -105,8 +118,9 @@ def test_a_printed_noise_level_that_the_plan_leaves_out_is_not_run(root):
 
 
 def test_a_noise_level_without_printed_values_is_shown_all_the_same(root):
-    plan = replace(PLAN, sigmas=(50.0, 25.0))
-    for method in plan.methods:
+    both = {name: Method(reason=None, sigmas=(50.0, 25.0)) for name in methods()}
+    plan = replace(PLAN, sigmas=(50.0, 25.0), parts={**PLAN.parts, "denoise": Part(dataset="bsd500", methods=both)})
+    for method in both:
         write_cell(root / "study", method, {"whole": shifted(2)}, sigma=25)
 
     found = {line.row.label: line for line in lines(read(root, plan), "1") if line.sigma == 25}
@@ -114,3 +128,42 @@ def test_a_noise_level_without_printed_values_is_shown_all_the_same(root):
     assert list(found) == ["noisy input", "BM3D", "IR-NAS"]  # no WNNM: neither printed nor ours
     assert found["IR-NAS"].verdict["psnr_db"] == "no printed value"
     assert found["IR-NAS"].whole["psnr_db"].mean == pytest.approx(28.5)
+
+
+@pytest.fixture
+def with_rain(root: Path) -> Path:
+    write_trials(root)
+    return root
+
+
+def test_a_printed_value_of_unknown_protocol_gets_no_verdict_though_ours_is_there(with_rain):
+    line = find(with_rain, "IR-NAS", WITH_TRIALS, table="3")
+
+    assert (line.task, line.dataset, line.sigma) == ("derain", "rain800", None)
+    assert line.verdict["psnr_db"] == line.verdict["ssim_zero_padded"] == "no verdict: protocol unknown"
+    assert line.there == {} and line.difference == {}
+    assert line.whole["psnr_db"].mean == pytest.approx(26.5)
+    assert line.luma["psnr_db"].mean == pytest.approx(28.0)  # 1.5 dB above
+
+
+def test_a_table_of_two_tasks_takes_each_tasks_own_result(with_rain):
+    content = lines(read(with_rain, WITH_TRIALS), "4")
+
+    # At sigma 30 the trials alone run with the found network: no lines at 50, where it runs without them.
+    found = {(line.row.label, line.task, line.sigma): line for line in content}
+    assert list(found) == [
+        ("IR-NAS", "denoise", 30.0),
+        ("IR-NAS, R1", "denoise", 30.0),
+        ("IR-NAS", "derain", None),
+        ("IR-NAS, R1", "derain", None),
+    ]
+    assert [line.whole["psnr_db"].mean for line in content] == pytest.approx([29.0, 28.8, 26.5, 24.5])
+    # Under `overlap` 29.1 of 29.14 printed and 28.9 of 29.06.
+    assert [line.verdict["psnr_db"] for line in content] == ["reproduced", "short by 0.16"] + [
+        "no verdict: protocol unknown"
+    ] * 2
+
+
+def test_a_table_shows_only_noise_levels_at_which_all_of_its_methods_run(with_rain):
+    # Of table 1 the found network runs at 30, too, the input and BM3D do not.
+    assert {line.sigma for line in lines(read(with_rain, WITH_TRIALS), "1")} == {50.0}

@@ -15,7 +15,7 @@ from nasir.evaluation import classical, protocols
 from nasir.files import read_csv, read_json, write_json
 from nasir.networks import catalogue
 from nasir.training import model
-from stages import claims, score
+from stages import claims, reasons, score
 
 PARTS = {"w": ["train/w"], "a": ["train/a"], "v": ["train/v"], "test": ["test/1", "test/2", "test/3"]}
 CONFIG = EvaluateConfig(protocols=("whole",), batch=3, tv_factors=(0.01, 0.8), nlm_factors=(0.01, 0.8), device="cpu")
@@ -107,6 +107,17 @@ def test_a_method_whose_package_is_missing_says_so_and_has_no_scores(folders, tm
     assert not (tmp_path / "out" / "scores.csv").exists()
 
 
+def test_a_network_that_was_not_made_passes_its_reason_on(folders, tmp_path):
+    reasons.write(tmp_path / "trained", "there is nothing to replace")
+
+    run(folders, tmp_path / "out", "irnas-r1", ["whole"], model=tmp_path / "trained" / "model")
+
+    cell = read_json(tmp_path / "out" / "cell.json")
+    assert (cell["method"], cell["sigma"], cell["seed"], cell["images"]) == ("irnas-r1", 50, 0, 3)
+    assert cell["reason"] == "there is nothing to replace"
+    assert not (tmp_path / "out" / "scores.csv").exists()
+
+
 def test_a_baseline_is_scored_from_its_model_folder(folders, tmp_path):
     torch.manual_seed(0)
     network = catalogue.build("dncnn", 1)
@@ -155,14 +166,14 @@ def test_claims_time_every_method_and_count_its_parameters(folders, tmp_path, mo
         search=tmp_path / "search",
         receipt=tmp_path / "bill.json",
         memory=tmp_path / "memory",
-        out=tmp_path / "out",
+        out=tmp_path / "out" / "denoise.json",
         task="denoise",
         seed=0,
         config=CONFIG,
         log=ignore,
     )
 
-    found = read_json(tmp_path / "out" / "claims.json")
+    found = read_json(tmp_path / "out" / "denoise.json")
     assert found["parameters"] == {"irnas": 10, "dncnn": 10}  # 9 weights and a bias
     assert found["search"] == bill | {"steps": 200}
     assert found["memory"] == {"shared_mib": 100.0, "unshared_mib": 250.0, "what": "one iteration"}

@@ -14,6 +14,7 @@ from nasir.config import DeriveConfig, RetrainConfig, SearchConfig, SplitConfig
 from nasir.data.images import save_png
 from nasir.files import read_csv, read_json
 from nasir.networks import catalogue
+from nasir.search.modify import NothingToModifyError
 from nasir.spaces import hinas
 from nasir.training import model
 from nasir.training.model import read_tensors
@@ -151,6 +152,10 @@ def run_search(data, out, log=ignore, config=SEARCH, seed=0, space="irnas", task
     )
 
 
+def run_derive(data, found, config=DERIVE, or_reason=False):
+    derive.run(search=data / found, out=data / "derived", or_reason=or_reason, config=config, log=ignore)
+
+
 def run_retrain(data, out, log=ignore, config=RETRAIN, network=None, task="denoise"):
     retrain.run(
         images=data / "images",
@@ -183,7 +188,7 @@ def test_the_chain_from_search_to_retrain_is_repeatable_to_the_byte(data):
     ]
     assert not (data / "first.pt").exists()
 
-    derive.run(search=data / "first", out=data / "derived", config=DERIVE, log=ignore)
+    run_derive(data, "first")
     genotype = genotypes.load(data / "derived/genotype.json")
     assert (genotype.nodes, genotype.layers, genotype.residual) == (1, 2, True)
     for out in ("once", "twice"):
@@ -220,7 +225,7 @@ def test_the_random_strategy_leaves_what_derive_reads_and_derive_gives_the_winne
     ]
     assert not (data / "first.pt").exists()
 
-    derive.run(search=data / "first", out=data / "derived", config=DERIVE, log=ignore)
+    run_derive(data, "first")
     found, candidates = read_json(data / "first/search.json"), read_json(data / "first/candidates.json")
     assert (found["strategy"], found["candidates"], len(candidates)) == ("random", 3, 3)
     winner = candidates[found["best_step"] - 1]
@@ -263,12 +268,7 @@ def test_history_has_the_best_score_so_far_against_what_was_spent(data, strategy
 
 def test_a_supernet_that_does_not_share_its_cells_can_be_searched(data):
     run_search(data, "own", config=dataclasses.replace(SEARCH, share_cells=False))
-    derive.run(
-        search=data / "own",
-        out=data / "derived",
-        config=DERIVE,
-        log=ignore,
-    )
+    run_derive(data, "own")
     assert genotypes.load(data / "derived/genotype.json").layers == 2
     assert "cells.1.0.1.operations.0.0.1.weight" in read_tensors(data / "own/supernet.safetensors")
 
@@ -285,12 +285,7 @@ def test_the_space_hinas_goes_the_whole_way(data, strategy):
         "activation": "leaky_relu",
         "sigmoid": True,
     }
-    derive.run(
-        search=data / "found",
-        out=data / "derived",
-        config=DERIVE,
-        log=ignore,
-    )
+    run_derive(data, "found")
     genotype = genotypes.load(data / "derived/genotype.json")
     assert (genotype.space, len(genotype.cells), genotype.activation) == ("hinas", 2, "leaky_relu")
     run_retrain(data, "trained", config=dataclasses.replace(RETRAIN, steps=2))
@@ -316,12 +311,7 @@ def test_news_of_a_stage_end_at_its_count(data):
 @pytest.mark.parametrize("step", [3, 6])
 def test_a_retraining_that_was_killed_carries_on_to_the_same_bytes(data, step):
     run_search(data, "found")
-    derive.run(
-        search=data / "found",
-        out=data / "derived",
-        config=DERIVE,
-        log=ignore,
-    )
+    run_derive(data, "found")
     run_retrain(data, "whole")
     with pytest.raises(Killed):
         run_retrain(data, "killed", log=killed_at(step))
@@ -390,13 +380,47 @@ def test_after_a_random_search_another_number_of_inputs_is_refused(data):
     run_search(data, "found", config=RANDOM)
 
     with pytest.raises(ValueError, match=r"derive.inputs must be 2 after a random search, .* got 1"):
-        derive.run(
-            search=data / "found",
-            out=data / "derived",
-            config=dataclasses.replace(DERIVE, inputs=1),
-            log=ignore,
-        )
+        run_derive(data, "found", config=dataclasses.replace(DERIVE, inputs=1))
     assert not (data / "derived").exists()
+
+
+@pytest.fixture
+def without_conv(data) -> Path:
+    """A search that found no `conv_3x3`: its column of alpha, the first, is lowest on every edge."""
+    run_search(data, "found")
+    tensors = read_tensors(data / "found/architecture.safetensors")
+    tensors["alpha"][..., 0] = tensors["alpha"].min() - 1
+    model.write_tensors(data / "found/architecture.safetensors", tensors)
+    return data
+
+
+def test_a_genotype_with_nothing_to_modify_is_an_error(without_conv):
+    with pytest.raises(NothingToModifyError, match=r"needs a genotype with a conv_3x3, got one without"):
+        run_derive(without_conv, "found", config=dataclasses.replace(DERIVE, modify="r1"))
+    assert not (without_conv / "derived").exists()
+
+
+def test_a_genotype_with_nothing_to_modify_may_be_a_reason_that_retrain_passes_on(without_conv):
+    run_derive(without_conv, "found", config=dataclasses.replace(DERIVE, modify="r1"), or_reason=True)
+    run_retrain(without_conv, "trained")
+
+    derived, trained = files(without_conv / "derived"), files(without_conv / "trained")
+    assert list(derived) == ["reason.json"] and trained == derived
+    reason = read_json(without_conv / "derived/reason.json")["reason"]
+    assert reason.startswith("the search found a network that this leaves as it is: modification r1 needs")
+
+
+def test_a_genotype_that_can_be_modified_leaves_no_reason(data):
+    run_search(data, "found")
+    tensors = read_tensors(data / "found/architecture.safetensors")
+    tensors["alpha"][..., 0] = tensors["alpha"].max() + 1  # conv_3x3 on every edge
+    model.write_tensors(data / "found/architecture.safetensors", tensors)
+
+    run_derive(data, "found", config=dataclasses.replace(DERIVE, modify="r1"), or_reason=True)
+
+    assert not (data / "derived/reason.json").exists()
+    [cell] = genotypes.load(data / "derived/genotype.json").cells
+    assert {edge.operation for edges in cell for edge in edges} == {"def_3x3"}
 
 
 def test_memory_is_measured_with_and_without_shared_cells(data):
@@ -424,7 +448,7 @@ def test_rain_in_colour_goes_the_whole_way(data, strategy):
         config = dataclasses.replace(config, **CONTROL)
 
     run_search(data, "found", config=config, task="derain")
-    derive.run(search=data / "found", out=data / "derived", config=DERIVE, log=ignore)
+    run_derive(data, "found")
     run_retrain(data, "trained", config=dataclasses.replace(RETRAIN, val_crop=16), task="derain")
 
     description = read_json(data / "trained/model/model.json")

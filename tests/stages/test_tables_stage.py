@@ -5,8 +5,9 @@ from dataclasses import replace
 import pytest
 import small_study
 
-from nasir.config import TablesConfig, load_tables
+from nasir.config import TablesConfig, TrialConfig, load_tables
 from nasir.files import read_csv, write_csv, write_text
+from nasir.reporting.study import Method, Part
 from stages import tables
 
 CONFIG = TablesConfig(
@@ -20,7 +21,26 @@ CONFIG = TablesConfig(
     baselines=("dncnn",),
     with_baselines=("paper",),
     matrix_sigma=50.0,
+    tasks=("denoise", "derain", "camera"),
+    paired=("derain", "camera"),
+    searched=("denoise", "derain"),
+    with_trials=("demo", "paper"),
+    derain_baselines=("ddn",),
+    derain_slow=("rescan-gru",),
+    trial_sigma=50.0,
+    trials=(
+        TrialConfig(
+            task="denoise", method="irnas-r2", draw=0, search="denoise", modify="r2", options="", protocols="whole"
+        ),
+        TrialConfig(
+            task="denoise", method="irnas-r2", draw=4, search="denoise", modify="r2", options="", protocols="whole"
+        ),
+        TrialConfig(
+            task="derain", method="irnas", draw=0, search="derain", modify="none", options="", protocols="whole"
+        ),
+    ),
 )
+DATASETS = {"denoise": "bsd500", "derain": "rain800", "camera": "sim1800"}
 PARAMS = """# a comment that stays
 profile: demo   # so does this
 sigmas: [50]
@@ -32,20 +52,51 @@ with_controls: [demo]
 baselines: [dncnn]
 with_baselines: []
 matrix_sigma: 50
+tasks: [denoise]
+paired: []
+searched: [denoise]
+with_trials: []
+derain_baselines: []
+derain_slow: []
+trial_sigma: 50
+trials: []
 """
 
 
 def test_a_plan_runs_what_its_profile_can_and_says_why_not_the_rest():
-    plan = tables.plan_of(CONFIG, "bsd500")
+    plan = tables.plan_of(CONFIG, DATASETS)
 
-    assert plan.methods == {
-        "noisy": None,
-        "bm3d": None,
-        "irnas": None,
-        "random": "too slow for the profile small: runs with demo, paper",
-        "dncnn": "too slow for the profile small: runs with paper",
+    slow, slower = (
+        "too slow for the profile small: runs with demo, paper",
+        "too slow for the profile small: runs with paper",
+    )
+    runs = Method(reason=None, sigmas=(50.0,))
+    pairs = replace(runs, reason=slow, sigmas=(0.0,))
+    assert plan.parts == {
+        "denoise": Part(
+            dataset="bsd500",
+            methods={
+                "noisy": runs,
+                "bm3d": runs,
+                "irnas": runs,
+                "random": replace(runs, reason=slow),
+                "dncnn": replace(runs, reason=slower),
+                "irnas-r2": replace(runs, reason=slow, draws=(0, 4)),
+            },
+        ),
+        "derain": Part(
+            dataset="rain800",
+            methods={
+                "noisy": pairs,
+                "ddn": pairs,
+                "rescan-gru": replace(pairs, reason=slower),
+                "irnas": replace(pairs, draws=(0,)),
+            },
+        ),
+        "camera": Part(dataset="sim1800", methods={"noisy": pairs}),
     }
-    assert tables.plan_of(replace(CONFIG, profile="paper"), "bsd500").methods["dncnn"] is None
+    at_full_size = tables.plan_of(replace(CONFIG, profile="paper"), DATASETS)
+    assert {method.reason for part in at_full_size.parts.values() for method in part.methods.values()} == {None}
 
 
 def test_choosing_a_study_changes_one_word_of_the_file(tmp_path):
@@ -72,15 +123,20 @@ def test_the_page_its_numbers_and_its_curves_are_written(tmp_path):
     columns = ("step", "metric", "value")
     rows = [(1, "best_score", 0.8), (1, "spent_flops", 1e12), (2, "best_score", 0.9), (2, "spent_flops", 2e12)]
     write_csv(
-        tmp_path / "study/search/darts/history.csv", [dict(zip(columns, row, strict=True)) for row in rows], columns
+        tmp_path / "study/denoise/search/darts/history.csv",
+        [dict(zip(columns, row, strict=True)) for row in rows],
+        columns,
     )
-    config = replace(CONFIG, controls=(), baselines=())
+    with (tmp_path / "rows.csv").open("a") as file:
+        file.write("3,rainy input,noisy,\n")
+    alone = {"controls": (), "baselines": (), "derain_baselines": (), "derain_slow": (), "trials": ()}
+    config = replace(CONFIG, paired=("derain",), **alone)
 
     tables.run(
         study=tmp_path / "study",
         published=tmp_path / "published.csv",
         rows=tmp_path / "rows.csv",
-        dataset="bsd500",
+        datasets=DATASETS,
         out=tmp_path / "out",
         config=config,
         log=lambda step, values: None,
