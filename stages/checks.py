@@ -125,14 +125,20 @@ def check_synthesize(manifest: Path, images: Path, task: str, sigma: float, out:
     With n = height * width samples the measured s and mean m have standard errors sigma / sqrt(2 n) and
     sigma / sqrt(n), so z_sigma = (s / sigma - 1) sqrt(2 n) and z_mean = m sqrt(n) / sigma both lie within +-5; all
     in 8-bit grey levels. At sigma 0 both must be 0. The degraded images of pairs, which have no such noise, are held
-    against their sizes and hashes alone.
+    against their sizes and hashes alone: a data set may repeat a pair, if both are of one group and so of one part.
 
     Raises:
         ValueError: naming the images and the expectations that they fail.
     """
     described = read_csv(manifest)
-    shapes = {row["name"]: (row["height"], row["width"]) for row in read_csv(images / "pictures.csv")}
+    listed = read_csv(images / "pictures.csv")
+    shapes = {row["name"]: (row["height"], row["width"]) for row in listed}
+    groups = {row["name"]: row["group"] for row in listed}
     counts = Counter(row["name"] for row in described)
+    sharing: dict[str, set[str]] = {}
+    for row in described:
+        sharing.setdefault(row["sha256"], set()).add(groups.get(row["name"], row["name"]))
+    is_paired = tasks.find(task).is_paired
     rows: list[Row] = []
     for row in described:
         height, width = shapes.get(row["name"], (math.nan, math.nan))
@@ -141,20 +147,23 @@ def check_synthesize(manifest: Path, images: Path, task: str, sigma: float, out:
         rows.append(
             {"name": row["name"], "sigma": _number(row["sigma"]), "measured_sigma": s, "mean_noise": m}
             | {"sha256": row["sha256"], "height": int(row["height"]), "width": int(row["width"])}
-            | {"image_height": float(height), "image_width": float(width)}
+            | {"image_height": float(height), "image_width": float(width), "groups": len(sharing[row["sha256"]])}
             | {"z_sigma": _z(s - sigma, sigma / math.sqrt(2 * n)), "z_mean": _z(m, sigma / math.sqrt(n))}
         )
 
     tables: list[_Table] = []
     table = _table(tables, "noise", rows)
     table.expect("ColumnValuesToBeBetween", column="sigma", min_value=sigma, max_value=sigma)
-    for name in () if tasks.find(task).is_paired else ("z_sigma", "z_mean"):
+    for name in () if is_paired else ("z_sigma", "z_mean"):
         table.expect("ColumnValuesToNotBeNull", column=name)
         table.expect("ColumnValuesToBeBetween", column=name, min_value=-DEVIATIONS, max_value=DEVIATIONS)
     for name in ("height", "width"):
         table.expect_equal(name, f"image_{name}")
     table.expect("ColumnValuesToMatchRegex", column="sha256", regex=SHA256)
-    table.expect("ColumnValuesToBeUnique", column="sha256")
+    if is_paired:
+        table.expect("ColumnValuesToBeBetween", column="groups", max_value=1)
+    else:
+        table.expect("ColumnValuesToBeUnique", column="sha256")
     table = _table(tables, "images", [{"name": name, "rows": counts[name]} for name in sorted(shapes.keys() | counts)])
     table.expect("ColumnValuesToBeBetween", column="rows", min_value=1, max_value=1)
     _settle("synthesize", tables, out, remedy="run the synthesize step again")

@@ -175,6 +175,18 @@ def test_at_sigma_zero_only_noise_of_zero_passes(images, noise, tmp_path):
         checks.check_synthesize(noise, images, "denoise", 0.0, tmp_path / "out.json")
 
 
+def test_one_noise_for_two_images_is_refused_and_of_pairs_only_that_of_two_groups(images, noise, tmp_path):
+    same = read_csv(noise)[0]["sha256"]
+    edit(noise, 1, sha256=same)
+    with pytest.raises(ValueError, match="to_be_unique on sha256 fails for train/0"):
+        checks.check_synthesize(noise, images, "denoise", 50.0, tmp_path / "out.json")
+
+    with pytest.raises(ValueError, match=r"groups fails for train/0 \(2\)"):
+        checks.check_synthesize(noise, images, "derain", 50.0, tmp_path / "out.json")
+    edit(images / "pictures.csv", 1, group=read_csv(images / "pictures.csv")[0]["group"])
+    checks.check_synthesize(noise, images, "derain", 50.0, tmp_path / "out.json")
+
+
 GOOD_SPLIT = {"seed": 0, "exclude_leaks": True, "leaks": []}
 GOOD_SPLIT |= {"w": ["train/0"], "a": ["train/1"], "v": ["train/2"], "test": ["test/3"]}
 
