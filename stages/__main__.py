@@ -63,7 +63,7 @@ def _stage(
     Of several processes that run one stage, those that are not the first have none of these, and end with what started
     them, which is the first process, or torchrun.
     """
-    from stages import journal, orphans, tracking
+    from stages import journal, orphans, reasons, tracking
     from stages.progress import progress
     from stages.receipts import Receipt
 
@@ -85,7 +85,8 @@ def _stage(
                 show(step, news)
 
             yield log
-        for path in artifacts:
+        made = (path if reasons.find(path.parent) is None else path.parent / reasons.FILE for path in artifacts)
+        for path in dict.fromkeys(made):
             record.artifact(path)
         if receipt is not None:
             bill.write(receipt)

@@ -1,7 +1,7 @@
 """Table T: does a found architecture belong to its task? What one task's search found, trained on another.
 
-A reviewer of CLEARER asked whether what is found belongs to the task or to the data. Every column's network is trained from
-scratch on the row's task, at that task's sizes and lengths; only the architecture comes from elsewhere.
+A reviewer of CLEARER asked whether what is found belongs to the task or to the data. Every network is trained from scratch
+on its row's task, at that task's sizes and lengths; only the architecture comes from elsewhere.
 """
 
 from dataclasses import dataclass
