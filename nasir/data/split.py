@@ -8,8 +8,9 @@ def split(groups: Mapping[str, str], w: float, a: float, v: float, seed: int) ->
     """Divide images by name; IR-NAS, section 3.3: W, A and V are disjoint.
 
     V gets the nearest whole number of images to its share, at least one; the rest goes to W and A in proportion, W getting
-    the odd one. Groups are drawn whole: one that would stand across a border is in the part where it begins. The result
-    depends on the names, the groups and the seed, not on their order nor on sigma.
+    the odd one. Groups are drawn whole: one that would stand across a border is in the part where it begins; where that
+    would leave nothing for A or V, the last groups are theirs. The result depends on the names, the groups and the seed, not on
+    their order nor on sigma.
 
     Args:
         groups: name of each training image -> what it shows; images that show the same are in one part.
@@ -35,13 +36,12 @@ def split(groups: Mapping[str, str], w: float, a: float, v: float, seed: int) ->
     count_w = max(1, min(-int(-rest * w / (w + a) // 1), rest - 1))
     parts: dict[str, list[str]] = {"w": [], "a": [], "v": []}
     before = 0
-    for group in drawn:
+    for left, group in zip(range(different, 0, -1), drawn, strict=True):
         part = "w" if before < count_w else "a" if before < rest else "v"
+        if left == 2 and not parts["a"]:
+            part = "a"
+        if left == 1 and not parts["v"]:
+            part = "v"
         parts[part] += members[group]
         before += len(members[group])
-    if not all(parts.values()):
-        raise ValueError(
-            f"the training images must make three parts, got {count} images in {different} groups, of which W, A and V "
-            f"get {[len(part) for part in parts.values()]} images; take another seed or other shares in `split:`."
-        )
     return {name: sorted(part) for name, part in parts.items()}

@@ -44,8 +44,12 @@ def test_two_different_images_cannot_be_split():
         split({"a": "a", "b": "b", "c": "a"}, 0.49, 0.49, 0.02, seed=0)
 
 
-def test_a_group_that_takes_a_whole_part_is_refused():
-    groups = {f"{i}": "one" for i in range(8)} | {"x": "x", "y": "y"}
-    with pytest.raises(ValueError, match="must make three parts"):
-        for seed in range(20):
-            split(groups, 0.49, 0.49, 0.02, seed=seed)
+@pytest.mark.parametrize("seed", range(20))
+def test_no_part_is_empty_however_large_a_group_is(seed):
+    one = {str(i): "one" for i in range(8)}
+    assert sorted(map(len, split(one | {"x": "x", "y": "y"}, 0.49, 0.49, 0.02, seed).values())) == [1, 1, 8]
+
+    eight = {f"{group}/{i}": str(group) for group in range(8) for i in range(15)}
+    parts = split(eight, 0.49, 0.49, 0.02, seed)
+    # 118 of 120 images are for W and A: W is full after four groups of 15; the last group would begin in A
+    assert {name: len(part) for name, part in parts.items()} == {"w": 60, "a": 45, "v": 15}
