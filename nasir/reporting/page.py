@@ -125,7 +125,10 @@ def _protocols(record: Record) -> list[str]:
     """A list item for each protocol that the scores or the published values name."""
     descriptions = record.protocols
     names = [*tables.protocols(record), *(row["protocol_inferred"] for row in tables.published_rows(record))]
-    return [f"- `{name}`: {descriptions[name].rstrip('.')}." for name in dict.fromkeys(names) if name in descriptions]
+    items = [f"- `{name}`: {descriptions[name].rstrip('.')}." for name in dict.fromkeys(names) if name in descriptions]
+    if tasks.find(record.params.task).is_paired:
+        items.append("- All: the images come degraded; nothing is added to them.")
+    return items
 
 
 def _published(record: Record) -> str:
