@@ -355,10 +355,6 @@ class TrialConfig:
     protocols: str  # that it is scored under, as `score --protocols` takes them
 
     def __post_init__(self) -> None:
-        for name in ("task", "search"):
-            _require(
-                getattr(self, name) in tasks.TASKS, f"{name} must be one of {list(tasks.TASKS)}", getattr(self, name)
-            )
         _require(self.modify in MODIFICATIONS, f"modify must be one of {list(MODIFICATIONS)}", self.modify)
         _require(self.draw >= 0, "draw must be 0 or more", self.draw)
 
@@ -367,7 +363,7 @@ class TrialConfig:
 class TablesConfig:
     """`tables/params.yaml`: which cells of the paper's tables are run. Studies are profiles, each with a data set a task."""
 
-    profile: str  # the study that is shown
+    profile: str  # the study that is run and shown; stands in study.yaml
     sigmas: tuple[float, ...]
     seeds: tuple[int, ...]
     all: tuple[str, ...]  # studies
@@ -412,6 +408,17 @@ class TablesConfig:
             _require(
                 trial.search in self.searched, f"a trial's search must be one of {list(self.searched)}", trial.search
             )
+
+    @property
+    def study(self) -> dict[str, Any]:
+        """The chosen study as `study.yaml` holds it: its profile, and for each list of studies itself where it is in it.
+
+        DVC's matrices run over these lists, so that DVC knows the stages of one study alone.
+        """
+        lists = ("all", "with_controls", "with_baselines", "with_trials")
+        return {"profile": self.profile} | {
+            name: [self.profile] if self.profile in getattr(self, name) else [] for name in lists
+        }
 
 
 SECTIONS: dict[str, type] = {
@@ -475,8 +482,19 @@ def _of_task(profile: Mapping[str, Any], path: Path, task: str) -> Mapping[str, 
 
 
 def load_tables(path: Path, profile: str | None = None) -> TablesConfig:
-    """Read `tables/params.yaml`; `profile` replaces the study that is shown."""
-    return _build(_read(path) | ({"profile": profile} if profile else {}), TablesConfig, str(path))
+    """Read `tables/params.yaml`, and which study is chosen from `study.yaml` beside it, or choose `profile`."""
+    chosen = path.with_name("study.yaml")
+    found = {} if profile else _read(chosen).get("study")
+    name = profile or (found.get("profile") if isinstance(found, dict) else None)
+    plan = _read(path)
+    _require("profile" not in plan, f"{path} must leave the profile to {chosen.name}", plan.get("profile"))
+    config = _build(plan | {"profile": name}, TablesConfig, f"{path} with {chosen.name}")
+    if not profile and found != config.study:
+        raise ValueError(
+            f"{chosen} must hold what {path} says of the study {name}: {config.study}, got {found}; "
+            f"run make tables PROFILE={name}."
+        )
+    return config
 
 
 def read_changes(texts: Sequence[str]) -> dict[str, Any]:

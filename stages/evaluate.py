@@ -138,17 +138,18 @@ def _score(
 ) -> tuple[Rows, dict[tuple[str, str], float]]:
     """Score every method under every protocol; also the seconds that each pair spent in its denoiser."""
     rows: Rows = defaultdict(list)
-    seconds: dict[tuple[str, str], float] = {}
+    seconds: dict[tuple[str, str], float] = defaultdict(float)
     step = 0
     for method, denoiser in methods.items():
-        for protocol in config.protocols:
-            timed = Timed(denoiser)
-            for name, sample in images.items():
+        timed = Timed(denoiser)
+        for name, sample in images.items():
+            for protocol in config.protocols:  # inside: one restoration serves a protocol and its variant with +y
+                before = timed.seconds
                 score = protocols.score_image(timed, sample, name, sigma, protocol, seed, config.batch)
+                seconds[method, protocol] += timed.seconds - before
                 rows[method, protocol].append(score)
                 step += 1
                 log(step, {f"{method}_{protocol}_psnr_db": score.psnr_db})
-            seconds[method, protocol] = timed.seconds
     return rows, seconds
 
 

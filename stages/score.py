@@ -10,7 +10,7 @@ from nasir import task as tasks
 from nasir.config import EvaluateConfig
 from nasir.data.collection import load_samples
 from nasir.evaluation import classical, cost, protocols
-from nasir.evaluation.protocols import Denoiser
+from nasir.evaluation.protocols import Denoiser, Score
 from nasir.evaluation.timing import Timed
 from nasir.files import Log, read_json, write_csv, write_json
 from nasir.task import Task
@@ -71,15 +71,24 @@ def run(
         facts |= {"parameters": None, "flops_per_pixel": None, "settings": settings}
 
     test = load_samples(images, names, chosen)
-    rows: list[dict[str, object]] = []
-    seconds: dict[str, float] = {}
-    for protocol, drawn in (_draw(text, names) for text in plan):
-        timed = Timed(denoiser)
-        for name in drawn:
+    drawn = dict(_draw(text, names) for text in plan)
+    scores: dict[str, list[Score]] = {protocol: [] for protocol in drawn}
+    seconds = dict.fromkeys(drawn, 0.0)
+    timed = Timed(denoiser)
+    step = 0
+    for name in names:
+        for protocol in (p for p in drawn if name in drawn[p]):  # inside: one restoration serves whole and whole+y
+            before = timed.seconds
             score = protocols.score_image(timed, test[name], name, sigma, protocol, seed, config.batch)
-            rows.append({"protocol": protocol} | {column: getattr(score, column) for column in COLUMNS[1:]})
-            log(len(rows), {f"{method}_{protocol}_psnr_db": score.psnr_db})
-        seconds[protocol] = timed.seconds / len(drawn)
+            seconds[protocol] += (timed.seconds - before) / len(drawn[protocol])
+            scores[protocol].append(score)
+            step += 1
+            log(step, {f"{method}_{protocol}_psnr_db": score.psnr_db})
+    rows = [
+        {"protocol": p} | {column: getattr(score, column) for column in COLUMNS[1:]}
+        for p in drawn
+        for score in scores[p]
+    ]
     write_csv(out / "scores.csv", rows, COLUMNS)
     tiling = network and network.tiling and asdict(network.tiling)
     write_json(out / "cell.json", facts | {"seconds_per_image": seconds, "tiling": tiling})

@@ -1,9 +1,10 @@
 """tables: the paper's tables beside our values, from the cells of one study."""
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+
+import yaml
 
 from nasir.config import TablesConfig, load_tables
 from nasir.evaluation.protocols import PROTOCOLS
@@ -13,12 +14,13 @@ from nasir.reporting.study import HOME, LEVEL, Method, Part, Plan
 
 
 def choose(plan: Path, profile: str) -> None:
-    """Write the study to show into `tables/params.yaml`, whose other lines and comments stay; an unknown one is refused."""
-    load_tables(plan, profile)
-    before = plan.read_text()
-    after = re.sub(r"(?m)^profile: \S+", f"profile: {profile}", before)
-    if after != before:
-        write_text(plan, after)
+    """Write the study to run and show into `study.yaml` beside `plan`; an unknown one is refused."""
+    study = load_tables(plan, profile).study
+    header = "# The study that runs, and which of its cells; written by make tables PROFILE=... from params.yaml.\n"
+    text = header + yaml.safe_dump({"study": study}, sort_keys=False, default_flow_style=None)
+    path = plan.with_name("study.yaml")
+    if not path.is_file() or path.read_text() != text:
+        write_text(path, text)
 
 
 def plan_of(config: TablesConfig, datasets: Mapping[str, str]) -> Plan:

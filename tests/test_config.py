@@ -124,7 +124,7 @@ TRIAL = {
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"profile": "huge"}, r"profile must be one of \['demo', 'small', 'fast', 'paper'\], got 'huge'"),
+        ({"profile": "demo"}, r"must leave the profile to study.yaml, got 'demo'"),
         ({"matrix_sigma": 40}, "matrix_sigma must be one of"),
         ({"with_controls": ["huge"]}, "with_controls must be some of"),
         ({"seeds": []}, "seeds must be 0 or more"),
@@ -141,4 +141,20 @@ def test_a_plan_of_the_tables_that_cannot_be_is_refused(tmp_path, change, messag
     path.write_text(yaml.safe_dump(yaml.safe_load((ROOT / "tables/params.yaml").read_text()) | change))
 
     with pytest.raises(ValueError, match=message):
-        config.load_tables(path)
+        config.load_tables(path, "demo")
+
+
+@pytest.mark.parametrize(
+    ("study", "message"),
+    [
+        ("study: {profile: huge}", r"profile must be one of \['demo', 'small', 'fast', 'paper'\], got 'huge'"),
+        ("profile: demo", "profile must be a str, got None"),
+        ("study: {profile: demo, all: [small]}", "got {'profile': 'demo', 'all': .* run make tables PROFILE=demo"),
+    ],
+)
+def test_a_study_that_its_plan_does_not_have_is_refused(tmp_path, study, message):
+    (tmp_path / "params.yaml").write_text((ROOT / "tables/params.yaml").read_text())
+    (tmp_path / "study.yaml").write_text(study)
+
+    with pytest.raises(ValueError, match=message):
+        config.load_tables(tmp_path / "params.yaml")

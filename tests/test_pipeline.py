@@ -76,8 +76,8 @@ def test_paths_in_the_command_are_dependencies_or_outputs(name, stage):
 
 
 def test_a_study_of_the_tables_shares_one_search_of_each_kind_and_trains_after_the_audit():
-    assert TABLES["search"]["matrix"] == {"profile": "${all}", "task": "${searched}"}
-    assert TABLES["search-random"]["matrix"] == {"profile": "${with_controls}"}
+    assert TABLES["search"]["matrix"] == {"profile": "${study.all}", "task": "${searched}"}
+    assert TABLES["search-random"]["matrix"] == {"profile": "${study.with_controls}"}
     for name, stage in TABLES.items():
         if called_by(stage) & {"search", "retrain"}:
             folder = next(dep for dep in stage["deps"] if dep.endswith("/split")).removesuffix("/split")

@@ -8,6 +8,7 @@ from typing import Any
 from nasir.files import read_csv, read_json
 from nasir.reporting import cells
 from nasir.reporting.cells import Result
+from nasir.task import TASKS
 
 TITLES = {
     "1": "denoising of grey images, BSD500",
@@ -22,7 +23,7 @@ TITLES = {
 TASK_OF = {"bsd500": "denoise", "sim1800": "camera", "rain800": "derain"}
 """The task of each of the paper's data sets."""
 
-LEVEL = {"derain": 0.0, "camera": 0.0}
+LEVEL = {task.name: 0.0 for task in TASKS.values() if task.is_paired}
 """Sigma of the cells of tasks whose images come degraded; the others have one for each noise level."""
 
 TRANSFER = "irnas-of-"

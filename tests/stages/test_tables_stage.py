@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 import small_study
+import yaml
 
 from nasir.config import TablesConfig, TrialConfig, load_tables
 from nasir.files import read_csv, write_csv, write_text
@@ -41,9 +42,7 @@ CONFIG = TablesConfig(
     ),
 )
 DATASETS = {"denoise": "bsd500", "derain": "rain800", "camera": "sim1800"}
-PARAMS = """# a comment that stays
-profile: demo   # so does this
-sigmas: [50]
+PARAMS = """sigmas: [50]
 seeds: [0]
 all: [demo, small]
 classical: [noisy]
@@ -99,23 +98,32 @@ def test_a_plan_runs_what_its_profile_can_and_says_why_not_the_rest():
     assert {method.reason for part in at_full_size.parts.values() for method in part.methods.values()} == {None}
 
 
-def test_choosing_a_study_changes_one_word_of_the_file(tmp_path):
+def test_choosing_a_study_writes_it_with_the_lists_that_it_is_in(tmp_path):
     path = tmp_path / "params.yaml"
     write_text(path, PARAMS)
 
+    tables.choose(path, "demo")
     tables.choose(path, "small")
 
-    assert path.read_text() == PARAMS.replace("profile: demo", "profile: small")
+    assert path.read_text() == PARAMS
+    assert yaml.safe_load((tmp_path / "study.yaml").read_text())["study"] == {
+        "profile": "small",
+        "all": ["small"],
+        "with_controls": [],
+        "with_baselines": [],
+        "with_trials": [],
+    }
     assert load_tables(path).profile == "small"
+    assert load_tables(path, "demo").study["with_controls"] == ["demo"]
 
 
-def test_an_unknown_study_is_refused_and_the_file_stays(tmp_path):
+def test_an_unknown_study_is_refused_and_nothing_is_written(tmp_path):
     path = tmp_path / "params.yaml"
     write_text(path, PARAMS)
 
     with pytest.raises(ValueError, match=r"profile must be one of \['demo', 'small'\], got 'huge'"):
         tables.choose(path, "huge")
-    assert path.read_text() == PARAMS
+    assert not (tmp_path / "study.yaml").exists()
 
 
 def test_the_page_its_numbers_and_its_curves_are_written(tmp_path):
