@@ -44,7 +44,7 @@ T = TypeVar("T")
 PARAMS = Path("params.yaml")
 KNOWN = Path("nasir/data/datasets/known_duplicates.csv")
 ELSEWHERE = Path("nasir/data/datasets/known_elsewhere.csv")
-WAIT = 2.0  # seconds that a finished stage waits for its events to be sent; then they are sent behind its back
+WAIT = 0.5  # seconds that a finished stage waits for its events to be sent; then they are sent behind its back
 
 
 @contextmanager
