@@ -1,4 +1,4 @@
-"""dvc.yaml and tables/dvc.yaml list exactly the code that each stage imports, and read parameters that exist."""
+"""dvc.yaml and those of tables/ list exactly the code that each stage imports, and read parameters that exist."""
 
 import itertools
 from pathlib import Path
@@ -14,7 +14,11 @@ from stages import tables
 
 ROOT = Path(__file__).parents[1]
 STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
-TABLES = yaml.safe_load((ROOT / "tables/dvc.yaml").read_text())["stages"]
+TABLES = {
+    name: stage
+    for path in ("tables/training/dvc.yaml", "tables/dvc.yaml")
+    for name, stage in yaml.safe_load((ROOT / path).read_text())["stages"].items()
+}
 ORDER = ["download", "pair", "synthesize", "split", "audit", "search", "derive", "retrain", "evaluate", "report"]
 
 
