@@ -34,8 +34,9 @@ repro: setup
 
 tables: setup
 	test -z '$(BM3D)' || $(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[pipeline,dev,bm3d]'
-	$(BIN)/python -m stages choose --plan tables/params.yaml --profile $(PROFILE)
-	NASIR_OWNER=$$PPID exec $(BIN)/dvc repro tables/dvc.yaml:tables
+	$(BIN)/python -m stages choose --profile $(PROFILE)
+	cd tables && NASIR_SEND=later NASIR_OWNER=$$PPID $(BIN)/dvc repro page; status=$$?; cd .. && $(BIN)/python -m stages sync; exit $$status
+	@echo 'The page: tables/runs/$(PROFILE)/page/tables.md'
 
 test: setup lint
 	$(BIN)/python -m pytest -q

@@ -11,27 +11,24 @@ import copy
 import itertools
 import random
 import time
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from benchmarks.derived_parameters import draw
+from benchmarks import settings
+from benchmarks.derived_parameters import build
 from benchmarks.table import to_markdown
-from nasir import config
-from nasir.config import RetrainConfig, SearchConfig
+from nasir.config.retrain import RetrainConfig
 from nasir.data.noise import add_noise
 from nasir.data.patches import PatchSampler
-from nasir.evaluation.reach import deformable_layers
-from nasir.training import model
+from nasir.inference.fusing import lay_out
+from nasir.inference.reach import deformable_layers
+from nasir.settings import Settings
 from nasir.training.device import choose
-from nasir.training.fusing import lay_out
 from nasir.training.losses import restoration_loss
-from stages.retrain import shape_of
 
-PROFILES = Path(__file__).parents[1] / "profiles"
 ROUNDS = 4
 SIGMA = 50.0
 
@@ -43,13 +40,13 @@ def measure(profiles: tuple[str, ...] = ("small", "paper"), device: str = "auto"
     images = {str(i): rng.integers(0, 256, (321, 481), dtype=np.uint8) for i in range(50)}
     rows = []
     for profile in profiles:
-        path = PROFILES / f"{profile}.yaml"
-        search, settings = config.load(path, "search", SearchConfig), config.load(path, "retrain", RetrainConfig)
-        sampler = PatchSampler(images, settings.patch, where)
-        for seed in _seeds(search, settings):
+        chosen = settings.of(profile)
+        config = chosen.section("retrain", RetrainConfig)
+        sampler = PatchSampler(images, config.patch, where)
+        for seed in _seeds(chosen):
             torch.manual_seed(0)
-            network = model.build(draw(random.Random(seed), search), shape_of(settings)).train().to(where)
-            data, plain, last = _time(network, sampler, settings)
+            network = build(random.Random(seed), chosen).train().to(where)
+            data, plain, last = _time(network, sampler, config)
             rows.append(
                 {
                     "profile": profile,
@@ -63,43 +60,43 @@ def measure(profiles: tuple[str, ...] = ("small", "paper"), device: str = "auto"
     return rows
 
 
-def _seeds(search: SearchConfig, settings: RetrainConfig) -> list[int]:
+def _seeds(chosen: Settings) -> list[int]:
     """The first seeds whose genotype is without and with deformable convolutions."""
     found: dict[bool, int] = {}
     with torch.device("meta"):
         for seed in range(1000):
-            network = model.build(draw(random.Random(seed), search), shape_of(settings))
+            network = build(random.Random(seed), chosen)
             found.setdefault(bool(deformable_layers(network)), seed)
     return [found[False], found[True]]
 
 
-def _time(network: nn.Module, sampler: PatchSampler, settings: RetrainConfig) -> list[float]:
+def _time(network: nn.Module, sampler: PatchSampler, config: RetrainConfig) -> list[float]:
     """Milliseconds of the data path, of a step, and of a step channels last."""
     twin = copy.deepcopy(network)
     lay_out(twin)
-    steps = [(one, torch.optim.Adam(one.parameters(), lr=settings.lr_max)) for one in (network, twin)]
+    steps = [(one, torch.optim.Adam(one.parameters(), lr=config.lr_max)) for one in (network, twin)]
     generator = torch.Generator().manual_seed(0)
     found = []
     for _ in range(ROUNDS):
         clock = [time.perf_counter()]
-        clean = sampler.draw(settings.batch, generator)
+        clean = sampler.draw(config.batch, generator)
         noisy = add_noise(clean, SIGMA, generator)
         clock.append(_now(noisy))
         for one, optimiser in steps:
-            _step(one, optimiser, noisy, clean, settings)
+            _step(one, optimiser, noisy, clean, config)
             clock.append(_now(noisy))
         found.append([1000 * (b - a) for a, b in itertools.pairwise(clock)])
     return [min(times) for times in zip(*found[1:], strict=True)]  # the first round does not count
 
 
 def _step(
-    network: nn.Module, optimiser: torch.optim.Optimizer, noisy: Tensor, clean: Tensor, settings: RetrainConfig
+    network: nn.Module, optimiser: torch.optim.Optimizer, noisy: Tensor, clean: Tensor, config: RetrainConfig
 ) -> None:
-    loss = restoration_loss(network(noisy), clean, settings.ssim_weight)
+    loss = restoration_loss(network(noisy), clean, config.ssim_weight)
     loss.item()
     optimiser.zero_grad(set_to_none=True)
     loss.backward()
-    nn.utils.clip_grad_norm_(network.parameters(), settings.clip_norm)
+    nn.utils.clip_grad_norm_(network.parameters(), config.clip_norm)
     optimiser.step()
 
 

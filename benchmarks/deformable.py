@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from benchmarks.table import to_markdown
-from nasir.spaces.deformable import deformable_conv
+from nasir.layers.deformable import deformable_conv
 
 CASES = {
     "training, 6 patches of 64x64, 10 channels": (6, 10, 64, 64),

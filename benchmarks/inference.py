@@ -12,23 +12,18 @@ import argparse
 import itertools
 import random
 import time
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from benchmarks.derived_parameters import draw
+from benchmarks import settings
+from benchmarks.derived_parameters import build
 from benchmarks.table import to_markdown
-from nasir import config
-from nasir.config import RetrainConfig, SearchConfig
-from nasir.evaluation.reach import deformable_layers
-from nasir.training import model
+from nasir.inference.fusing import fuse
+from nasir.inference.reach import deformable_layers
 from nasir.training.device import choose
-from nasir.training.fusing import fuse
-from stages.retrain import shape_of
 
-PROFILE = Path(__file__).parents[1] / "profiles/paper.yaml"
 SIZE = (321, 481)
 ROUNDS = 4
 SLOPE = 0.05
@@ -74,12 +69,11 @@ def measure(is_compiled: bool = False, device: str = "auto") -> list[dict[str, A
 
 def networks() -> list[nn.Module]:
     """The first random network without a deformable convolution, and the first with some, in evaluation mode."""
-    search = config.load(PROFILE, "search", SearchConfig)
-    shape = shape_of(config.load(PROFILE, "retrain", RetrainConfig))
+    paper = settings.of("paper")
     found: dict[bool, nn.Module] = {}
     for seed in itertools.count():
         torch.manual_seed(0)
-        network = model.build(draw(random.Random(seed), search), shape)
+        network = build(random.Random(seed), paper)
         layers = deformable_layers(network)
         for layer in layers:
             nn.init.normal_(layer.predict.weight, std=SLOPE)

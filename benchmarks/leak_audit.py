@@ -12,8 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from nasir.data import audit, leaks
-from nasir.data.images import SUFFIXES, load_grey
+from nasir.data.duplicates import audit, leaks
+from nasir.data.pictures.images import SUFFIXES, load_grey
 
 PLANTED = 40
 

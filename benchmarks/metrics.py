@@ -22,7 +22,7 @@ from scipy.ndimage import gaussian_filter
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from benchmarks.table import to_markdown
-from nasir.data import images
+from nasir.data.pictures import images
 from nasir.evaluation import metrics
 
 Measure = Callable[[np.ndarray, np.ndarray], tuple[float, ...]]

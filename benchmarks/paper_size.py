@@ -7,7 +7,6 @@ Three updates of each kind: for search three of alpha and beta and three of the 
 """
 
 import argparse
-import dataclasses
 import itertools
 import json
 import random
@@ -15,26 +14,26 @@ import resource
 import subprocess
 import sys
 import time
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
-from benchmarks.derived_parameters import draw
-from nasir import config
-from nasir.config import RetrainConfig, SearchConfig
-from nasir.data.collection import to_clean
+from benchmarks import settings
+from benchmarks.derived_parameters import build
+from nasir.config.retrain import RetrainConfig
 from nasir.data.patches import PatchSampler
-from nasir.evaluation.cost import parameters
+from nasir.data.pictures.collection import to_clean
+from nasir.files import Log
+from nasir.layers.cost import parameters
+from nasir.search.contract import Problem
 from nasir.search.darts import search
-from nasir.training import model
+from nasir.spaces.cells.searching import relax
 from nasir.training.device import choose
+from nasir.training.parallel import alone
 from nasir.training.retrain import retrain
-from stages.retrain import shape_of
-from stages.search import build
 
-PROFILE = Path(__file__).parents[1] / "profiles/paper.yaml"
 STEPS = 3
 
 
@@ -47,9 +46,6 @@ def main() -> None:
     arguments = parser.parse_args()
 
     device = choose("auto")
-    rng = np.random.default_rng(0)
-    images = {str(i): rng.integers(0, 256, (96, 96), dtype=np.uint8) for i in range(2)}
-    validation = {"v": to_clean(images["0"][:64, :64])}
     clock: list[float] = [time.perf_counter()]
     losses: list[float] = []
 
@@ -57,49 +53,10 @@ def main() -> None:
         clock.append(time.perf_counter())
         losses.extend(news[name] for name in ("train_loss", "val_loss") if name in news)
 
-    settings = config.load(PROFILE, "search", SearchConfig)
     if arguments.step == "search":
-        settings = dataclasses.replace(
-            settings,
-            batch=arguments.batch,
-            recompute=arguments.recompute,
-            steps=STEPS,
-            warmup_steps=0,
-            keep_from=STEPS,
-            val_period=STEPS,
-            log_period=1,
-        )
-        network: torch.nn.Module = build(settings, "irnas", seed=0, channels=1).to(device)
-        patches = PatchSampler(images, settings.patch, device)
-        search(
-            network,
-            space="irnas",
-            patches_w=patches,
-            patches_a=patches,
-            images_v=validation,
-            config=settings,
-            seed=0,
-            state=None,
-            save=lambda state: None,
-            log=log,
-        )
+        network = search_three_steps(arguments.batch, arguments.recompute, device, log)
     else:
-        training = config.load(PROFILE, "retrain", RetrainConfig)
-        training = dataclasses.replace(training, batch=arguments.batch, steps=STEPS, val_period=STEPS, log_period=1)
-        torch.manual_seed(0)
-        network = model.build(draw(random.Random(0), settings), shape_of(training)).to(device)
-        patches = PatchSampler(images, training.patch, device)
-        retrain(
-            network,
-            patches=patches,
-            images_v=validation,
-            sigma=50.0,
-            config=training,
-            seed=0,
-            state=None,
-            save=lambda state: None,
-            log=log,
-        )
+        network = retrain_three_steps(arguments.batch, device, log)
     if device.type == "cuda":
         peak = torch.cuda.max_memory_allocated() / 2**30
     else:
@@ -117,6 +74,67 @@ def main() -> None:
             }
         )
     )
+
+
+def pictures() -> dict[str, np.ndarray]:
+    """Two of random grey levels."""
+    rng = np.random.default_rng(0)
+    return {str(i): rng.integers(0, 256, (96, 96), dtype=np.uint8) for i in range(2)}
+
+
+def search_three_steps(batch: int, recompute: str, device: torch.device, log: Log) -> nn.Module:
+    """Three updates of alpha and beta and three of the weights; gives the supernet."""
+    changes = {"batch": batch, "steps": STEPS, "warmup_steps": 0, "val_period": STEPS, "log_period": 1}
+    chosen = settings.of(
+        "paper",
+        changes=[
+            *(f"search.{key}={value}" for key, value in changes.items()),
+            f"space.recompute={recompute}",
+            f"strategy.keep_from={STEPS}",
+        ],
+    )
+    images = pictures()
+    patches = PatchSampler(images, chosen.search.patch, device)
+    relaxed = relax("irnas", chosen.of_space, channels=1, seed=0)
+    problem = Problem(
+        space=chosen.space,
+        of_space=chosen.of_space,
+        config=chosen.search,
+        of_strategy=chosen.of_strategy,
+        channels=1,
+        patches_w=patches,
+        patches_a=patches,
+        images_v={"v": to_clean(images["0"][:64, :64])},
+        seed=0,
+        state=None,
+        save=lambda state: None,
+        log=log,
+        team=alone(device),
+    )
+    search(relaxed, problem)
+    return relaxed.network
+
+
+def retrain_three_steps(batch: int, device: torch.device, log: Log) -> nn.Module:
+    """Three updates of a random genotype's network; gives it."""
+    changes = {"batch": batch, "steps": STEPS, "val_period": STEPS, "log_period": 1}
+    chosen = settings.of("paper", changes=[f"retrain.{key}={value}" for key, value in changes.items()])
+    config = chosen.section("retrain", RetrainConfig)
+    torch.manual_seed(0)
+    network = build(random.Random(0), chosen).to(device)
+    images = pictures()
+    retrain(
+        network,
+        patches=PatchSampler(images, config.patch, device),
+        images_v={"v": to_clean(images["0"][:64, :64])},
+        sigma=50.0,
+        config=config,
+        seed=0,
+        state=None,
+        save=lambda state: None,
+        log=log,
+    )
+    return network
 
 
 def measure() -> list[dict[str, Any]]:

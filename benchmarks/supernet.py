@@ -10,8 +10,8 @@ convolutions' operations, and at what rate a large channels_last convolution run
 """
 
 import argparse
-import dataclasses
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -21,60 +21,60 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from torch import nn
+import yaml
 from torch.utils.flop_counter import FlopCounterMode
 
+from benchmarks import settings
 from benchmarks.table import to_markdown
-from nasir import config, memory
-from nasir.config import SearchConfig
+from nasir import memory
 from nasir.data.noise import add_noise
+from nasir.settings import Settings
+from nasir.spaces.cells.searching import relax
 from nasir.training.device import choose
 from nasir.training.losses import restoration_loss
-from stages.search import build, measure_memory
 
-ROOT = Path(__file__).parents[1]
 REPEATS = 4
 WAYS = {
-    "plain": {"twin": "plain", "recompute": "none"},
-    "fast": {"twin": "fast", "recompute": "none"},
-    "fast, recompute edge": {"twin": "fast", "recompute": "edge"},
-    "fast, recompute cell": {"twin": "fast", "recompute": "cell"},
+    "plain": ("space.twin=plain", "space.recompute=none"),
+    "fast": ("space.twin=fast", "space.recompute=none"),
+    "fast, recompute edge": ("space.twin=fast", "space.recompute=edge"),
+    "fast, recompute cell": ("space.twin=fast", "space.recompute=cell"),
 }
-HINAS = {
-    "layers": 3,
-    "nodes": 4,
-    "width_factors": (1.0, 1.5, 2.0),
-    "batch": 6,
-    "patch": 64,
-    "share_alpha": False,
-    "beta_norm": "outgoing",
-    "activation": "leaky_relu",
-    "sigmoid": True,
-    "residual": True,
-}
-CASES = {
+HINAS = (
+    "space.layers=3",
+    "space.nodes=4",
+    "space.width_factors=[1.0, 1.5, 2.0]",
+    "search.batch=6",
+    "search.patch=64",
+    "space.share_alpha=false",
+    "space.beta_norm=outgoing",
+    "space.activation=leaky_relu",
+    "space.sigmoid=true",
+    "space.residual=true",
+)
+CASES: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "hinas-paper": ("hinas", "paper", HINAS),
-    "irnas-paper": ("irnas", "paper", {"batch": 2}),
-    "hinas-demo": ("hinas", "demo", {"width_factors": (1.0, 1.5, 2.0), "beta_norm": "outgoing"}),
-    "irnas-demo": ("irnas", "demo", {}),
+    "irnas-paper": ("irnas", "paper", ("search.batch=2",)),
+    "hinas-demo": ("hinas", "demo", ("space.width_factors=[1.0, 1.5, 2.0]", "space.beta_norm=outgoing")),
+    "irnas-demo": ("irnas", "demo", ()),
 }
 
 
-def settings(case: str, way: str) -> tuple[str, SearchConfig]:
-    """The space and the config of a case worked in a way."""
+def choose_settings(case: str, way: str) -> Settings:
+    """The settings of a case worked in a way."""
     space, profile, changes = CASES[case]
-    loaded = config.load(ROOT / f"profiles/{profile}.yaml", "search", SearchConfig)
-    return space, dataclasses.replace(loaded, **changes, **WAYS[way])  # type: ignore[arg-type]
+    return settings.of(profile, space, (*changes, *WAYS[way]))
 
 
 class Step:
     """One update's loss and gradients of the weights on random patches."""
 
     def __init__(self, case: str, way: str) -> None:
-        space, self.config = settings(case, way)
-        device = choose("auto")
-        self.network: nn.Module = build(self.config, space, seed=0, channels=1).to(device)
-        self.weights = self.network.weights()  # type: ignore[operator]
+        chosen = choose_settings(case, way)
+        self.config, device = chosen.search, choose("auto")
+        relaxed = relax(chosen.space.name, chosen.of_space, channels=1, seed=0)
+        self.network = relaxed.network.to(device)
+        self.weights = relaxed.weights()
         generator = torch.Generator().manual_seed(0)
         shape = (self.config.batch, 1, self.config.patch, self.config.patch)
         self.clean = torch.rand(shape, generator=generator).to(device)
@@ -101,10 +101,13 @@ def seconds(steps: dict[str, Step]) -> dict[str, float]:
 
 
 def peak_mib(case: str, way: str) -> float:
-    """Peak memory above the start, of a process of its own."""
+    """Peak memory above the start, of the stage `memory` in a process of its own."""
     with tempfile.TemporaryDirectory() as folder:
-        out = Path(folder) / "memory.json"
-        subprocess.run([sys.executable, "-m", "benchmarks.supernet", case, "--memory", way, str(out)], check=True)
+        chosen, out = Path(folder) / "settings.yaml", Path(folder) / "memory.json"
+        chosen.write_text(yaml.safe_dump(choose_settings(case, way).values))
+        command = [sys.executable, "-m", "stages", "memory", "--settings", str(chosen), "--out", str(out)]
+        environment = os.environ | {"NASIR_TRACKING": folder, "NASIR_SEND": "later"}  # no run to keep
+        subprocess.run(command, cwd=settings.ROOT, env=environment, check=True)
         peak: float = json.loads(out.read_text())["peak_mib"]
     return peak
 
@@ -152,17 +155,10 @@ def measure(cases: Sequence[str] = tuple(CASES)) -> list[dict[str, object]]:
 
 
 def main() -> None:
-    """Print the table, or measure the memory of one way."""
+    """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("case", nargs="*", choices=[*CASES, []], help="which; none = all")
-    parser.add_argument("--memory", nargs=2, metavar=("WAY", "OUT"), help=argparse.SUPPRESS)
     given = parser.parse_args()
-    if given.memory:
-        way, out = given.memory
-        memory.keep_freed()
-        space, loaded = settings(given.case[0], way)
-        measure_memory(out=Path(out), space=space, seed=0, config=loaded, channels=1)
-        return
     memory.keep_freed()  # as every stage does
     print(to_markdown(measure(given.case or [*CASES])))
 

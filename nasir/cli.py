@@ -40,8 +40,8 @@ def restore(
     """
     if out.suffix.lower() != ".png":
         raise ValueError(f"--out must end in .png (a lossy format would add noise again), got {out}.")
-    from nasir.data import images
-    from nasir.training import model as models
+    from nasir.data.pictures import images
+    from nasir.inference import model as models
     from nasir.training.device import choose
 
     noisy = images.load_colour(image)  # before the slower parts, so that a wrong path answers at once
@@ -159,7 +159,7 @@ def audit(
 
     Ends with status 1 if there are any.
     """
-    from nasir.data import audit as auditor
+    from nasir.data.duplicates import audit as auditor
     from nasir.files import write_csv
 
     matches = auditor.folders(folders)

@@ -2,16 +2,19 @@
 
 from pathlib import Path
 
-from nasir.config import AuditConfig
-from nasir.data import audit, leaks, pictures
-from nasir.data.collection import load_grey
+from nasir.config.audit import AuditConfig
+from nasir.data.duplicates import audit, leaks
+from nasir.data.pictures import listing
+from nasir.data.pictures.collection import load_grey
 from nasir.files import Log, read_json, write_csv, write_json
 
 PARTS = ("w", "a", "v", "test")
 COLUMNS = ("first", "first_part", "second", "second_part", "correlation", "how", "is_declared")
 
+ARTIFACTS = ("matches.csv",)
 
-def run(*, images: Path, split: Path, out: Path, seed: int, config: AuditConfig, log: Log) -> None:
+
+def run(*, pictures: Path, split: Path, out: Path, seed: int, config: AuditConfig, log: Log) -> None:
     """Write `matches.csv` and `audit.json` into `out`; what they mean for the run, the check decides.
 
     Looked at are the clean images, of patches the images that they were cut from. Leaks planted among those of training are
@@ -19,13 +22,13 @@ def run(*, images: Path, split: Path, out: Path, seed: int, config: AuditConfig,
     split lists as a leak and yet keeps.
     """
     lists = read_json(split / "split.json")
-    sources = images / pictures.SOURCES
-    groups = {picture.name: picture.group for picture in pictures.read(images)}
+    sources = pictures / listing.SOURCES
+    groups = {picture.name: picture.group for picture in listing.read(pictures)}
     greys: dict[str, audit.Grey] = {}
     parts: dict[str, str] = {}
     for part in PARTS:
         names = sorted({groups[name] for name in lists[part]}) if sources.is_dir() else lists[part]
-        greys |= load_grey(sources if sources.is_dir() else images, names)
+        greys |= load_grey(sources if sources.is_dir() else pictures, names)
         parts |= dict.fromkeys(names, part)
     training = {name: grey for name, grey in greys.items() if parts[name] != "test"}
     planted = leaks.plant(training, config.planted, seed)

@@ -1,35 +1,28 @@
 """evaluate: score the trained network beside the noisy input and tuned classical denoisers, under named protocols."""
 
-from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from statistics import fmean
-from typing import TypeVar
 
 from nasir import task as tasks
-from nasir.config import EvaluateConfig
+from nasir.config.evaluate import EvaluateConfig
 from nasir.data import noise
-from nasir.data.collection import Sample, load_samples, pair_of, to_array
-from nasir.data.images import save_png, to_uint8
-from nasir.evaluation import classical, cost, protocols
+from nasir.data.pictures.collection import Sample, load_samples, pair_of, to_array
+from nasir.data.pictures.images import save_png, to_uint8
+from nasir.evaluation import classical, protocols, scoring
 from nasir.evaluation.protocols import Denoiser, Score
-from nasir.evaluation.timing import Timed
+from nasir.evaluation.scoring import MEASURES, Scored
 from nasir.files import Log, read_csv, read_json, write_csv, write_json
+from nasir.inference import model as models
+from nasir.layers import cost
 from nasir.task import Task
-from nasir.training import model as models
 from nasir.training.device import choose, set_determinism
 
-COLUMNS = ("method", "protocol", "name", "psnr_db", "ssim_zero_padded", "ssim_valid")
-MEASURES = COLUMNS[3:]
+ARTIFACTS = ("metrics.json", "scores.csv", "pictures")
+COLUMNS = ("method", "protocol", "name", *MEASURES)
 
 ERROR_GAIN = 4
 """Pictures of the error show 4 |restored - clean|, so that white is an error of a quarter of the range."""
-
-T = TypeVar("T")
-
-Rows = dict[tuple[str, str], list[Score]]
-"""Scores by (method, protocol)."""
 
 
 def methods(task: Task) -> tuple[str, ...]:
@@ -44,7 +37,7 @@ def count(split: Path, task: str, config: EvaluateConfig) -> int:
 
 def run(
     *,
-    images: Path,
+    pictures: Path,
     synthesize: Path,
     split: Path,
     model: Path,
@@ -57,13 +50,13 @@ def run(
 ) -> None:
     """Write `scores.csv`, `metrics.json`, `timing.json` and `pictures/` into `out`.
 
-    `timing.json` also says into what tiles the network had to cut images, if it had to (`nasir.evaluation.tiling`).
+    `timing.json` also says into what tiles the network had to cut images, if it had to (`nasir.inference.tiling`).
     Everything but `timing.json` is a function of the inputs. `log` is called once for each score, with the step
     counting them over all methods and protocols.
     """
     parts = read_json(split / "split.json")
     chosen = tasks.find(task)
-    test, v = (_load(images, parts[part], chosen, f"{split / 'split.json'}: {part}") for part in ("test", "v"))
+    test, v = (_load(pictures, parts[part], chosen, f"{split / 'split.json'}: {part}") for part in ("test", "v"))
     _check_noise(test | v, synthesize / "manifest.csv", sigma, seed)
 
     device = choose(config.device)
@@ -74,13 +67,25 @@ def run(
     for method, factors in (("tv", config.tv_factors), ("nlm", config.nlm_factors)):
         if method in methods(chosen):
             denoisers[method], settings[method] = classical.tune(method, factors, v, sigma, seed)
-    ordered = {method: denoisers[method] for method in methods(chosen)}
-    rows, seconds = _score(ordered, test, sigma, seed, config, log)
+    test_plan = {protocol: list(test) for protocol in config.protocols}
+    step = 0
+    scored: dict[str, dict[str, Scored]] = {}
+    for method in methods(chosen):
+
+        def tell(protocol: str, score: Score, method: str = method) -> None:
+            nonlocal step
+            step += 1
+            log(step, {f"{method}_{protocol}_psnr_db": score.psnr_db})
+
+        scored[method] = scoring.score(
+            denoisers[method], test, test_plan, sigma=sigma, seed=seed, batch=config.batch, tell=tell
+        )
 
     table = [
-        {"method": method, "protocol": protocol} | {name: getattr(score, name) for name in COLUMNS[2:]}
-        for (method, protocol), scores in rows.items()
-        for score in scores
+        row
+        for method, by_protocol in scored.items()
+        for protocol, found in by_protocol.items()
+        for row in found.rows(method=method, protocol=protocol)
     ]
     write_csv(out / "scores.csv", table, COLUMNS)
     metrics = {
@@ -88,23 +93,29 @@ def run(
         "images": len(test),
         "parameters": cost.parameters(network.network),
         "flops_per_pixel": cost.flops_per_pixel(network.network, network.channels),
-        "methods": _nest({key: _means(scores) for key, scores in rows.items()}),
+        "methods": {method: {p: found.means() for p, found in by.items()} for method, by in scored.items()},
         "classical": settings,
     }
     write_json(out / "metrics.json", metrics)
     timing = {
-        "seconds_per_image": _nest({k: s / len(test) for k, s in seconds.items()}),
+        "seconds_per_image": {
+            method: {p: found.seconds / len(test) for p, found in by.items()} for method, by in scored.items()
+        },
         "tiling": network.tiling and asdict(network.tiling),
     }
     write_json(out / "timing.json", timing)
-    whole = rows.get(("nasir", "whole")) or protocols.score(network, test, sigma, "whole", seed)
+    whole = (
+        scored["nasir"]["whole"].scores
+        if "whole" in scored["nasir"]
+        else protocols.score(network, test, sigma, "whole", seed)
+    )
     _draw_pictures(network, test, whole, sigma, seed, out / "pictures")
 
 
-def _load(images: Path, names: list[str], task: Task, where: str) -> dict[str, Sample]:
+def _load(pictures: Path, names: list[str], task: Task, where: str) -> dict[str, Sample]:
     if not names:
         raise ValueError(f"{where} must name at least one image, got none; run the split step again.")
-    return load_samples(images, names, task)
+    return load_samples(pictures, names, task)
 
 
 def _check_noise(images: Mapping[str, Sample], manifest: Path, sigma: float, seed: int) -> None:
@@ -126,43 +137,6 @@ def _check_noise(images: Mapping[str, Sample], manifest: Path, sigma: float, see
                 f"the degraded image {name!r} must have the SHA-256 {row['sha256'][:12]}... of {manifest}, got "
                 f"{digest[:12]}...: the image, its decoder or NumPy differs from then; {remedy}."
             )
-
-
-def _score(
-    methods: Mapping[str, Denoiser],
-    images: Mapping[str, Sample],
-    sigma: float,
-    seed: int,
-    config: EvaluateConfig,
-    log: Log,
-) -> tuple[Rows, dict[tuple[str, str], float]]:
-    """Score every method under every protocol; also the seconds that each pair spent in its denoiser."""
-    rows: Rows = defaultdict(list)
-    seconds: dict[tuple[str, str], float] = defaultdict(float)
-    step = 0
-    for method, denoiser in methods.items():
-        timed = Timed(denoiser)
-        for name, sample in images.items():
-            for protocol in config.protocols:  # inside: one restoration serves a protocol and its variant with +y
-                before = timed.seconds
-                score = protocols.score_image(timed, sample, name, sigma, protocol, seed, config.batch)
-                seconds[method, protocol] += timed.seconds - before
-                rows[method, protocol].append(score)
-                step += 1
-                log(step, {f"{method}_{protocol}_psnr_db": score.psnr_db})
-    return rows, seconds
-
-
-def _means(scores: list[Score]) -> dict[str, float]:
-    return {name: fmean(getattr(score, name) for score in scores) for name in MEASURES}
-
-
-def _nest(values: Mapping[tuple[str, str], T]) -> dict[str, dict[str, T]]:
-    """{(method, protocol): value} as {method: {protocol: value}}, for JSON."""
-    nested: dict[str, dict[str, T]] = defaultdict(dict)
-    for (method, protocol), value in values.items():
-        nested[method][protocol] = value
-    return nested
 
 
 def _draw_pictures(

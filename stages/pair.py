@@ -4,9 +4,14 @@ import shutil
 from pathlib import Path
 
 from nasir import task as tasks
-from nasir.config import PairConfig
-from nasir.data import manifest, pairing, pictures, simulation
+from nasir.config.pair import PairConfig
+from nasir.data import manifest
+from nasir.data.datasets import catalogue as datasets
+from nasir.data.pairs import pairing
+from nasir.data.pictures import listing
 from nasir.files import Log, read_csv, write_csv
+
+ARTIFACTS = ("pictures.csv",)
 
 
 def run(
@@ -25,7 +30,7 @@ def run(
 
     Args:
         dataset: its name.
-        layout: of its files, see `nasir.data.manifest.Dataset`.
+        layout: of the files of the data set `folder`, see `nasir.data.manifest.Dataset`.
         source: what download wrote.
         known: CSV file with the columns dataset, name, also_in: images that another data set's test part has too.
         out: emptied first.
@@ -38,6 +43,7 @@ def run(
         ValueError: if images cannot make pairs or a file cannot be read; it is named, and there is no `pictures.csv`.
     """
     chosen = tasks.find(task)
+    layout = datasets.layout(dataset, layout)
     entries = manifest.read(source / "manifest.csv")
     shutil.rmtree(out, ignore_errors=True)  # nothing of another task may stay
     if not chosen.is_paired or layout != "clean":
@@ -45,9 +51,13 @@ def run(
         made = pairing.take(source, entries, layout, chosen, out, elsewhere, log)
         made = pairing.group(out, made) if chosen.is_paired else made
     elif task == "derain":
+        from nasir.data.pairs import simulation  # the camera needs torch, which takes seconds to import
+
         made = simulation.rain_on(source, entries, out, seed, log)
     else:
+        from nasir.data.pairs import simulation
+
         made = simulation.photograph(source, entries, out, seed, config, log)
     if chosen.is_paired:
         write_csv(out / "pairs.csv", pairing.describe(out, made, log), pairing.FACTS)
-    pictures.write(out, made)
+    listing.write(out, made)

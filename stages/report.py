@@ -1,56 +1,40 @@
 """report: the page and its figures, from what every step before it wrote."""
 
 from pathlib import Path
-from typing import Any
 
 from nasir import task as tasks
-from nasir.config import Params
-from nasir.data.collection import load
+from nasir.config.params import Params
+from nasir.data.pictures.collection import load
 from nasir.evaluation.protocols import PROTOCOLS
 from nasir.files import Log, write_bytes, write_text
-from nasir.reporting import figures, noise_card, page, pairs, record
-from nasir.reporting.record import Record
+from nasir.reporting import figures
+from nasir.reporting.run import noise_card, page, pairs, record
+from nasir.reporting.run.record import Record
 from nasir.reporting.tables import psnr
+from nasir.spaces.contract import Space
 from nasir.task import Task
+
+ARTIFACTS = (".",)
 
 
 def run(
-    *,
-    download: Path,
-    images: Path,
-    synthesize: Path,
-    split: Path,
-    audit: Path,
-    search: Path,
-    derive: Path,
-    retrain: Path,
-    evaluate: Path,
-    checks: Path,
-    receipts: Path,
-    published: Path,
-    params: dict[str, Any],
-    out: Path,
-    log: Log,
+    *, download: Path, pictures: Path, runs: Path, published: Path, space: Space, params: Params, out: Path, log: Log
 ) -> None:
     """Write `report.md` and its figures into `out`; a missing input is named with the stage that writes it.
 
-    `params` holds the keys of `params.yaml`.
+    Args:
+        download: what download wrote.
+        pictures: what pair wrote.
+        runs: where every other step's folder lies under the step's name, and the folders `checks` and `receipts`.
+        published: the printed values.
+        space: of the found network.
+        params: what a person chose.
+        out: folder to write into.
+        log: called once.
     """
-    folders = record.Folders(
-        download=download,
-        images=images,
-        synthesize=synthesize,
-        split=split,
-        audit=audit,
-        search=search,
-        derive=derive,
-        retrain=retrain,
-        evaluate=evaluate,
-        checks=checks,
-        receipts=receipts,
-        published=published,
-    )
-    read = record.read(folders, Params(**params), {name: protocol.description for name, protocol in PROTOCOLS.items()})
+    folders = record.Folders(download=download, pictures=pictures, runs=runs, published=published)
+    read = record.read(folders, params, space, {name: protocol.description for name, protocol in PROTOCOLS.items()})
+    derive = folders.of("derive")
     drawn = {
         "search": figures.search_curves(read.search_history, read.search["best_step"]),
         "choices": figures.choice_curves(read.search_history),
@@ -60,8 +44,8 @@ def run(
     }
     task = tasks.find(read.params.task)
     if read.selection:
-        drawn["noise"] = _noise_card(images, read, task)
-    elif read.pairs and (repeated := pairs.repeated_pictures(images, read.listed)):
+        drawn["noise"] = _noise_card(pictures, read, task)
+    elif read.pairs and (repeated := pairs.repeated_pictures(pictures, read.listed)):
         drawn["repeated"] = repeated
     for rank, picture in read.pictures.items():
         captions = {
@@ -76,9 +60,9 @@ def run(
     log(1, {"figures": float(len(drawn))})
 
 
-def _noise_card(images: Path, read: Record, task: Task) -> bytes:
+def _noise_card(pictures: Path, read: Record, task: Task) -> bytes:
     """Noise of the kept test patches beside Gaussian noise of the same strength."""
-    stacks = list(load(images, read.split["test"], task).values())
+    stacks = list(load(pictures, read.split["test"], task).values())
     both = [(stack[..., :3], stack[..., 3:]) for stack in stacks]
     camera = noise_card.describe(both)
     gaussian = noise_card.describe(noise_card.add_gaussian(both, camera["sigma"], read.params.seed))

@@ -9,35 +9,33 @@ from typing import Any
 import torch
 from torch import nn
 
-from nasir import genotype as genotypes
 from nasir import task as tasks
-from nasir.config import RetrainConfig, flat
-from nasir.data import pictures
-from nasir.data.collection import crop_middle, load, to_sample
+from nasir.config.reading import flat
+from nasir.config.retrain import RetrainConfig
 from nasir.data.patches import PatchSampler
+from nasir.data.pictures import listing
+from nasir.data.pictures.collection import crop_middle, load, to_sample
 from nasir.files import Log, read_json, write_csv
+from nasir.inference import model
 from nasir.networks import catalogue
-from nasir.training import checkpoints, model
+from nasir.spaces.contract import Space
+from nasir.training import checkpoints
 from nasir.training.device import facts, set_determinism
 from nasir.training.parallel import assemble
 from nasir.training.retrain import retrain
-from stages import reasons
+
+ARTIFACTS = ("model",)
+PROCESSES = True
 
 
-def shape_of(config: RetrainConfig, channels: int = 1) -> model.Shape:
-    """What a config says of the derived network."""
-    return model.Shape(
-        channels=channels,
-        width=config.width,
-        stem_channels=config.stem_channels,
-        aspp_channels=config.aspp_channels,
-        aspp_rates=config.aspp_rates,
-    )
+def count(config: RetrainConfig) -> int:
+    """Steps."""
+    return config.steps
 
 
 def run(
     *,
-    images: Path,
+    pictures: Path,
     split: Path,
     genotype: Path | None,
     network: str | None,
@@ -45,8 +43,11 @@ def run(
     out: Path,
     task: str,
     sigma: float,
+    space: Space,
+    of_network: Any,
     seed: int,
     config: RetrainConfig,
+    code: str,
     log: Log,
 ) -> None:
     """Train; write the model folder and `history.csv` into `out`. `checkpoint` as in search.
@@ -56,12 +57,36 @@ def run(
     Args:
         genotype: of the derived network, or
         network: a baseline's name, trained in the same way but at its own learning rate.
+        space, of_network: of the derived network, and its sizes.
     """
-    inputs = {"images": images / pictures.FILE, "split": split / "split.json"}
-    if genotype is not None and (reason := reasons.find(genotype.parent)) is not None:
-        reasons.write(out, reason)
-        return
-    reasons.clear(out)
+    train(
+        pictures=pictures, split=split, genotype=genotype, network=network, checkpoint=checkpoint, finished=None, out=out,
+        task=task, sigma=sigma, space=space, of_network=of_network, seed=seed, config=config, code=code, log=log,
+    )  # fmt: skip
+
+
+def train(
+    *,
+    pictures: Path,
+    split: Path,
+    genotype: Path | None,
+    network: str | None,
+    checkpoint: Path,
+    finished: Path | None,
+    out: Path,
+    task: str,
+    sigma: float,
+    space: Space,
+    of_network: Any,
+    seed: int,
+    config: RetrainConfig,
+    code: str,
+    log: Log,
+) -> None:
+    """What `run` does; `finished` keeps the last checkpoint, from which the same training is written again at once."""
+    if (genotype is None) == (network is None):
+        raise ValueError(f"retrain takes --genotype or --network, got {genotype} and {network}; give one of them.")
+    inputs = {"pictures": pictures / listing.FILE, "split": split / "split.json"}
     if genotype is not None:
         inputs["genotype"] = genotype
     elif network is not None:
@@ -77,18 +102,22 @@ def run(
         set_determinism(team.device)
         made_with = checkpoints.fingerprint(
             flat(config, "retrain.")
+            | (flat(of_network, "network.") if network is None else {})
             | facts(team.device)
             | {"task": task, "sigma": sigma, "seed": seed, "network": network},
             inputs,
+            code,
         )
         state = checkpoints.load(checkpoint, made_with, team.say)
+        if state is None and finished is not None:
+            state = checkpoints.find(finished, made_with)
         parts = read_json(split / "split.json")
         chosen = tasks.find(task)
-        built, save = _build(out / "model", genotype, network, shape_of(config, chosen.channels), seed)
-        training = load(images, parts["w"] + parts["a"], chosen)
+        built, save = _build(out / "model", genotype, network, space, of_network, chosen.channels, seed)
+        training = load(pictures, parts["w"] + parts["a"], chosen)
         patches = PatchSampler(training, config.patch, team.device, chosen.is_paired, chosen.is_turned)
         del training  # the sampler has its own copy
-        v = load(images, parts["v"], chosen)
+        v = load(pictures, parts["v"], chosen)
         trained = retrain(
             built.to(team.device),
             patches=patches,
@@ -106,17 +135,22 @@ def run(
             columns = ("step", "metric", "value")
             rows = [dict(zip(columns, row, strict=True)) for row in trained.history]
             write_csv(out / "history.csv", rows, columns)
+            if finished is not None and checkpoint.exists():
+                checkpoint.replace(finished)
             checkpoint.unlink(missing_ok=True)
 
 
 def _build(
-    folder: Path, genotype: Path | None, network: str | None, shape: model.Shape, seed: int
+    folder: Path, genotype: Path | None, network: str | None, space: Space, sizes: Any, channels: int, seed: int
 ) -> tuple[nn.Module, Callable[[str, float, Mapping[str, Any]], None]]:
     """The derived network or the baseline with weights drawn from the seed, and what writes it into `folder`."""
     torch.manual_seed(seed)
     if genotype is not None:
-        chosen = genotypes.load(genotype)
-        return model.build(chosen, shape), partial(model.save, folder, chosen, shape)
-    assert network is not None  # the command takes one of the two
-    built = catalogue.build(network, shape.channels)
-    return built, partial(model.save_baseline, folder, network, shape.channels)
+        value = read_json(genotype)
+        try:
+            chosen = space.from_json(value)
+        except ValueError as error:
+            raise ValueError(f"{genotype}: {error}") from error
+        return space.build(chosen, sizes, channels), partial(model.save, folder, value, sizes, channels)
+    assert network is not None  # one of the two is given
+    return catalogue.build(network, channels), partial(model.save_baseline, folder, network, channels)

@@ -7,10 +7,11 @@ import torch
 from torch import Tensor
 
 from nasir import task as tasks
-from nasir.config import SynthesizeConfig
-from nasir.data import noise, pictures
-from nasir.data.collection import pair_of, stack, to_array, to_sample
-from nasir.data.images import save_png, to_uint8
+from nasir.config.synthesize import SynthesizeConfig
+from nasir.data import noise
+from nasir.data.pictures import listing
+from nasir.data.pictures.collection import pair_of, stack, to_array, to_sample
+from nasir.data.pictures.images import save_png, to_uint8
 from nasir.evaluation.metrics import psnr
 from nasir.files import Log, write_csv
 
@@ -27,20 +28,22 @@ COLUMNS = (
     "sha256",
 )
 
+ARTIFACTS = ("previews",)
 
-def run(*, images: Path, out: Path, task: str, sigma: float, seed: int, config: SynthesizeConfig, log: Log) -> None:
+
+def run(*, pictures: Path, out: Path, task: str, sigma: float, seed: int, config: SynthesizeConfig, log: Log) -> None:
     """Write `manifest.csv` and previews of the first test images into `out`.
 
     A row describes one degraded image under protocol `whole`: the standard deviation and the mean of what was added in
     8-bit grey levels, its PSNR once clipped to [0, 1], and the SHA-256 of its float32 values (little-endian, row by row).
     """
     chosen = tasks.find(task)
-    listed = pictures.read(images)
-    previewed = pictures.names(listed, "test")[: config.previews]
+    listed = listing.read(pictures)
+    previewed = listing.names(listed, "test")[: config.previews]
     rows = []
     for step, picture in enumerate(listed, start=1):
         name = picture.name
-        clean, degraded = pair_of(to_sample(stack(images, picture, chosen), chosen))
+        clean, degraded = pair_of(to_sample(stack(pictures, picture, chosen), chosen))
         noisy = noise.add_keyed_noise(degraded, name, sigma, seed)
         clipped = noisy.clamp(0, 1)
         row = _describe(clean, noisy, clipped)

@@ -34,11 +34,12 @@ from torch import Tensor, nn
 
 from nasir.evaluation.metrics import ssim_zero_padded
 from nasir.files import read_json
-from nasir.genotype import OPERATIONS, Cell
-from nasir.search.derive import derive, step_evidence, viterbi
-from nasir.spaces.cells import SuperCell
-from nasir.spaces.fast import FastCell
-from nasir.spaces.operations import SLOPE
+from nasir.spaces import hinas
+from nasir.spaces.cells.cell import SuperCell
+from nasir.spaces.cells.decode import decode, step_evidence, viterbi
+from nasir.spaces.cells.fast.cell import FastCell
+from nasir.spaces.cells.genotype import Cell
+from nasir.spaces.cells.operations import SLOPE
 from nasir.training.losses import log_ssim, restoration_loss
 from tests.vector_names import (
     EVAL,
@@ -174,11 +175,11 @@ def compare_genotype(
     name: str, alphas: np.ndarray, betas: np.ndarray, primitives: Sequence[str]
 ) -> Callable[[tuple[Cell, ...], tuple[int, ...]], list[Line]]:
     """Derive; gives what counts the differing edges and layers to expected cells and path."""
-    if tuple(map(operation_name, primitives)) != OPERATIONS["hinas"]:
-        raise ValueError(f"primitives must be those of hinas in this order, {OPERATIONS['hinas']}, got {primitives}.")
+    if tuple(map(operation_name, primitives)) != hinas.OPERATIONS:
+        raise ValueError(f"primitives must be those of hinas in this order, {hinas.OPERATIONS}, got {primitives}.")
     beta = our_beta(betas)
     nodes = round((9 / 4 + 2 * alphas.shape[-2]) ** 0.5 - 3 / 2)  # edges = nodes (nodes + 3) / 2
-    found = derive(
+    found = decode(
         torch.from_numpy(alphas[0] if is_tied(alphas) and alphas.ndim == 3 else alphas),
         beta,
         space="hinas",

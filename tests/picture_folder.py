@@ -5,8 +5,8 @@ from pathlib import Path
 
 from PIL import Image
 
-from nasir.data import pictures
-from nasir.data.pictures import Picture
+from nasir.data.pictures import listing
+from nasir.data.pictures.listing import Picture
 
 
 def list_pictures(folder: Path, names: Iterable[str], degraded: str = "") -> None:
@@ -31,4 +31,4 @@ def list_pictures(folder: Path, names: Iterable[str], degraded: str = "") -> Non
                 height=height,
             )
         )
-    pictures.write(folder, listed)
+    listing.write(folder, listed)

@@ -5,8 +5,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from nasir.files import write_csv, write_json, write_text
-from nasir.reporting import paper
-from nasir.reporting.study import Method, Part, Plan, Study
+from nasir.reporting.paper import page
+from nasir.reporting.paper.study import Method, Part, Plan, Study
 
 IMAGES = ("a", "b", "c", "d")
 COLUMNS = ("protocol", "name", "psnr_db", "ssim_zero_padded", "ssim_valid")
@@ -89,37 +89,43 @@ SCORES = {
 """PSNR by method, protocol and image."""
 
 
+SCORED = {"noisy": "classical", "bm3d": "bm3d"}
+"""The methods that are scored without training, and the cell that they are scored in."""
+
+GENOTYPE = "5a" * 32
+"""SHA-256 of what every network that was found was built from."""
+
+
 def write_cell(
     folder: Path, method: str, scores: Mapping[str, Mapping[str, float]], *, seed: int = 0, sigma: float = 50,
-    ssim: float = 0.76, task: str = "denoise", draw: int | None = None,
+    ssim: float = 0.76, task: str = "denoise", draw: int = 0,
 ) -> None:  # fmt: skip
     rows = [
         dict(zip(COLUMNS, (protocol, name, psnr_db, ssim, ssim - 0.01), strict=True))
         for protocol, values in scores.items()
         for name, psnr_db in values.items()
     ]
-    facts = {"method": method, "sigma": sigma, "seed": seed, "parameters": None, "flops_per_pixel": None}
-    facts |= {"seconds_per_image": {}, "images": len(IMAGES), "settings": {}, "reason": None}
-    for cell in cells_of(folder, task, method, sigma, seed, draw):
-        write_csv(cell / "scores.csv", rows, COLUMNS)
-        write_json(cell / "cell.json", facts)
+    facts = {"method": method, "sigma": sigma, "seed": seed, "draw": draw, "parameters": None, "flops_per_pixel": None}
+    facts |= {"genotype_sha256": None if method in SCORED else GENOTYPE, "seconds_per_image": {}}
+    facts |= {"images": len(IMAGES), "settings": {}, "reason": None}
+    cell = cell_of(folder, task, method, sigma, seed, draw)
+    write_csv(cell / "scores.csv", rows, COLUMNS)
+    write_json(cell / "cell.json", facts)
 
 
-def cells_of(folder: Path, task: str, method: str, sigma: float, seed: int, draw: int | None) -> list[Path]:
-    """Where a cell lies; that of the found denoising network stands in the protocol matrix too."""
-    if draw is not None:
-        return [folder / f"scores/{task}/{method}-draw{draw}-{seed}"]
-    groups = ("scores/denoise", "denoise/matrix") if (task, method) == ("denoise", "irnas") else (f"scores/{task}",)
-    return [folder / group / f"{method}-{sigma:g}-{seed}" for group in groups]
+def cell_of(folder: Path, task: str, method: str, sigma: float, seed: int, draw: int) -> Path:
+    """Where a cell lies."""
+    name = f"{method}-{sigma:g}-draw{draw}-seed{seed}" if draw else f"{method}-{sigma:g}-seed{seed}"
+    if method in SCORED:
+        return folder / "scored" / f"{task}-{SCORED[method]}-{seed}" / name
+    return folder / "trained" / task / name
 
 
 def write_reason(
-    folder: Path, method: str, reason: str, *, seed: int = 0, sigma: float = 50, task: str = "denoise",
-    draw: int | None = None,
-) -> None:  # fmt: skip
-    facts = {"method": method, "sigma": sigma, "seed": seed, "images": len(IMAGES), "reason": reason}
-    for cell in cells_of(folder, task, method, sigma, seed, draw):
-        write_json(cell / "cell.json", facts)
+    folder: Path, method: str, reason: str, *, seed: int = 0, sigma: float = 50, task: str = "denoise", draw: int = 0
+) -> None:
+    facts = {"method": method, "sigma": sigma, "seed": seed, "draw": draw, "images": len(IMAGES), "reason": reason}
+    write_json(cell_of(folder, task, method, sigma, seed, draw) / "cell.json", facts)
 
 
 def write_study(root: Path) -> None:
@@ -132,7 +138,7 @@ def write_study(root: Path) -> None:
 
 
 def read(root: Path, plan: Plan = PLAN) -> Study:
-    return paper.read(root / "study", root / "published.csv", root / "rows.csv", plan)
+    return page.read(root / "study", root / "published.csv", root / "rows.csv", plan)
 
 
 DEMO = replace(
@@ -152,8 +158,8 @@ TRIAL_ROWS = """4,IR-NAS,irnas,
 4,"IR-NAS, R1",irnas-r1,
 """
 
-AT_30 = Method(reason=None, sigmas=(30.0,), draws=(0,))
-RAIN = Method(reason=None, sigmas=(0.0,), draws=(0,))
+AT_30 = Method(reason=None, sigmas=(30.0,))
+RAIN = Method(reason=None, sigmas=(0.0,))
 WITH_TRIALS = replace(
     PLAN,
     parts={
@@ -183,7 +189,7 @@ def write_trials(root: Path) -> None:
     """Add to `write_study` what `WITH_TRIALS` has more."""
     write_cell(root / "study", "irnas", {"whole": shifted(2.5), "overlap": shifted(2.6)}, sigma=30)
     for (task, method), scores in TRIALS.items():
-        write_cell(root / "study", method, scores, task=task, sigma=30 if task == "denoise" else 0, draw=0)
+        write_cell(root / "study", method, scores, task=task, sigma=30 if task == "denoise" else 0)
     write_json(root / "study" / "claims" / "derain.json", {"inference": RAIN_SECONDS})
     write_text(root / "published.csv", PUBLISHED + TRIALS_PUBLISHED)
     write_text(

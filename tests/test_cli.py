@@ -8,12 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import yaml
 from PIL import Image
 
 from nasir.cli import main
-from nasir.data.images import save_png
+from nasir.data.pictures.images import save_png
 from nasir.files import read_csv, read_json
-from nasir.training import model
+from nasir.inference import model
 
 ROOT = Path(__file__).parents[1]
 
@@ -27,7 +28,9 @@ NASIR = ("-c", "from nasir.cli import main; main()")
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    from nasir.genotype import Edge, Genotype
+    from nasir.spaces import irnas
+    from nasir.spaces.cells.genotype import Edge, Genotype
+    from nasir.spaces.cells.section import CellsSizes
 
     genotype = Genotype(
         space="irnas",
@@ -37,11 +40,11 @@ def folder(tmp_path_factory):
         residual=True,
         activation="relu",
     )
-    shape = model.Shape(channels=1, width=2, stem_channels=3, aspp_channels=0, aspp_rates=())
+    sizes = CellsSizes(width=2, stem_channels=3, aspp_channels=0, aspp_rates=())
     torch.manual_seed(0)
     path = tmp_path_factory.mktemp("trained") / "model"
-    weights = {"best": model.build(genotype, shape).state_dict()}
-    model.save(path, genotype, shape, "denoise", 50.0, weights)
+    weights = {"best": irnas.SPACE.build(genotype, sizes, channels=1).state_dict()}
+    model.save(path, irnas.SPACE.to_json(genotype), sizes, 1, "denoise", 50.0, weights)
     return path
 
 
@@ -225,17 +228,24 @@ def test_help_imports_nothing_slow(command):
     assert not imported & set(slow)
 
 
-def test_a_stage_names_a_wrong_profile_in_one_line(tmp_path):
-    run = call(
-        "-m",
-        "stages",
-        "split",
-        "--profile",
-        "profiles/nosuch.yaml",
-        "--images",
-        str(tmp_path),
-        "--out",
-        str(tmp_path / "out"),
-    )
+def write_params(folder: Path, **changes: object) -> str:
+    params = yaml.safe_load((ROOT / "params.yaml").read_text()) | changes
+    (folder / "params.yaml").write_text(yaml.safe_dump(params))
+    return str(folder / "params.yaml")
+
+
+def test_a_wrong_profile_is_named_in_one_line(tmp_path):
+    params = write_params(tmp_path, profile="nosuch")
+    run = call("-m", "stages", "settings", "--params", params, "--out", str(tmp_path / "settings.yaml"))
     assert run.returncode == 1
-    assert run.stderr.startswith("error: expected a configuration file at profiles/nosuch.yaml")
+    assert run.stderr.startswith("error: expected a configuration file at profiles/nosuch.yaml, got nothing there; ")
+    assert len(run.stderr.strip().splitlines()) == 1
+    assert not (tmp_path / "settings.yaml").exists()
+
+
+def test_a_stage_names_settings_that_are_not_there_in_one_line(tmp_path):
+    settings, pictures, out = (str(tmp_path / name) for name in ("nosuch.yaml", "pictures", "out"))
+    run = call("-m", "stages", "split", "--settings", settings, "--pictures", pictures, "--out", out)
+    assert run.returncode == 1
+    assert run.stderr.startswith(f"error: expected a configuration file at {settings}, got nothing there")
+    assert len(run.stderr.strip().splitlines()) == 1

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from nasir.spaces.cells import SuperCell
+from nasir.spaces.cells.cell import SuperCell
 from tests import conformance
 from tests.vector_names import Named, load_network, load_supernet, our_beta, rename, supernet_rules, width_levels
 

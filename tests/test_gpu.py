@@ -24,6 +24,7 @@ def test_the_supernet_gives_on_cuda_what_it_gives_on_a_cpu():
         beta_norm="incoming",
         activation="relu",
         sigmoid=False,
+        partial=1,
         generator=torch.Generator().manual_seed(0),
     ).double()
     x = torch.rand(2, 1, 24, 20, dtype=torch.float64)

@@ -34,6 +34,14 @@ def test_the_peak_is_at_least_what_is_held():
     assert len(held) == 32 * 2**20
 
 
+def test_the_peak_is_not_that_of_the_process_that_started_this_one():
+    held = bytearray(300 * 2**20)
+    command = "from nasir import memory; print(memory.peak_mib())"
+    run = subprocess.run([sys.executable, "-c", command], check=True, capture_output=True, text=True)
+    assert len(held) == 300 * 2**20
+    assert float(run.stdout) < 150
+
+
 @pytest.mark.skipif(sys.platform != "linux" or not sys.version.count("GCC"), reason="a matter of glibc")
 def test_freed_memory_is_kept():
     assert faults("memory.keep_freed()") < faults("") / 2

@@ -1,112 +1,285 @@
-"""dvc.yaml and those of tables/ list exactly the code that each stage imports, and read parameters that exist."""
+"""dvc.yaml and that of tables/: each stage is called as its `run` asks, and DVC sees all that the stage is made with."""
 
-import itertools
+import dataclasses
+import inspect
+import typing
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
-from test_floors import imports, is_module
 
-from nasir.config import load_params, load_tables
+from nasir.config import reading, tables
+from nasir.config.params import Params
 from nasir.files import read_csv
-from nasir.reporting import paper
-from stages import tables
+from nasir.reporting.paper import page
+from nasir.settings import STEPS, Settings, resolve
+from nasir.task import TASKS
+from stages import __main__ as command_line
+from stages import settings as settings_stage
+from stages.around import binding, entries, runner
+from stages.tables import page as page_stage
+from stages.tables import study
 
 ROOT = Path(__file__).parents[1]
-STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
-TABLES = {
-    name: stage
-    for path in ("tables/training/dvc.yaml", "tables/dvc.yaml")
-    for name, stage in yaml.safe_load((ROOT / path).read_text())["stages"].items()
+STAGES: dict[str, dict[str, Any]] = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+TABLES: dict[str, dict[str, Any]] = {
+    name: stage.get("do", stage)
+    for name, stage in yaml.safe_load((ROOT / "tables/dvc.yaml").read_text())["stages"].items()
 }
-ORDER = ["download", "pair", "synthesize", "split", "audit", "search", "derive", "retrain", "evaluate", "report"]
+SETTINGS = "reports/settings.yaml"
+PLAN = tables.load(ROOT / "tables/params.yaml")
+PROFILES = [one.profile for one in PLAN.studies]
+MOST_LINES = 150
+
+OF_CHECK = {
+    "download": {"params.dataset"},
+    "pair": {"params.task"},
+    "synthesize": {"params.task", "params.sigma"},
+    "split": set(),
+    "audit": {"params.dataset"},
+    "evaluate": set(),
+}
+"""What the check of a step reads of params.yaml (`stages.around.checking`)."""
 
 
-def file_of(module: str) -> Path:
-    path = ROOT.joinpath(*module.split("."))
-    return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+@pytest.fixture(scope="module")
+def settings(tmp_path_factory) -> Settings:
+    """The settings file that the first stage writes."""
+    path = tmp_path_factory.mktemp("settings") / "settings.yaml"
+    settings_stage.write(ROOT / "params.yaml", ROOT / "profiles", path)
+    return Settings(reading.read(path), str(path))
 
 
-def code_of(entry: Path) -> set[str]:
-    """A file and all that it imports from this repository; packages' docstrings do not count as code."""
-    seen, waiting = {entry}, [entry]
-    while waiting:
-        for name in imports(waiting.pop()):
-            if name.split(".")[0] not in ("nasir", "stages"):
-                continue
-            parts = name.split(".")
-            for length in range(1, len(parts) + 1):  # importing a module runs its packages
-                module = ".".join(parts[:length])
-                if is_module(module) and (path := file_of(module)) not in seen:
-                    seen.add(path)
-                    waiting.append(path)
-    return {str(p.relative_to(ROOT)) for p in seen if p.name != "__init__.py" or imports(p)}
+def read_by(stage: dict[str, Any]) -> list[str]:
+    """The keys of the settings that DVC compares for a stage."""
+    return [key for params in stage["params"] if isinstance(params, dict) for key in params[SETTINGS]]
 
 
-def commands(stage: dict) -> list[str]:
-    return stage["cmd"] if isinstance(stage["cmd"], list) else [stage["cmd"]]
+def outputs(stage: dict[str, Any]) -> list[str]:
+    found = [out for kind in ("outs", "metrics") for out in stage.get(kind, [])]
+    return [next(iter(out)) if isinstance(out, dict) else out for out in found]
+
+
+def command(stage: dict[str, Any]) -> tuple[str, dict[str, str]]:
+    """The word behind `python -m stages` in a stage's command, and its options."""
+    words = stage["cmd"].removeprefix("cd .. && ").split()
+    assert words[:3] == ["python", "-m", "stages"]
+    return words[3], dict(zip(words[4::2], words[5::2], strict=True))
+
+
+@pytest.mark.parametrize("path", ["dvc.yaml", "tables/dvc.yaml"])
+def test_a_pipeline_is_short_enough_to_be_read(path):
+    assert len((ROOT / path).read_text().splitlines()) <= MOST_LINES
 
 
 def test_the_stages_stand_in_order():
-    assert list(STAGES) == ORDER
+    assert list(STAGES) == ["settings", *entries.STEPS]
+    assert list(TABLES) == ["settings", "extras", "data", "search", "train", "score", "claims", "page"]
 
 
-def called_by(stage: dict) -> set[str]:
-    """The words after `python -m stages` in a stage's commands."""
-    return {command.split()[3] for command in commands(stage)}
+@pytest.mark.parametrize("name", list(STAGES))
+def test_a_stage_calls_the_step_of_its_name(name):
+    assert command(STAGES[name])[0] == name
 
 
-@pytest.mark.parametrize(("name", "stage"), [*STAGES.items(), *TABLES.items()])
-def test_code_dependencies_are_the_imported_files(name, stage):
-    called = called_by(stage)
-    if called == {"extras"}:
-        return  # reads the versions of packages, nothing of this repository
-    files = {"memory": "search", "check": "checks"}
-    expected = set.union(*(code_of(ROOT / f"stages/{files.get(command, command)}.py") for command in called))
-    assert {dep for dep in stage["deps"] if dep.endswith(".py")} == expected
+def test_every_command_of_the_pipelines_is_one_that_the_command_line_has():
+    known = {*command_line.STAGES, *(function.__name__ for function in command_line.OTHERS)}
+    assert {command(stage)[0] for stage in [*STAGES.values(), *TABLES.values()]} <= known
+    assert set(command_line.STAGES) == {*entries.STEPS, *entries.TABLES} - {"data"}
 
 
-@pytest.mark.parametrize(("name", "stage"), [*STAGES.items(), *TABLES.items()])
-def test_paths_in_the_command_are_dependencies_or_outputs(name, stage):
-    outputs = [next(iter(o)) if isinstance(o, dict) else o for kind in ("outs", "metrics") for o in stage.get(kind, [])]
-    known = [dep.replace("${folder}", "data") for dep in (*stage.get("deps", []), *outputs)]
-    for command in commands(stage):
-        for word in command.split():
-            if word.startswith(("runs/", "reports", "tables/", "data")) and "checkpoints" not in word:
-                if word.startswith("tables/studies"):
-                    continue  # a params file
-                related = [k for k in known if k == word or k.startswith(word + "/") or word.startswith(k + "/")]
-                assert related, f"{name}: {word} is no dependency or output"
+@pytest.mark.parametrize("name", list(entries.STEPS))
+def test_every_key_that_dvc_compares_is_in_the_settings(name, settings):
+    for key in read_by(STAGES[name]):
+        value: Any = settings.values
+        for part in key.split("."):
+            assert part in value, f"{name}: {key}"
+            value = value[part]
 
 
-def test_a_study_of_the_tables_shares_one_search_of_each_kind_and_trains_after_the_audit():
-    assert TABLES["search"]["matrix"] == {"profile": "${study.all}", "task": "${searched}"}
-    assert TABLES["search-random"]["matrix"] == {"profile": "${study.with_controls}"}
-    for name, stage in TABLES.items():
-        if called_by(stage) & {"search", "retrain"}:
-            folder = next(dep for dep in stage["deps"] if dep.endswith("/split")).removesuffix("/split")
-            assert f"{folder}/checks/audit.json" in stage["deps"], name
+def test_the_settings_stage_reads_all_params_and_all_code():
+    stage = STAGES["settings"]
+    assert set(stage["params"]) == {field.name for field in dataclasses.fields(Params)}
+    assert {"profiles", "nasir", "stages"} == set(stage["deps"])
+
+
+def needed(step: str) -> set[str]:
+    """Every key of the settings that a step is given, by the names and types of its parameters (`runner.bind`)."""
+    fields = {field.name for field in dataclasses.fields(Params)}
+    found = {f"code.{step}"}  # whether or not the step is told, its code is part of what it is made with
+    for parameter in binding.parameters(import_module(entries.module(step))):
+        if parameter.annotation in runner.SECTIONS:
+            found.add(runner.SECTIONS[parameter.annotation])
+        elif parameter.name == "sigma":
+            found |= {"params.sigma", "params.task"}  # the noise of the task
+        elif parameter.name == "strategy":
+            found.add("search")
+        elif parameter.name.startswith("of_"):
+            found.add(parameter.name.removeprefix("of_"))
+        elif parameter.name == "params":
+            found.add("params")
+        elif parameter.name in fields - {"space"}:
+            found.add(f"params.{parameter.name}")
+    return found
+
+
+@pytest.mark.parametrize("name", list(entries.STEPS))
+def test_dvc_compares_everything_that_a_step_is_given(name):
+    keys = read_by(STAGES[name])
+    for key in needed(name) | OF_CHECK.get(name, set()):
+        assert key in keys or key.partition(".")[0] in keys, f"{name} is given {key}"
+    assert len(keys) == len(set(keys))
+
+
+def test_every_parameter_of_a_step_is_given_by_the_settings_or_the_command_line(settings):
+    for name in entries.STEPS:
+        module = import_module(entries.module(name))
+        asked = [p for p in binding.parameters(module) if binding.is_option(p)]
+        options = {p.name: None if p.annotation == str | None else Path("x") for p in asked}
+        bound = runner.bind(name, module, settings, options)
+        assert set(bound) == {p.name for p in binding.parameters(module)} - {"log"}
+        for parameter in binding.parameters(module):
+            if parameter.annotation in (int, float, str) and parameter.name in bound:
+                assert type(bound[parameter.name]) is parameter.annotation, f"{name}: {parameter.name}"
+
+
+@pytest.mark.parametrize("name", ["search", "derive", "retrain", "report"])
+def test_another_space_or_strategy_is_other_code(name):
+    """So that DVC need not compare the name of what was chosen beside the code of what was chosen."""
+    params = reading.read(ROOT / "params.yaml")
+    one, other = (Settings(resolve(params | {"space": s}, ROOT / "profiles"), s) for s in ("irnas", "hinas"))
+    assert entries.digest(name, one) != entries.digest(name, other)
+
+
+@pytest.mark.parametrize("name", list(entries.STEPS))
+def test_the_options_of_a_command_are_those_of_its_run(name):
+    _, given = command(STAGES[name])
+    parameters = inspect.signature(runner.command(name)).parameters.values()
+    known = {f"--{p.name}": p for p in parameters if p.name != "changes"}
+    optional = {option for option, p in known.items() if type(None) in typing.get_args(option_type(p))}
+
+    assert set(given) <= set(known)
+    assert set(known) - optional - {"--settings"} <= set(given)
+    assert "--receipt" in given
+    assert ("--check" in given) == (name in entries.CHECKED)
+
+
+def option_type(parameter: inspect.Parameter) -> Any:
+    """The type of an option, without what typer is told of it."""
+    return typing.get_args(parameter.annotation)[0]
+
+
+@pytest.mark.parametrize("name", list(TABLES))
+def test_the_options_of_a_command_of_the_tables_are_those_of_its_stage(name):
+    word, given = command(TABLES[name])
+    others = {function.__name__: function for function in command_line.OTHERS}
+    function = others.get(word if name != "settings" else "study") or runner.command(word)
+    known = {f"--{p.name}": p for p in inspect.signature(function).parameters.values() if p.name != "changes"}
+    required = {option for option, p in known.items() if p.default is inspect.Parameter.empty}
+
+    assert set(given) <= set(known)
+    assert required <= set(given)
+    if word in command_line.STAGES:
+        assert "--settings" in given  # each cell has its own
+
+
+def lies_in(path: str, known: list[str]) -> bool:
+    """Whether a path is one of these, in one of them, or the folder of one."""
+    return any(one == path or one.startswith(f"{path}/") or path.startswith(f"{one}/") for one in known)
+
+
+@pytest.mark.parametrize("name", list(STAGES))
+def test_paths_in_a_command_are_dependencies_or_outputs(name):
+    stage = STAGES[name]
+    known = [dep.replace("${folder}", "data") for dep in [*stage.get("deps", []), *outputs(stage)]]
+    for option, path in command(stage)[1].items():
+        if option == "--params":
+            assert path == "params.yaml"  # compared key by key
+        elif option != "--checkpoint":  # which is gone when the stage is done
+            assert lies_in(path, known), f"{name}: {option} {path} is no dependency or output"
+
+
+@pytest.mark.parametrize("name", list(TABLES))
+def test_paths_in_a_command_of_the_tables_are_dependencies_or_outputs(name):
+    stage = TABLES[name]
+    known = [str(Path("tables") / one).replace("tables/../", "") for one in [*stage.get("deps", []), *outputs(stage)]]
+    for option, path in command(stage)[1].items():
+        if option not in ("--checkpoint", "--profile", "--package"):
+            assert lies_in(path, known), f"{name}: {option} {path} is no dependency or output"
+
+
+@pytest.mark.parametrize("name", list(STAGES))
+def test_what_a_stage_depends_on_is_made_before_it_or_in_the_repository(name):
+    before = [out for other in list(STAGES)[: list(STAGES).index(name)] for out in outputs(STAGES[other])]
+    for dep in STAGES[name].get("deps", []):
+        assert dep == "${folder}" or lies_in(dep, before) or (ROOT / dep).exists(), f"{name}: {dep}"
+
+
+def test_nothing_is_trained_before_the_audit():
     for name in ("search", "retrain"):
         assert "runs/checks/audit.json" in STAGES[name]["deps"]
-
-
-def test_the_tables_plan_is_what_their_pipeline_runs(tmp_path):
-    plan = load_tables(ROOT / "tables/params.yaml")
-    for study, task in itertools.product(plan.all, plan.tasks):
-        params = load_params(ROOT / f"tables/studies/{study}-{task}.yaml")
-        assert (params.profile, params.task) == (study, task)
-        datasets = {name: load_params(ROOT / f"tables/studies/{study}-{name}.yaml").dataset for name in plan.tasks}
-        # every row has a method that the plan knows, every method of the plan a row: refused while it is read otherwise
-        with pytest.raises(ValueError, match=r"cell\.json"):
-            paper.read(
-                tmp_path, ROOT / "tables/published.csv", ROOT / "tables/rows.csv", tables.plan_of(plan, datasets)
-            )
-    printed = {row["sigma"] for row in read_csv(ROOT / "tables/published.csv") if row["table"] in ("1", "5")}
-    assert {float(sigma) for sigma in printed} == set(plan.sigmas)
+    assert entries.OF_TASK[-1] == "audit"  # of the tables' stage data, which fails with it
+    for name in ("search", "train"):
+        assert "runs/${study.profile}/data/${item.task}" in TABLES[name]["deps"]
 
 
 def test_only_what_depends_on_the_test_noise_reads_sigma():
-    readers = [name for name, stage in STAGES.items() if "sigma" in stage.get("params", [])]
+    readers = [name for name in entries.STEPS if {"params", "params.sigma"} & set(read_by(STAGES[name]))]
     assert readers == ["synthesize", "retrain", "evaluate", "report"]
-    for name in ("download", "split", "search", "derive"):
-        assert not any("synthesize" in dep or "retrain" in dep for dep in STAGES[name]["deps"] if "runs/" in dep)
+    for name in ("download", "pair", "split", "audit", "search", "derive"):
+        assert not any("synthesize" in dep or "retrain" in dep for dep in STAGES[name]["deps"])
+
+
+def test_checkpoints_of_runs_with_other_params_do_not_meet():
+    named = {
+        "search": ["dataset", "task", "profile", "seed"],
+        "retrain": ["dataset", "task", "profile", "sigma", "seed"],
+    }
+    for name, params in named.items():
+        path = command(STAGES[name])[1]["--checkpoint"]
+        assert [param for param in params if f"${{{param}}}" not in path] == []
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_every_row_of_the_paper_has_its_cells_in_the_plan(profile, tmp_path):
+    # rows and plan name the same methods: refused while they are read, before the first cell is missed
+    with pytest.raises(ValueError, match=r"cell\.json"):
+        page.read(tmp_path, ROOT / "tables/published.csv", ROOT / "tables/rows.csv", page_stage.plan_of(PLAN, profile))
+
+
+def test_the_plan_has_every_noise_level_that_is_printed():
+    printed = {row["sigma"] for row in read_csv(ROOT / "tables/published.csv") if row["table"] in ("1", "5")}
+    assert {float(sigma) for sigma in printed} == set(page_stage.plan_of(PLAN, "paper").sigmas)
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_the_cells_of_a_study_are_what_its_plan_says(profile):
+    cells, plan = study.cells(PLAN, profile), page_stage.plan_of(PLAN, profile)
+    runs = {
+        (task, name)
+        for task, part in plan.parts.items()
+        for name, method in part.methods.items()
+        if method.reason is None
+    }
+    assert set(plan.parts) == set(TASKS)
+    trained = {(run.task, name) for run in PLAN.runs if profile in run.studies for name in run.methods}
+    scored = {(one.task, name) for one in PLAN.scores if profile in one.studies for name in one.methods}
+    assert trained | scored == runs
+    assert {cell["task"] for cell in cells["runs"].values()} == {task for task, _ in trained}
+    assert {cell["task"] for cell in cells["data"].values()} >= {task for task, _ in runs}
+    named = {cell["name"] for cell in cells["searches"].values()}
+    assert {cell["search"] for cell in cells["claims"].values()} <= named
+    for cell in cells["runs"].values():
+        folder = cell["source"].removeprefix(f"runs/{profile}/")
+        assert folder.split("/")[0] == "data" or folder.split("/")[1] in named
+
+
+def test_each_kind_of_cell_keeps_the_sections_that_its_stage_is_given():
+    for kind in ("search", "train", "score", "claims", "page"):
+        given = {key for key in needed(kind) if key in {*STEPS, "space", "network", "strategy"}}
+        if kind == "claims":
+            given |= {"search", "space", "strategy"}  # of the memory, which processes of its own measure
+        assert given <= set(study.SECTIONS[kind]), kind
+    assert set(study.SECTIONS["data"]) == set(entries.OF_TASK)

@@ -11,11 +11,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from nasir.genotype import OPERATIONS, Cell, Edge, Genotype
 from nasir.spaces import hinas
-from nasir.spaces.cells import SuperCell
-from nasir.spaces.operations import Style
-from nasir.spaces.widths import levels
+from nasir.spaces.cells.cell import SuperCell
+from nasir.spaces.cells.genotype import Cell, Edge, Genotype
+from nasir.spaces.cells.operations import Style
+from nasir.spaces.cells.widths import levels
 
 MakeCell = Callable[[Sequence[str], int, int, Style], nn.Module]
 Rules = Sequence[tuple[str, Callable[..., str]]]
@@ -133,8 +133,8 @@ def operation_name(theirs: str) -> str:
         return theirs.removesuffix("_connect")
     found = re.fullmatch(r"(con|sep|dil)_c_(\dx\d)(_leaky|_relu)?", theirs)
     name = f"{KINDS[found[1]]}_{found[2]}" if found else theirs
-    if name not in OPERATIONS["hinas"]:
-        raise ValueError(f"unknown operation {theirs!r}; the space hinas has {list(OPERATIONS['hinas'])}.")
+    if name not in hinas.OPERATIONS:
+        raise ValueError(f"unknown operation {theirs!r}; the space hinas has {list(hinas.OPERATIONS)}.")
     return name
 
 
@@ -204,8 +204,8 @@ def load_supernet(arrays: Named, entry: Named, make_cell: MakeCell = SuperCell) 
         make_cell: which twin.
     """
     primitives = entry["primitives"]
-    if tuple(map(operation_name, primitives)) != OPERATIONS["hinas"]:
-        raise ValueError(f"primitives must be those of hinas in this order, {OPERATIONS['hinas']}, got {primitives}.")
+    if tuple(map(operation_name, primitives)) != hinas.OPERATIONS:
+        raise ValueError(f"primitives must be those of hinas in this order, {hinas.OPERATIONS}, got {primitives}.")
     layers, widths = width_levels(arrays["sd/arch_betas"])
     if entry["config"].get("MODEL__NUM_LAYERS", layers) != layers:
         raise ValueError(f"META says {entry['config']['MODEL__NUM_LAYERS']} layers, the betas are for {layers}.")

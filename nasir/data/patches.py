@@ -39,7 +39,9 @@ class PatchSampler:
         arrays = []
         for name, image in images.items():
             if image.dtype != np.uint8:
-                raise ValueError(f"{name} must be an 8-bit image, got {image.dtype}; read it with nasir.data.images.")
+                raise ValueError(
+                    f"{name} must be an 8-bit image, got {image.dtype}; read it with nasir.data.pictures.images."
+                )
             if min(image.shape[:2]) < patch:
                 raise ValueError(
                     f"{name} must be at least {patch} pixels on both sides, got {image.shape[1]}x{image.shape[0]}; "

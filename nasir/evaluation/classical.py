@@ -13,7 +13,7 @@ import torch
 from skimage.restoration import denoise_nl_means, denoise_tv_chambolle
 from torch import Tensor
 
-from nasir.data.collection import Sample
+from nasir.data.pictures.collection import Sample
 from nasir.evaluation import protocols
 from nasir.evaluation.protocols import Denoiser
 

@@ -3,7 +3,7 @@
 Files are matched by name: the path inside the folder without its suffix, so that restored/val/a.png belongs to
 clean/val/a.jpg. Every image needs its partner; hidden files and files that are no images (`SUFFIXES`) do not count.
 
-A pair is read by `nasir.data.images`: 1-bit and 8-bit grey files are grey; RGB, palette, CMYK and YCbCr files are
+A pair is read by `nasir.data.pictures.images`: 1-bit and 8-bit grey files are grey; RGB, palette, CMYK and YCbCr files are
 colour, converted to RGB; transparency is dropped, EXIF orientation ignored, of several frames the first is taken; more
 than 8 bits a channel are refused. Colour against grey is refused too. What a pair is scored on:
 
@@ -25,7 +25,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from nasir.data.images import load_colour, load_grey
+from nasir.data.pictures.images import load_colour, load_grey
 from nasir.evaluation import colour, metrics
 
 SUFFIXES = (".bmp", ".gif", ".jp2", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp")

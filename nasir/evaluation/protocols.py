@@ -42,8 +42,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from nasir.data.collection import Pair, Sample, pair_of
 from nasir.data.noise import add_keyed_noise
+from nasir.data.pictures.collection import Pair, Sample, pair_of
 from nasir.evaluation import colour, metrics
 
 Denoiser = Callable[[Tensor, float], Tensor]

@@ -8,6 +8,8 @@ Tang, IEEE TPAMI 2013) with the image as its own guide.
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from nasir.networks.baseline import Baseline
+
 WIDTH = 16
 PAIRS = 12
 """Of layers 2 to 25; each pair has an identity skip."""
@@ -101,3 +103,7 @@ class DDN(nn.Module):
         for pair in self.pairs:
             h = h + pair(h)
         return x + self.last(h)
+
+
+BASELINES = {"ddn": Baseline(task="derain", build=DDN, lr_max=1e-3)}
+"""Its authors use SGD from 0.1; the rate is our choice."""

@@ -9,7 +9,8 @@ import math
 
 from torch import Tensor, nn
 
-from nasir.networks.merging import merge
+from nasir.layers.merging import merge
+from nasir.networks.baseline import Baseline
 
 LAYERS = 17
 WIDTH = 64
@@ -51,3 +52,7 @@ def merge_batch_norm(network: DnCNN) -> DnCNN:
     twin = copy.deepcopy(network).eval()
     merge(twin.layers)
     return twin
+
+
+BASELINES = {"dncnn": Baseline(task="denoise", build=DnCNN, lr_max=1e-3, finish=merge_batch_norm)}
+"""The rate is that of its authors' README and code."""

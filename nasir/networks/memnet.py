@@ -4,8 +4,12 @@ MemNet (Tai et al., ICCV 2017), sections 3 and 4: 6 memory blocks of 6 recursion
 leaves open is taken from the authors' definition for training (github.com/tyshiwo/MemNet, MemNet_M6R6_80C64_train.prototxt).
 """
 
+from functools import partial
+
 import torch
 from torch import Tensor, nn
+
+from nasir.networks.baseline import Baseline
 
 BLOCKS = 6
 RECURSIONS = 6
@@ -93,3 +97,10 @@ class MemNet(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Restore images, shape (N, C, H, W); not clipped."""
         return self.outputs(x)[-1]
+
+
+BASELINES = {
+    "memnet": Baseline(task="denoise", build=partial(MemNet, share=False), lr_max=1e-3),
+    "memnet-shared": Baseline(task="denoise", build=partial(MemNet, share=True), lr_max=1e-3),
+}
+"""Its authors use SGD from 0.1 with gradients clipped to 0.01, which does not carry over to Adam; the rate is our choice."""

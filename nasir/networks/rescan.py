@@ -4,8 +4,12 @@ RESCAN (Li et al., ECCV 2018), sections 3 and 4: 24 channels, 7 layers, 4 stages
 authors' definition (github.com/XiaLiPKU/RESCAN, config/model.py).
 """
 
+from functools import partial
+
 import torch
 from torch import Tensor, nn
+
+from nasir.networks.baseline import Baseline
 
 WIDTH = 24
 SQUEEZED = 6
@@ -189,3 +193,10 @@ class Rescan(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Restore images, shape (N, C, H, W); not clipped."""
         return self.outputs(x)[-1]
+
+
+BASELINES = {
+    f"rescan-{unit}": Baseline(task="derain", build=partial(Rescan, unit=unit, stages=4), lr_max=5e-3)
+    for unit in ("conv", "rnn", "gru", "lstm")
+}
+"""Adam from 5e-3, as its authors' settings."""

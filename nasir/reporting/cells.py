@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import fmean
 
@@ -25,6 +25,7 @@ class Cell:
     images: int  # size of the test set; a protocol may cover fewer
     settings: dict[str, float]  # chosen on V
     flops_per_pixel: float | None
+    genotype: str | None  # SHA-256 of its file; None for what has none
     scores: Scores  # empty where it did not run
 
 
@@ -48,8 +49,22 @@ class Result:
     images: int
     settings: tuple[dict[str, float], ...]  # of the runs, each once
     flops_per_pixel: float | None
+    genotypes: tuple[str, ...]  # SHA-256 of the files, of the runs, each once
     scores: Scores  # of each image, mean over runs
     run_means: dict[str, dict[str, list[float]]]  # by protocol and measure, one for each run
+
+    def under(self, protocols: Sequence[str]) -> "Result":
+        """The same under some protocols alone, on the images that all of them have; those that were not scored stay away."""
+        there = [
+            protocol for protocol in protocols if protocol in self.scores
+        ]  # each with its draw of one list of images
+        shared = set.intersection(*(set(self.scores[p][MEASURES[0]]) for p in there)) if there else set()
+        scores = {
+            p: {m: {name: v for name, v in self.scores[p][m].items() if name in shared} for m in MEASURES}
+            for p in there
+        }
+        means = {p: {m: [fmean(scores[p][m].values())] for m in MEASURES} for p in there}
+        return replace(self, scores=scores, run_means=means)
 
     def value(self, protocol: str, measure: str) -> Value | None:
         """Mean, interval and spread under one protocol; None where it was not scored."""
@@ -64,41 +79,59 @@ class Result:
         )
 
 
-def folder_name(method: str, sigma: float, seed: int, draw: int | None = None) -> str:
-    """Name of a cell's folder: irnas-50-0, or irnas-r2-draw1-0 for a draw."""
-    return f"{method}-{f'{sigma:g}' if draw is None else f'draw{draw}'}-{seed}"
+def folder_name(method: str, sigma: float, seed: int, draw: int = 0) -> str:
+    """Name of a cell's folder: irnas-r2-30-draw1-seed0; of a method's only draw, irnas-50-seed0."""
+    return f"{method}-{sigma:g}{f'-draw{draw}' if draw else ''}-seed{seed}"
 
 
-def read(folder: Path, method: str, sigma: float, seeds: Sequence[int], draws: Sequence[int] | None = None) -> Result:
+def find(study: Path, task: str, name: str) -> Path:
+    """The folder of a cell of a task in the folder of a study: trained by itself, or scored with others without training."""
+    scored = sorted((study / "scored").glob(f"{task}-*/{name}"))
+    return scored[0] if scored else study / "trained" / task / name
+
+
+def read(
+    study: Path, task: str, method: str, sigma: float, seeds: Sequence[int], draws: Sequence[int] = (0,)
+) -> Result:
     """Read one method's cells at one sigma and join them.
 
     Args:
-        folder: holds one folder for each cell, see `folder_name`.
+        study: holds the folders of all cells, see `find`.
+        task: its name.
         method: the method's name.
         sigma: noise standard deviation in 8-bit grey levels; 0 where images come degraded.
         seeds: every one must have a cell, be it one that says why it did not run.
-        draws: of a method that has cells for these; every draw with every seed.
+        draws: of the method; every draw with every seed.
 
     Raises:
         ValueError: for a cell that is missing, belongs to something else, has a value that is not finite, or whose
             images differ from those of another run.
     """
-    keys = [(draw, seed) for draw in (draws if draws is not None else [None]) for seed in seeds]
-    several = draws is not None and len(draws) > 1
+    several = len(draws) > 1
     cells = [
         _read_cell(
-            folder / folder_name(method, sigma, seed, draw), method, sigma, seed, f"draw {draw}, " if several else ""
+            find(study, task, folder_name(method, sigma, seed, draw)),
+            method,
+            sigma,
+            seed,
+            draw,
+            f"draw {draw}, seed {seed}" if several else f"seed {seed}",
         )
-        for draw, seed in keys
+        for draw in draws
+        for seed in seeds
     ]
+    return _join(cells, f"{method} of {task} at sigma {sigma:g} in {study}")
+
+
+def _join(cells: Sequence[Cell], where: str) -> Result:
     ran = [cell for cell in cells if cell.reason is None]
     missing = [cell for cell in cells if cell.reason is not None]
     if not ran:
         reason = "; ".join(dict.fromkeys(cell.reason or "" for cell in missing))
         return Result(
-            reason=reason, gaps=(), runs=(), images=0, settings=(), flops_per_pixel=None, scores={}, run_means={}
-        )
-    where = f"{method} at sigma {sigma:g} in {folder}"
+            reason=reason, gaps=(), runs=(), images=0, settings=(), flops_per_pixel=None, genotypes=(), scores={},
+            run_means={},
+        )  # fmt: skip
     return Result(
         reason=None,
         gaps=tuple(f"{cell.name}: {cell.reason}" for cell in missing),
@@ -106,6 +139,7 @@ def read(folder: Path, method: str, sigma: float, seeds: Sequence[int], draws: S
         images=_same([cell.images for cell in ran], f"the number of test images of {where}"),
         settings=tuple(settings for settings in _distinct([cell.settings for cell in ran]) if settings),
         flops_per_pixel=ran[0].flops_per_pixel,
+        genotypes=tuple(dict.fromkeys(cell.genotype for cell in ran if cell.genotype is not None)),
         scores=_mean_over_runs([cell.scores for cell in ran], where),
         run_means={
             protocol: {
@@ -116,25 +150,27 @@ def read(folder: Path, method: str, sigma: float, seeds: Sequence[int], draws: S
     )
 
 
-def _read_cell(folder: Path, method: str, sigma: float, seed: int, draw: str) -> Cell:
+def _read_cell(folder: Path, method: str, sigma: float, seed: int, draw: int, name: str) -> Cell:
     facts = read_json(folder / "cell.json")
     path = folder / "scores.csv"
-    found = (facts["method"], float(facts["sigma"]), facts["seed"])
-    if found != (method, float(sigma), seed):
+    found = (facts["method"], float(facts["sigma"]), facts["seed"], facts["draw"])
+    if found != (method, float(sigma), seed, draw):
         raise ValueError(
-            f"{folder / 'cell.json'} must be of {method}, sigma {sigma:g}, seed {seed}, got {found[0]}, sigma "
-            f"{found[1]:g}, seed {found[2]}; run that cell again."
+            f"{folder / 'cell.json'} must be of {method}, sigma {sigma:g}, seed {seed}, draw {draw}, got {found[0]}, sigma "
+            f"{found[1]:g}, seed {found[2]}, draw {found[3]}; run that cell again."
         )
     if facts["reason"] is not None:
         return Cell(
-            name=f"{draw}seed {seed}", reason=facts["reason"], images=0, settings={}, flops_per_pixel=None, scores={}
-        )
+            name=name, reason=facts["reason"], images=0, settings={}, flops_per_pixel=None, genotype=None,
+            scores={},
+        )  # fmt: skip
     return Cell(
-        name=f"{draw}seed {seed}",
+        name=name,
         reason=None,
         images=facts["images"],
         settings=facts["settings"],
         flops_per_pixel=facts["flops_per_pixel"],
+        genotype=facts["genotype_sha256"],
         scores=to_scores(read_csv(path), path),
     )
 

@@ -10,9 +10,9 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormat
 from numpy.typing import NDArray
 from PIL import Image
 
-from nasir.reporting.canvas import DPI, plain_style, to_png
+from nasir.canvas import DPI, plain_style, to_png
 from nasir.reporting.history import History, smooth
-from nasir.reporting.record import PANELS
+from nasir.reporting.run.record import PANELS
 
 _BLUE, _ORANGE, _GREY = "#0072b2", "#d55e00", "#6b6b6b"
 _SIZE = (8.5, 2.9)  # inches

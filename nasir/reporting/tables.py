@@ -8,7 +8,7 @@ from nasir import task as tasks
 from nasir.evaluation.statistics import Comparison, Interval, mean_interval
 from nasir.reporting import contest
 from nasir.reporting.cells import MEASURES
-from nasir.reporting.record import Record
+from nasir.reporting.run.record import Record
 
 OURS = "nasir"
 """The method name of the network that the run found."""

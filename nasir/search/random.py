@@ -1,163 +1,178 @@
-"""Random search with an equal budget: the control that a differentiable search has to beat.
+"""Random search with an equal budget: the control that any other strategy has to beat.
 
-Candidates are random alphas and betas, decoded like the result of the differentiable search, each trained on W for an equal
-part of the budget and scored on V. The best score wins.
+Candidates are random genotypes of the space, each trained on W for an equal part of the budget and scored on V. The best
+score wins.
 
-The budget is what the differentiable search with the same config spends on training, in counted floating-point operations
-of forward passes (`nasir.search.darts.spent_flops`), times `search.random_budget`. Backward passes are counted in neither.
-They are in proportion to the forward passes except for the architecture's, which take no gradient of the weights: for as many
-counted operations the control trains a little longer. Normalisation, losses and sums are not counted either, so equal
-budgets are not equal seconds: networks as small as the demo's took three times the processor time of its supernet.
+The budget is what the differentiable search of first order with the same `search` section spends on training, in counted
+floating-point operations of forward passes (`nasir.search.darts.spent_flops`), times `strategy.budget`. Backward passes are
+counted in neither. They are in proportion to the forward passes except for the architecture's, which take no gradient of the
+weights: for as many counted operations the control trains a little longer. Normalisation, losses and sums are not counted
+either, so equal budgets are not equal seconds: networks as small as the demo's took three times the processor time of its
+supernet.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from statistics import fmean
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from nasir import genotype as genotypes
-from nasir.config import SearchConfig
-from nasir.data.collection import Sample, channels_of
-from nasir.data.patches import PatchSampler
-from nasir.evaluation.cost import flops_per_pixel, parameters
-from nasir.files import Log
-from nasir.genotype import OPERATIONS, Genotype
-from nasir.search import darts
-from nasir.search.derive import derive
-from nasir.spaces.cells import edges
-from nasir.training.parallel import Team, alone
-from nasir.training.schedule import anneal
+from nasir.config.reading import require
+from nasir.config.search import SearchConfig
+from nasir.layers.cost import flops_per_pixel, parameters
+from nasir.search import contract
+from nasir.search.contract import Found, Problem
+from nasir.search.darts import spent_flops
+from nasir.spaces.contract import Genotype, part
+from nasir.training.loop import Descent, History
 from nasir.training.validation import validate
-
-INPUTS = 2
-"""Edges kept into each node of a candidate, as in the paper; `derive.inputs` must be the same to give the winner back."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Found(darts.Found):
-    """The winner: `step` is its number, from 1 on, and `weights` are those of its derived network."""
+class RandomSection:
+    """What this strategy reads beside the search's section."""
 
-    candidates: list[dict[str, Any]]  # by number: genotype as JSON, its cost, its scores
+    candidates: int
+    budget: float  # its share of the operations that the differentiable search takes
+
+    def __post_init__(self) -> None:
+        require(self.candidates >= 1, "strategy.candidates must be 1 or more", self.candidates)
+        require(self.budget > 0, "strategy.budget must be above 0", self.budget)
 
 
-def search(
-    build: Callable[[Genotype], nn.Module],
-    *,
-    space: str,
-    patches_w: PatchSampler,
-    images_v: Mapping[str, Sample],
-    budget: float,
-    config: SearchConfig,
-    seed: int,
-    state: dict[str, Any] | None,
-    save: Callable[[dict[str, Any]], None],
-    log: Log,
-    team: Team | None = None,
-) -> Found:
+class Random(contract.Strategy):
+    """This strategy as the search step sees it."""
+
+    name = "random"
+    Section = RandomSection
+
+    def count(self, section: RandomSection, config: SearchConfig) -> int:
+        """Candidates."""
+        return section.candidates
+
+    def search(self, problem: Problem) -> Found:
+        """Search with the budget that the space's supernet gives; see `search`."""
+        config = problem.config
+        spent = spent_flops(config.steps, config, 1, _reference_cost(problem))
+        return search(problem, problem.of_strategy.budget * spent)
+
+
+STRATEGY = Random()
+
+
+def _reference_cost(problem: Problem) -> float:
+    """Operations per pixel of the supernet; of a space without one, the mean of the candidates'."""
+    space, size = problem.space, problem.config.patch
+    relax = getattr(part(space.searching), "relax", None)
+    if relax is not None:
+        supernet = relax(space.name, problem.of_space, problem.channels, problem.seed).network
+        return flops_per_pixel(supernet, problem.channels, size)
+    networks = (build(genotype, problem) for genotype in _draw(problem))
+    return fmean(flops_per_pixel(network, problem.channels, size) for network in networks)
+
+
+def _draw(problem: Problem) -> list[Genotype]:
+    """All candidates."""
+    generator = torch.Generator().manual_seed(problem.seed)
+    draw = part(problem.space.searching).random_genotype
+    return [draw(problem.space.name, problem.of_space, generator) for _ in range(problem.of_strategy.candidates)]
+
+
+def search(problem: Problem, budget: float) -> Found:
     """Search.
 
     A candidate trains for floor(budget / candidates / cost of a step) steps, at least one. What is left over, or with a
-    budget below one step overdrawn, is `budget` less `spent_flops`. Scoring on V is not counted.
+    budget below one step overdrawn, is `budget` less `spent_flops`. Scoring on V is not counted. Every candidate has weights
+    from the same seed and sees the same batches from the first on.
 
     Args:
-        build: a genotype's network with fresh weights, the same at every call, on the device of `patches_w`.
-        space: names the operations.
-        patches_w: where the batches of W come from. Every candidate sees the same ones from the first on.
-        images_v: V, name -> clean image, shape (C, H, W), or pair of them.
+        problem: what is searched.
         budget: floating-point operations of all candidates' training.
-        config: size of the space, number of candidates, batches and rates.
-        seed: of the candidates, the patches and V's keyed noise.
-        state: what an earlier call gave to `save`, to carry on from there; None to start.
-        save: called with a checkpoint's content after each candidate.
-        log: called after each candidate with its number.
-        team: the processes that share each batch of `config.batch`; None for this one alone. The first one saves and logs.
 
     Raises:
         FloatingPointError: if a loss is not finite; it names step and candidate.
     """
-    team = team or alone(patches_w.pixels.device)
-    generator = torch.Generator().manual_seed(seed)
-    drawn = [draw(config, space, generator) for _ in range(config.random_candidates)]
-    history: list[tuple[int, str, float]] = []
+    config, space, team = problem.config, problem.space, problem.team
+    drawn = _draw(problem)
+    history: History = []
     candidates: list[dict[str, Any]] = []
     best: dict[str, Any] | None = None
-    if state is not None:
-        history, candidates, best = [tuple(row) for row in state["history"]], state["candidates"], state["best"]
+    if problem.state is not None:
+        history = [tuple(row) for row in problem.state["history"]]
+        candidates, best = problem.state["candidates"], problem.state["best"]
 
-    channels = channels_of(images_v)
     for number in range(len(candidates) + 1, len(drawn) + 1):
-        genotype = decode(*drawn[number - 1], config, space)
-        network = build(genotype)
-        step_flops = config.batch * config.patch**2 * flops_per_pixel(network, channels, config.patch)
+        genotype = drawn[number - 1]
+        network = build(genotype, problem).to(team.device)
+        step_flops = config.batch * config.patch**2 * flops_per_pixel(network, problem.channels, config.patch)
         steps = max(1, int(budget / len(drawn) / step_flops))
         team.align(network, number)
-        train_loss = train(network, patches_w, steps, config, seed, f"candidate {number}", team)
-        scores = team.score(partial(validate, network, sigmas=config.sigmas, seed=seed), images_v)
+        train_loss = train(network, problem, steps, f"candidate {number}")
+        scores = team.score(partial(validate, network, sigmas=config.sigmas, seed=problem.seed), problem.images_v)
 
         if best is None or scores["score"] > best["scores"]["score"]:
             weights = {name: value.cpu() for name, value in network.state_dict().items()}
             best = {"number": number, "scores": scores, "weights": weights}
         news = {"train_loss": train_loss} | scores
         candidates.append(
-            {"genotype": genotypes.to_json(genotype), "parameters": parameters(network)}
+            {"genotype": space.to_json(genotype), "parameters": parameters(network)}
             | {"steps": steps, "flops": steps * step_flops}
             | news
         )
         news |= {"best_score": best["scores"]["score"], "spent_flops": sum(c["flops"] for c in candidates)}
         history += [(number, name, value) for name, value in news.items()]
         if team.is_first:
-            log(number, news)
-            save({"candidates": candidates, "history": history, "best": best})
+            problem.log(number, news)
+            problem.save({"candidates": candidates, "history": history, "best": best})
     assert best is not None  # there is at least one candidate
-    alpha, beta = drawn[best["number"] - 1]
     return Found(
+        genotype=drawn[best["number"] - 1],
+        runner_up=_second(candidates, drawn, best["number"]),
         step=best["number"],
-        alpha=alpha,
-        beta=beta,
-        weights=best["weights"],
         scores=best["scores"],
         spent_flops=sum(candidate["flops"] for candidate in candidates),
         history=history,
+        tensors={"winner": best["weights"]},
         candidates=candidates,
+        facts={"candidates": len(candidates), "budget_flops": budget},
     )
 
 
-def draw(config: SearchConfig, space: str, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Random alpha and beta: logits from N(0, 1) in the shapes that the differentiable search has."""
-    table = (len(edges(config.nodes)), len(OPERATIONS[space]))
-    alpha = torch.randn(table if config.share_alpha else (config.layers, *table), generator=generator)
-    return alpha, torch.randn(config.layers, len(config.width_factors), 3, generator=generator)
+def build(genotype: Genotype, problem: Problem) -> nn.Module:
+    """A candidate at the search's sizes, with weights drawn from the seed."""
+    torch.manual_seed(problem.seed)
+    sizes = problem.space.candidate_sizes(problem.of_space)
+    return problem.space.build(genotype, sizes, problem.channels)
 
 
-def decode(alpha: Tensor, beta: Tensor, config: SearchConfig, space: str) -> Genotype:
-    """The genotype that the derive step makes of alpha and beta."""
-    return derive(
-        alpha,
-        beta,
-        space=space,
-        nodes=config.nodes,
-        width_factors=config.width_factors,
-        residual=config.residual,
-        activation=config.activation,
-        beta_norm=config.beta_norm,
-        inputs=INPUTS,
-    )
-
-
-def train(
-    network: nn.Module, patches: PatchSampler, steps: int, config: SearchConfig, seed: int, name: str, team: Team
-) -> float:
-    """Train as the search trains the supernet's weights, its cosine over `steps`; gives the last loss."""
+def train(network: nn.Module, problem: Problem, steps: int, name: str) -> float:
+    """Train as a differentiable search trains its supernet's weights, the cosine over `steps`; gives the last loss."""
+    config = problem.config
     weights = list(network.parameters())
-    optimiser = torch.optim.SGD(weights, lr=config.lr_max, momentum=config.momentum, weight_decay=config.weight_decay)
-    generator = torch.Generator().manual_seed(seed)
-    value = 0.0
+    descent = Descent(
+        network=network,
+        weights=weights,
+        optimiser=torch.optim.SGD(
+            weights, lr=config.lr_max, momentum=config.momentum, weight_decay=config.weight_decay
+        ),
+        patches=problem.patches_w,
+        sigmas=config.sigmas,
+        budget=config,
+        steps=steps,
+        parts=config.accumulate,
+        generator=torch.Generator().manual_seed(problem.seed),
+        team=problem.team,
+        section="search",
+        of=name,
+    )
     network.train()
-    for step in range(1, steps + 1):
-        anneal(optimiser, step - 1, steps, config.lr_max, config.lr_min)
-        loss = darts.draw_loss(network, patches, config, generator, team)
-        value = darts.update(loss, optimiser, weights, f"step {step} of {name}", config.clip_norm)
-    return value
+    return [descent.advance(step)["train_loss"] for step in range(1, steps + 1)][-1]
+
+
+def _second(candidates: Sequence[Mapping[str, Any]], drawn: Sequence[Genotype], winner: int) -> Genotype | None:
+    """The candidate with the best score but for the winner's; None if there is none."""
+    others = [number for number in range(1, len(candidates) + 1) if number != winner]
+    return drawn[max(others, key=lambda number: candidates[number - 1]["score"]) - 1] if others else None

@@ -20,14 +20,16 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
-from nasir.genotype import OPERATIONS, Genotype
-from nasir.spaces.cells import DerivedCell, SuperCell, edges
-from nasir.spaces.normalisation import BatchNorm
-from nasir.spaces.operations import Style, pointwise
-from nasir.spaces.operations import activation as activate
-from nasir.spaces.widths import levels, mix_paths, sources
+from nasir.layers.normalisation import BatchNorm
+from nasir.spaces.cells.cell import DerivedCell, SuperCell, edges
+from nasir.spaces.cells.genotype import Genotype
+from nasir.spaces.cells.operations import Style, pointwise
+from nasir.spaces.cells.operations import activation as activate
+from nasir.spaces.cells.space import CellSpace
+from nasir.spaces.cells.widths import levels, mix_paths, sources
 
-NAME = "hinas"
+OPERATIONS = ("conv_3x3", "sep_3x3", "sep_5x5", "dil_3x3", "dil_5x5", "skip", "none")
+"""The candidate operations of an edge, in the order of alpha's columns."""
 
 SEPARABLE = 2
 """How often a separable convolution is applied."""
@@ -93,7 +95,7 @@ class Supernet(nn.Module):
         channels: of the images.
         nodes, layers, width, width_factors, stem_channels, residual, share_alpha, beta_norm, activation, sigmoid,
             partial: see
-            `nasir.config.SearchConfig`.
+            `nasir.spaces.cells.section.CellsSection`.
         generator: draws the initial alpha and beta; the weights come from torch's default generator.
         cell: makes a cell out of operations, nodes, channels and style, with the forward of `SuperCell`.
     """
@@ -117,7 +119,7 @@ class Supernet(nn.Module):
         cell: Callable[[Sequence[str], int, int, Style], nn.Module] = SuperCell,
     ) -> None:
         super().__init__()
-        operations = OPERATIONS[NAME]
+        operations = OPERATIONS
         style = Style(activation=activation, separable=SEPARABLE, partial=partial)
         cell_widths = [int(width * factor) for factor in width_factors]
         self.layers, self.widths = layers, len(cell_widths)
@@ -255,3 +257,19 @@ class Network(nn.Module):
         joined = torch.cat([self.project(narrow), self.tail(self.activation(hidden[-1]))], dim=1)
         result = self.output(self.decoder(joined))
         return x - result if self.residual else result
+
+
+class HiNas(CellSpace):
+    """This space as strategies and stages see it."""
+
+    name = "hinas"
+    operations = OPERATIONS
+    separable = SEPARABLE
+    tail = "decoder"
+    reads_endpoint = True
+    has_unshared = False
+    Supernet = Supernet
+    Network = Network
+
+
+SPACE = HiNas()

@@ -21,14 +21,17 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
-from nasir.genotype import OPERATIONS, Genotype
-from nasir.spaces.cells import DerivedCell, SuperCell, edges
-from nasir.spaces.normalisation import BatchNorm
-from nasir.spaces.operations import Style, pointwise
-from nasir.spaces.operations import activation as activate
-from nasir.spaces.widths import levels, mix_paths, read_paths, sources, weighted_sum, width_weights
+from nasir.layers.normalisation import BatchNorm
+from nasir.spaces.cells.cell import DerivedCell, SuperCell, edges
+from nasir.spaces.cells.genotype import Genotype
+from nasir.spaces.cells.operations import Style, pointwise
+from nasir.spaces.cells.operations import activation as activate
+from nasir.spaces.cells.space import CellSpace
+from nasir.spaces.cells.widths import levels, mix_paths, read_paths, sources, weighted_sum, width_weights
 
-NAME = "irnas"
+OPERATIONS = ("conv_3x3", "sep_3x3", "dil_3x3", "def_3x3", "skip", "none")
+"""The candidate operations of an edge, in the order of alpha's columns."""
+
 SEPARABLE = 1
 """How often a separable convolution is applied."""
 
@@ -62,7 +65,8 @@ class Supernet(nn.Module):
     Args:
         channels: of the images.
         nodes, layers, width, width_factors, stem_channels, residual, share_cells, share_alpha, beta_norm, activation,
-            sigmoid, partial: see `nasir.config.SearchConfig`. `cells[l][i]` is the cell C_l^i, or without sharing its cells
+            sigmoid, partial: see
+            `nasir.spaces.cells.section.CellsSection`. `cells[l][i]` is the cell C_l^i, or without sharing its cells
             C_l^{ik} by the level k that they read.
         generator: draws the initial alpha and beta, N(0, 0.001^2); the weights come from torch's default generator.
         cell: makes a cell out of operations, nodes, channels and style, with the forward of `SuperCell`.
@@ -88,7 +92,7 @@ class Supernet(nn.Module):
         cell: Callable[[Sequence[str], int, int, Style], nn.Module] = SuperCell,
     ) -> None:
         super().__init__()
-        operations, style = OPERATIONS[NAME], Style(activation=activation, separable=SEPARABLE, partial=partial)
+        operations, style = OPERATIONS, Style(activation=activation, separable=SEPARABLE, partial=partial)
         cell_widths = [int(width * factor) for factor in width_factors]
         widths = len(cell_widths)
         self.layers, self.widths, self.share_cells = layers, widths, share_cells
@@ -239,3 +243,17 @@ class Network(nn.Module):
             before_last, last = last, cell(skip(before_last), route(last))
         result = self.output(self.aspp(last))
         return x - result if self.residual else result
+
+
+class IrNas(CellSpace):
+    """This space as strategies and stages see it."""
+
+    name = "irnas"
+    operations = OPERATIONS
+    separable = SEPARABLE
+    tail = "ASPP"
+    Supernet = Supernet
+    Network = Network
+
+
+SPACE = IrNas()

@@ -9,25 +9,19 @@ from typing import Any
 
 import torch
 
-import nasir
 from nasir.files import sha256_file, write_bytes
 
 
-def fingerprint(config: Mapping[str, object], inputs: Mapping[str, Path | str]) -> dict[str, str]:
+def fingerprint(config: Mapping[str, object], inputs: Mapping[str, Path | str], code: str) -> dict[str, str]:
     """What a run is made with, as text: its settings, its input files and the code.
 
     Args:
         config: name -> value.
         inputs: name -> file (its SHA-256 is taken) or a value.
+        code: digest of the code that the run can depend on (`nasir.code`).
     """
-    root = Path(nasir.__file__).parent
-    code = {
-        f"code {path.relative_to(root)}": sha256_file(path)
-        for path in sorted(root.rglob("*.py"))
-        if path.relative_to(root).parts[0] not in ("reporting", "cli.py")
-    }
     files = {name: sha256_file(value) if isinstance(value, Path) else value for name, value in inputs.items()}
-    return {name: repr(value) for name, value in config.items()} | files | code
+    return {name: repr(value) for name, value in config.items()} | files | {"code": code}
 
 
 def save(path: Path, made_with: dict[str, str], state: dict[str, Any]) -> None:
@@ -81,6 +75,14 @@ def load(path: Path, made_with: dict[str, str], say: Callable[[str], None] = _sa
     if names:
         say(f"{path} is carried on with {'; '.join(changed.values())}: equal up to rounding, not to the bit.")
     return state
+
+
+def find(path: Path, made_with: dict[str, str]) -> dict[str, Any] | None:
+    """A checkpoint's state if there is one that was made with just this; anything else is None."""
+    try:
+        return load(path, made_with)
+    except ValueError:
+        return None
 
 
 def _free(names: Sequence[str]) -> set[str]:

@@ -25,8 +25,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, distributed, nn
 
-from nasir.data.collection import Sample
-from nasir.spaces.normalisation import reduce_sum, reduce_sums, share_statistics, together, world_size
+from nasir.data.pictures.collection import Sample
+from nasir.layers.normalisation import reduce_sum, reduce_sums, share_statistics, together, world_size
 from nasir.training.device import choose
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 TIMEOUT = timedelta(minutes=30)
 """A process that waits this long for another one gives up. One that has ended is noticed at once or within seconds."""
 
-STRATEGIES = ("auto", "ddp")
+KINDS = ("auto", "ddp")
 
 
 @dataclass(frozen=True)
@@ -172,8 +172,8 @@ def assemble(*, section: str, devices: int, parallel: str, precision: str, devic
             f"{section}.devices must be the number of processes that were started, {started}, got {devices}; "
             f"pass --set {section}.devices={started}, or start {devices}."
         )
-    if parallel not in STRATEGIES:
-        raise ValueError(f"{section}.parallel must be one of {list(STRATEGIES)}, got {parallel!r}.")
+    if parallel not in KINDS:
+        raise ValueError(f"{section}.parallel must be one of {list(KINDS)}, got {parallel!r}.")
     if devices == 1 and precision == "32-true":
         yield alone(kind)
         return

@@ -1,7 +1,6 @@
 """Training of a discrete network from scratch (IR-NAS, section 4.1)."""
 
 import copy
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -9,15 +8,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from nasir.config import RetrainConfig
-from nasir.data.collection import Sample
-from nasir.data.noise import add_noise
+from nasir.config.retrain import RetrainConfig
 from nasir.data.patches import PatchSampler
+from nasir.data.pictures.collection import Sample
 from nasir.files import Log
-from nasir.training.fusing import lay_out
-from nasir.training.losses import restoration_loss
-from nasir.training.parallel import Team, add_up, alone
-from nasir.training.schedule import anneal
+from nasir.inference.fusing import lay_out
+from nasir.training import loop
+from nasir.training.parallel import Team, alone
 from nasir.training.validation import validate
 
 
@@ -29,7 +26,7 @@ class Trained:
     best: dict[str, Tensor]
     best_step: int
     best_scores: dict[str, float]
-    history: list[tuple[int, str, float]]
+    history: loop.History
 
 
 def retrain(
@@ -52,7 +49,10 @@ def retrain(
         patches: of W and A together.
         images_v: V, name -> clean image, shape (C, H, W), or pair of them.
         sigma: noise of training and of V, 8-bit grey levels.
-        config, seed, state, save, log: as `nasir.search.darts.search` takes them.
+        config: lengths and rates.
+        seed: of the patches and of V's keyed noise.
+        state: what an earlier call gave to `save`, to carry on from there; None to start.
+        save, log: see `nasir.training.loop.run`.
         team: the processes that share each batch of `config.batch`; None for this one alone. The first one saves and logs.
 
     Raises:
@@ -65,8 +65,8 @@ def retrain(
     weights = list(network.parameters())
     optimiser = torch.optim.Adam(weights, lr=config.lr_max)
     generator = torch.Generator().manual_seed(seed)
-    history: list[tuple[int, str, float]] = []
-    best: dict[str, Any] | None = None
+    history: loop.History = []
+    best: dict[str, Any] = {}
     start = 0
     if state is not None:
         network.load_state_dict(state["network"])
@@ -74,52 +74,32 @@ def retrain(
         generator.set_state(state["generator"])
         history, best, start = [tuple(row) for row in state["history"]], state["best"], state["step"]
     team.align(network, start)
+    descent = loop.Descent(
+        network=network, weights=weights, optimiser=optimiser, patches=patches, sigmas=sigma, budget=config,
+        steps=config.steps, parts=1, generator=generator, team=team, section="retrain",
+    )  # fmt: skip
+
+    def score(step: int) -> dict[str, float]:
+        scores = team.score(lambda images: validate(network, images, (sigma,), seed), images_v)
+        if not best or scores["psnr_db"] > best["scores"]["psnr_db"]:
+            best.update(step=step, scores=scores, network=copy.deepcopy(network.state_dict()))
+        return scores
+
+    def checkpoint(step: int) -> dict[str, Any]:
+        return {
+            "step": step,
+            "network": network.state_dict(),
+            "optimiser": optimiser.state_dict(),
+            "generator": generator.get_state(),
+            "history": history,
+            "best": best,
+        }
 
     network.train()
-    for step in range(start + 1, config.steps + 1):
-        lr = anneal(optimiser, step - 1, config.steps, config.lr_max, config.lr_min)
-        clean, degraded = patches.draw_pairs(config.batch, generator)
-        noisy = team.shard(add_noise(degraded, sigma, generator))
-        clean = team.shard(clean)
-        with team.autocast():
-            restored = network(noisy)
-        loss = restoration_loss(restored.to(clean.dtype), clean, config.ssim_weight, team.mean)
-        value = loss.item()
-        if not math.isfinite(value):
-            raise FloatingPointError(
-                f"the loss must be finite, got {value} at retrain step {step}; "
-                "lower retrain.lr_max or look at the training images."
-            )
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        for weight, gradient in zip(weights, add_up([weight.grad for weight in weights]), strict=True):
-            weight.grad = gradient
-        nn.utils.clip_grad_norm_(weights, config.clip_norm)
-        optimiser.step()
-
-        news = {"learning_rate": lr, "train_loss": value}
-        is_last = step == config.steps
-        if step % config.val_period == 0 or is_last:
-            scores = team.score(lambda images: validate(network, images, (sigma,), seed), images_v)
-            news |= scores
-            if best is None or scores["psnr_db"] > best["scores"]["psnr_db"]:
-                best = {"step": step, "scores": scores, "network": copy.deepcopy(network.state_dict())}
-        if step % config.log_period == 0 or step % config.val_period == 0 or is_last:
-            history += [(step, name, value) for name, value in news.items()]
-            if team.is_first:
-                log(step, news)
-        if team.is_first and (step % config.checkpoint_period == 0 or is_last):
-            save(
-                {
-                    "step": step,
-                    "network": network.state_dict(),
-                    "optimiser": optimiser.state_dict(),
-                    "generator": generator.get_state(),
-                    "history": history,
-                    "best": best,
-                }
-            )
-    assert best is not None  # the last step is always scored
+    loop.run(
+        start=start, steps=config.steps, budget=config, advance=descent.advance, score=score, history=history,
+        state=checkpoint, save=save, log=log, team=team,
+    )  # fmt: skip
     return Trained(
         last=network.state_dict(),
         best=best["network"],

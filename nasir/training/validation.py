@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
-from nasir.data.collection import Sample
+from nasir.data.pictures.collection import Sample
 from nasir.evaluation import protocols
 
 

@@ -1,4 +1,5 @@
 import hashlib
+import sys
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -6,9 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nasir.data import datasets, manifest
-from nasir.data.images import save_png
+from nasir.data import datasets as package
+from nasir.data import manifest
+from nasir.data.datasets import catalogue as datasets
 from nasir.data.manifest import Entry
+from nasir.data.pictures.images import save_png
 
 ROOT = Path(__file__).parents[2]
 
@@ -166,10 +169,49 @@ def test_sim1800_is_bsd500_with_kodak_and_mcmaster_for_test():
 
 
 def test_every_data_set_is_known_by_the_name_it_bears():
-    for name in datasets.LOADERS:
+    for name in datasets.names():
         chosen = datasets.get(name)
         assert chosen.name == name
         assert len({entry.name for entry in chosen.entries}) == len(chosen.entries)
+
+
+SQUARES = """
+from pathlib import Path
+
+from nasir.data import manifest
+from nasir.data.manifest import Dataset
+
+
+def load():
+    entries = tuple(manifest.read(Path(__file__).with_name("squares.csv")))
+    return Dataset(name="squares", entries=entries, sources=(), is_shipped=False, terms="none", remedy="draw them")
+"""
+
+
+@pytest.fixture
+def squares(tmp_path, monkeypatch):
+    """A data set with its manifest, in a folder of its own."""
+    (tmp_path / "squares.py").write_text(SQUARES)
+    entries = [describe_bytes("train/a.png", b"a"), describe_bytes("test/b.png", b"b", "test")]
+    manifest.write(tmp_path / "squares.csv", entries)
+    monkeypatch.setattr(package, "__path__", [*package.__path__, str(tmp_path)])
+    yield entries
+    sys.modules.pop("nasir.data.datasets.squares", None)
+    vars(package).pop("squares", None)
+
+
+def test_a_file_more_with_its_manifest_is_a_data_set_more(squares):
+    assert datasets.names() == ["bsd500", "rain800", "sample", "sim1800", "squares"]
+    chosen = datasets.get("squares")
+    assert chosen.name == "squares" and list(chosen.entries) == squares
+    assert datasets.layout("squares", "clean_left") == "clean"  # the data set's own, not a folder's
+    with pytest.raises(ValueError, match=r"'sim1800', 'squares'\], got 'square'"):
+        datasets.get("square")
+
+
+def test_without_the_file_there_is_no_such_data_set():
+    with pytest.raises(ValueError, match="got 'squares'; correct it, or add the file"):
+        datasets.get("squares")
 
 
 def test_the_sample_is_small_and_has_twelve_photographs():

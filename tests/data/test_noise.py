@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 import torch
 
-from nasir.data.images import load_grey
 from nasir.data.noise import add_keyed_noise, add_noise, digest, field
+from nasir.data.pictures.images import load_grey
 from nasir.evaluation.metrics import psnr
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -8,20 +8,11 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from nasir.data.collection import Pair
 from nasir.data.noise import add_keyed_noise
+from nasir.data.pictures.collection import Pair
 from nasir.evaluation import metrics
 from nasir.evaluation.classical import identity
-from nasir.evaluation.protocols import (
-    PROTOCOLS,
-    find,
-    measure,
-    reference,
-    restore,
-    score,
-    score_image,
-    starts,
-)
+from nasir.evaluation.protocols import PROTOCOLS, find, measure, reference, restore, score, score_image, starts
 
 
 class Recorder:

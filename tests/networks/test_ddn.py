@@ -9,8 +9,8 @@ import scipy.ndimage
 import torch
 from torch import nn
 
-from nasir.evaluation.cost import parameters
-from nasir.evaluation.reach import radius
+from nasir.inference.reach import radius
+from nasir.layers.cost import parameters
 from nasir.networks.ddn import DDN, guided_filter, window_mean
 
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from nasir.evaluation.cost import parameters
+from nasir.layers.cost import parameters
 from nasir.networks.dncnn import DnCNN, merge_batch_norm
 
 

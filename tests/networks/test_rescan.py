@@ -5,8 +5,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from nasir.evaluation.cost import parameters
-from nasir.evaluation.reach import radius
+from nasir.inference.reach import radius
+from nasir.layers.cost import parameters
 from nasir.networks.rescan import UNITS, Attention, Rescan, Rnn
 
 SHAPES = [("conv", 1), ("conv", 4), ("rnn", 4), ("gru", 4), ("lstm", 4)]

@@ -17,25 +17,30 @@ import sys
 import numpy as np
 import torch
 from pathlib import Path
-from nasir import config
+from nasir import settings
+from nasir.config import reading
 from nasir.data.patches import PatchSampler
-from nasir.genotype import Genotype
 from nasir.search import darts
+from nasir.search.contract import Problem
+from nasir.spaces import irnas
+from nasir.spaces.cells import searching
 from nasir.training.parallel import assemble
-from stages.search import build
 
 devices, out = int(sys.argv[1]), sys.argv[2]
 torch.use_deterministic_algorithms(True)
-small = dict(
-    layers=2, nodes=2, width=2, width_factors=(1.0, 2.0), stem_channels=3, steps=3, warmup_steps=1, batch=4, patch=12,
-    sigmas=(30.0, 70.0), val_period=2, keep_from=1, log_period=1, checkpoint_period=1, clip_norm=0.5, device="cpu",
-    architecture_lr=0.1, devices=devices,
+demo = settings.Settings(settings.resolve(reading.read(Path("params.yaml")), Path("profiles")), "demo")
+small = dataclasses.replace(
+    demo.of_space, layers=2, nodes=2, width=2, width_factors=(1.0, 2.0), stem_channels=3, twin="plain"
 )
-demo = dataclasses.replace(config.load(Path("profiles/demo.yaml"), "search", config.SearchConfig), **small)
+section = dataclasses.replace(demo.of_strategy, architecture_lr=0.1, keep_from=1)
+config = dataclasses.replace(
+    demo.search, steps=3, warmup_steps=1, batch=4, patch=12, sigmas=(30.0, 70.0), val_period=2, log_period=1,
+    checkpoint_period=1, clip_norm=0.5, device="cpu", devices=devices,
+)
 RUNS = {
-    "first": dataclasses.replace(demo, twin="plain", accumulate=2, complexity=0.5),
-    "second": dataclasses.replace(demo, twin="plain", order=2),
-    "fast": dataclasses.replace(demo, twin="fast"),
+    "first": (small, dataclasses.replace(section, complexity=0.5), dataclasses.replace(config, accumulate=2)),
+    "second": (small, dataclasses.replace(section, order=2), config),
+    "fast": (dataclasses.replace(small, twin="fast"), section, config),
 }
 
 
@@ -49,14 +54,16 @@ pictures = {str(i): rng.integers(0, 256, (24, 20), dtype=np.uint8) for i in rang
 images_v = {name: torch.from_numpy(picture / np.float32(255)).unsqueeze(0) for name, picture in pictures.items()}
 with assemble(section="search", devices=devices, parallel="auto", precision="32-true", device="cpu") as team:
     tensors, told = {}, []
-    for run, chosen in RUNS.items():
-        supernet = build(chosen, "irnas", 0, channels=1).double()
+    for run, (of_space, of_strategy, chosen) in RUNS.items():
+        relaxed = searching.relax("irnas", of_space, channels=1, seed=0)
+        supernet = relaxed.network.double()
         supernet.register_forward_pre_hook(lambda module, images: tuple(image.double() for image in images))
-        found = darts.search(
-            supernet, space="irnas", patches_w=Exact(pictures, 12, team.device), patches_a=Exact(pictures, 12, team.device),
-            images_v=images_v, config=chosen, seed=0, state=None, save=lambda state: told.append(state["step"]),
-            log=lambda step, news: told.append(step), team=team,
-        )
+        found = darts.search(relaxed, Problem(
+            space=irnas.SPACE, of_space=of_space, config=chosen, of_strategy=of_strategy, channels=1,
+            patches_w=Exact(pictures, 12, team.device), patches_a=Exact(pictures, 12, team.device), images_v=images_v,
+            seed=0, state=None, save=lambda state: told.append(state["step"]), log=lambda step, news: told.append(step),
+            team=team,
+        ))
         numbers = {f"{run} {key} {step}": torch.tensor(value).double() for step, key, value in found.history}
         tensors |= {f"{run} {key}": value for key, value in supernet.state_dict().items()} | numbers
     tensors["told"] = torch.tensor(told)

@@ -4,6 +4,7 @@ A one-hot supernet is not the derived network here, as it is in irnas: the super
 for f_{l-2}, the network scalers and a decoder of its own. What must agree is the cell.
 """
 
+import dataclasses
 import itertools
 import random
 
@@ -11,14 +12,16 @@ import pytest
 import torch
 from torch import nn
 
-from nasir.evaluation.cost import parameters
-from nasir.genotype import OPERATIONS, Cell, Edge, Genotype
-from nasir.spaces import catalogue, hinas
-from nasir.spaces.cells import DerivedCell, SuperCell, edges
-from nasir.spaces.operations import Style
-from nasir.spaces.widths import levels, sources, targets
+from nasir.layers.cost import parameters
+from nasir.spaces import hinas
+from nasir.spaces.cells import searching
+from nasir.spaces.cells.cell import DerivedCell, SuperCell, edges
+from nasir.spaces.cells.genotype import Cell, Edge, Genotype
+from nasir.spaces.cells.operations import Style
+from nasir.spaces.cells.widths import levels, sources, targets
+from tests.spaces.cells.small import SMALL
 
-NAMES = OPERATIONS["hinas"]
+NAMES = hinas.OPERATIONS
 
 
 def supernet(
@@ -213,21 +216,6 @@ def test_a_derived_network_keeps_sizes_with_and_without_aspp(aspp_channels):
 
 
 def test_a_cell_for_each_path_is_refused():
-    with pytest.raises(ValueError, match=r"share_cells must be true with the space hinas.*got False"):
-        catalogue.supernet(
-            "hinas",
-            channels=1,
-            nodes=1,
-            layers=1,
-            width=2,
-            width_factors=(1,),
-            stem_channels=2,
-            residual=True,
-            share_cells=False,
-            share_alpha=True,
-            beta_norm="outgoing",
-            activation="relu",
-            sigmoid=True,
-            partial=1,
-            generator=torch.Generator(),
-        )
+    section = dataclasses.replace(SMALL, share_cells=False)
+    with pytest.raises(ValueError, match=r"space\.share_cells must be true with the space hinas.*got False"):
+        searching.relax("hinas", section, channels=1, seed=0)

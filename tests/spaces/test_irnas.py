@@ -6,14 +6,14 @@ import random
 import pytest
 import torch
 
-from nasir.evaluation.cost import parameters
-from nasir.genotype import OPERATIONS, Edge, Genotype
+from nasir.layers.cost import parameters
 from nasir.spaces import irnas
-from nasir.spaces.cells import edges
-from nasir.spaces.operations import Style, operation
-from nasir.spaces.widths import levels, sources
+from nasir.spaces.cells.cell import edges
+from nasir.spaces.cells.genotype import Edge, Genotype
+from nasir.spaces.cells.operations import Style, operation
+from nasir.spaces.cells.widths import levels, sources
 
-NAMES = OPERATIONS["irnas"]
+NAMES = irnas.OPERATIONS
 STYLE = Style(activation="relu", separable=1)
 SURE = 1e4  # a logit whose softmax is exactly one-hot: exp(-1e4) underflows to 0
 

@@ -7,11 +7,11 @@ import pytest
 from picture_folder import list_pictures
 from scipy.ndimage import gaussian_filter
 
-from nasir.config import AuditConfig
-from nasir.data.images import save_png
+from nasir.config.audit import AuditConfig
+from nasir.data.pictures.images import save_png
 from nasir.files import read_csv, read_json, write_json, write_text
 from stages import audit
-from stages.checks import check_audit
+from stages.around.checks import check_audit
 
 PARTS = {"w": ["train/w1", "train/w2"], "a": ["train/a"], "v": ["train/v"], "test": ["test/1", "test/2"]}
 
@@ -34,7 +34,7 @@ def folders(tmp_path: Path) -> dict[str, Path]:
         save_png(tmp_path / "images" / f"{name}.png", picture(number))
     describe(tmp_path / "images")
     write_json(tmp_path / "split/split.json", {"seed": 0, "leaks": []} | PARTS)
-    return {"images": tmp_path / "images", "split": tmp_path / "split"}
+    return {"pictures": tmp_path / "images", "split": tmp_path / "split"}
 
 
 def describe(images: Path) -> None:
@@ -55,8 +55,8 @@ def known(tmp_path: Path) -> Path:
 
 def leak(folders: dict[str, Path]) -> None:
     """Put a mirrored quarter of train/w2 into the test images."""
-    save_png(folders["images"] / "test/2.png", np.ascontiguousarray(picture(1)[30:90, 40:120][:, ::-1]))
-    describe(folders["images"])
+    save_png(folders["pictures"] / "test/2.png", np.ascontiguousarray(picture(1)[30:90, 40:120][:, ::-1]))
+    describe(folders["pictures"])
 
 
 def test_clean_parts_pass_and_the_planted_leaks_are_counted(folders, known, tmp_path):
@@ -87,8 +87,8 @@ def test_a_leak_into_the_test_images_stops_the_pipeline_and_is_named(folders, kn
 
 
 def test_twins_in_one_part_are_no_leak_and_no_false_find(folders, known, tmp_path):
-    save_png(folders["images"] / "train/w2.png", np.ascontiguousarray(picture(0)[:, ::-1]))  # w1 mirrored
-    describe(folders["images"])
+    save_png(folders["pictures"] / "train/w2.png", np.ascontiguousarray(picture(0)[:, ::-1]))  # w1 mirrored
+    describe(folders["pictures"])
     run(folders, tmp_path / "audit")
 
     found = read_json(tmp_path / "audit/audit.json")

@@ -6,16 +6,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from picture_folder import list_pictures
 from scipy.ndimage import gaussian_filter
 from torch import Tensor, nn
 
-from nasir.config import EvaluateConfig, SynthesizeConfig
-from nasir.data.images import load_grey, load_rgb, save_png
-from nasir.evaluation.tiling import Tiling
+from nasir.config.evaluate import EvaluateConfig
+from nasir.config.synthesize import SynthesizeConfig
+from nasir.data.pictures.images import load_grey, load_rgb, save_png
 from nasir.files import read_csv, read_json, write_csv, write_json
-from nasir.training import model
+from nasir.inference import model
+from nasir.inference.tiling import Tiling
 from stages import evaluate, synthesize
 
 PARTS = {"w": ["train/w"], "a": ["train/a"], "v": ["train/v"], "test": ["test/1", "test/2", "test/3", "test/4"]}
@@ -49,7 +49,7 @@ def ignore(step: int, values: dict[str, float]) -> None:
 @pytest.fixture
 def folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Path]:
     """What the steps before leave: seven smooth images, their noise described, a split and a network."""
-    images = tmp_path / "images"
+    images = tmp_path / "pictures"
     names = [name for part in PARTS.values() for name in part]
     for number, name in enumerate(names):
         texture = gaussian_filter(np.random.default_rng(number).random((70 + number, 90)), 1 + number)
@@ -57,11 +57,11 @@ def folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Path]:
         save_png(images / f"{name}.png", np.rint(255 * stretched).astype(np.uint8))
     list_pictures(images, names)
     synthesize.run(
-        images=images, out=tmp_path / "synthesize", task="denoise", sigma=50, seed=0, config=SILENT, log=ignore
+        pictures=images, out=tmp_path / "synthesize", task="denoise", sigma=50, seed=0, config=SILENT, log=ignore
     )
     write_json(tmp_path / "split" / "split.json", {"seed": 0, **PARTS})
     monkeypatch.setattr(model, "load", lambda folder, device: Smoother())
-    return {name: tmp_path / name for name in ("images", "synthesize", "split", "model")}
+    return {name: tmp_path / name for name in ("pictures", "synthesize", "split", "model")}
 
 
 def run(folders: dict[str, Path], out: Path, sigma: float = 50, seed: int = 0) -> list[tuple[int, dict[str, float]]]:
@@ -76,13 +76,6 @@ def run(folders: dict[str, Path], out: Path, sigma: float = 50, seed: int = 0) -
         log=lambda step, values: news.append((step, values)),
     )
     return news
-
-
-@pytest.fixture(autouse=True)
-def _leave_determinism_as_it_was():
-    before = torch.are_deterministic_algorithms_enabled()
-    yield
-    torch.use_deterministic_algorithms(before)
 
 
 def test_every_method_protocol_and_test_image_has_a_row(folders, tmp_path):
@@ -185,7 +178,7 @@ def test_pictures_show_the_worst_the_median_and_the_best_image(folders, tmp_path
     for picture in pictures:
         folder = tmp_path / "out" / "pictures" / picture["rank"]
         shown = {name: load_grey(folder / f"{name}.png") for name in ("clean", "noisy", "restored", "error")}
-        assert np.array_equal(shown["clean"], load_grey(folders["images"] / f"{picture['name']}.png"))
+        assert np.array_equal(shown["clean"], load_grey(folders["pictures"] / f"{picture['name']}.png"))
         assert picture["psnr_db"] == ours[picture["name"]]
         assert picture["noisy_psnr_db"] == noisy[picture["name"]]
         for name, expected in (("restored", picture["psnr_db"]), ("noisy", picture["noisy_psnr_db"])):
@@ -245,13 +238,13 @@ def test_a_split_without_test_images_is_refused(folders, tmp_path):
 def test_pairs_are_scored_as_they_are_without_denoisers_of_gaussian_noise(folders, tmp_path, monkeypatch):
     names = [name for part in PARTS.values() for name in part]
     for number, name in enumerate(names):
-        clean = load_rgb(folders["images"] / f"{name}.png")
+        clean = load_rgb(folders["pictures"] / f"{name}.png")
         noise = np.random.default_rng(number).normal(0, 30, clean.shape)
-        save_png(folders["images"] / f"{name}.png", clean)
-        save_png(folders["images"] / f"noisy/{name}.png", np.clip(clean + noise, 0, 255).astype(np.uint8))
-    list_pictures(folders["images"], names, degraded="noisy")
+        save_png(folders["pictures"] / f"{name}.png", clean)
+        save_png(folders["pictures"] / f"noisy/{name}.png", np.clip(clean + noise, 0, 255).astype(np.uint8))
+    list_pictures(folders["pictures"], names, degraded="noisy")
     common = {"task": "camera", "sigma": 0.0, "seed": 0, "log": ignore}
-    synthesize.run(images=folders["images"], out=folders["synthesize"], config=SILENT, **common)
+    synthesize.run(pictures=folders["pictures"], out=folders["synthesize"], config=SILENT, **common)
     network = Smoother(channels=3, sigma=0.0)
     monkeypatch.setattr(model, "load", lambda folder, device: network)
     settings = replace(CONFIG, protocols=("whole", "whole+y"))

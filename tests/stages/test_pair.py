@@ -6,14 +6,19 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
 
-from nasir.config import PairConfig, SplitConfig, SynthesizeConfig
-from nasir.data import datasets, manifest, pictures
-from nasir.data.collection import load, read_image
-from nasir.data.images import load_rgb, save_png
-from nasir.data.rain import rainy
+from nasir.config.pair import PairConfig
+from nasir.config.split import SplitConfig
+from nasir.config.synthesize import SynthesizeConfig
+from nasir.data import manifest
+from nasir.data.datasets import catalogue as datasets
+from nasir.data.pairs.rain import rainy
+from nasir.data.pictures import listing
+from nasir.data.pictures.collection import load, read_image
+from nasir.data.pictures.images import load_rgb, save_png
 from nasir.files import read_csv, read_json, write_text
 from nasir.task import TASKS
-from stages import checks, pair, split, synthesize
+from stages import pair, split, synthesize
+from stages.around import checks
 
 CAMERA = PairConfig(train_candidates=40, train_kept=6, test_candidates=30, test_kept=3, factor=2, side=32)
 
@@ -64,7 +69,7 @@ def run(place: Path, folder: str, layout: str, task: str) -> Path:
 
 def test_a_task_of_noise_takes_the_images_as_they_are(place):
     out = run(place, "clean", "clean", "denoise")
-    listed = pictures.read(out)
+    listed = listing.read(out)
     assert [(one.name, one.split, one.degraded) for one in listed if one.split == "test"] == [("test/4", "test", "")]
     assert {one.group for one in listed} == {one.name for one in listed}
     assert (out / listed[0].clean).read_bytes() == (place / "clean" / f"{listed[0].name}.png").read_bytes()
@@ -74,7 +79,7 @@ def test_a_task_of_noise_takes_the_images_as_they_are(place):
 @pytest.mark.parametrize(("folder", "layout"), [("side", "clean_left"), ("two", "two_folders")])
 def test_pairs_of_a_data_set_are_found_grouped_and_described(place, folder, layout):
     out = run(place, folder, layout, "derain")
-    listed = {one.name: one for one in pictures.read(out)}
+    listed = {one.name: one for one in listing.read(out)}
     assert sorted(listed) == ["test/4", "train/0", "train/1", "train/2", "train/3"]
     assert listed["train/0"].group == listed["test/4"].group
     assert len({one.group for one in listed.values()}) == 4
@@ -93,9 +98,9 @@ def test_leaks_are_left_out_of_training_or_declared(place):
         shares = SplitConfig(w=0.34, a=0.33, v=0.33, exclude_leaks=is_excluded)
         if is_excluded:  # two different pictures are left for three parts
             with pytest.raises(ValueError, match="at least 3 different training images"):
-                split.run(images=out, out=place / "split", seed=0, config=shares, log=ignore)
+                split.run(pictures=out, out=place / "split", seed=0, config=shares, log=ignore)
             continue
-        split.run(images=out, out=place / "split", seed=0, config=shares, log=ignore)
+        split.run(pictures=out, out=place / "split", seed=0, config=shares, log=ignore)
         lists = read_json(place / "split/split.json")
         assert lists["leaks"] == [
             "train/0",
@@ -107,7 +112,7 @@ def test_leaks_are_left_out_of_training_or_declared(place):
 
 def test_it_rains_where_a_data_set_has_no_pairs(place):
     out = run(place, "clean", "clean", "derain")
-    listed = pictures.read(out)
+    listed = listing.read(out)
     assert all(one.is_paired for one in listed)
     for one in listed:
         assert np.array_equal(
@@ -121,14 +126,14 @@ def test_it_rains_where_a_data_set_has_no_pairs(place):
 
 def test_a_camera_photographs_patches_and_an_image_gives_to_one_part_alone(place):
     out = run(place, "clean", "clean", "camera")
-    listed = pictures.read(out)
+    listed = listing.read(out)
     assert [sum(one.split == part for one in listed) for part in ("train", "test")] == [6, 3]
     assert {(one.width, one.height) for one in listed} == {(32, 32)}
     assert all(one.group.startswith(one.split) and one.name.startswith(f"{one.group}/") for one in listed)
     selection = read_json(out / "selection.json")
     assert selection["train"]["counts"]["candidates"] == 40
     assert [row["name"] for row in selection["test"]["kept"]] == [one.name for one in listed if one.split == "test"]
-    sources = pictures.read(out / pictures.SOURCES)
+    sources = listing.read(out / listing.SOURCES)
     assert {one.name for one in sources} == {one.group for one in listed}
     checks.check_pair(out, "camera", place / "check.json")
 
@@ -136,7 +141,7 @@ def test_a_camera_photographs_patches_and_an_image_gives_to_one_part_alone(place
 def test_the_previews_and_rows_of_pairs_are_those_of_their_images(place):
     out = run(place, "side", "clean_left", "derain")
     synthesize.run(
-        images=out,
+        pictures=out,
         out=place / "synthesize",
         task="derain",
         sigma=0,

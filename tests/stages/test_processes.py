@@ -9,89 +9,57 @@ import sys
 import time
 from pathlib import Path
 
-import numpy as np
+import little_run
 import pytest
 import torch
 import yaml
-from picture_folder import list_pictures
+from little_run import SIZES, Killed, ignore, killed_at
 
-from nasir import config
-from nasir.data.images import save_png
+from nasir.config.reading import flat
 from nasir.files import read_csv, write_text
-from nasir.task import TASKS
-from nasir.training.model import read_tensors
-from stages import retrain, split
+from nasir.inference.model import read_tensors
+from nasir.settings import read
+from nasir.spaces import irnas
+from stages import retrain
+from stages.around import entries
 
 ROOT = Path(__file__).parents[2]
 LAUNCHED = ("LOCAL_RANK", "RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 HIDDEN = ("mlflow", "dvc", "great_expectations", "pandas")  # as if not installed: they would cost seconds
 PARAMS = {"dataset": "sample", "task": "denoise", "folder": "data", "layout": "clean", "sigma": 50, "space": "irnas"}
 PARAMS |= {"seed": 0, "profile": "tiny"}
-RETRAIN = config.RetrainConfig(
-    width=2,
-    stem_channels=3,
-    aspp_channels=2,
-    aspp_rates=(2,),
-    steps=6,
-    batch=4,
-    patch=12,
-    lr_max=0.01,
-    lr_min=0.001,
-    clip_norm=5.0,
-    ssim_weight=0.5,
-    val_period=2,
-    val_crop=0,
-    log_period=1,
-    checkpoint_period=2,
-    compile=False,
-    devices=1,
-    parallel="auto",
-    precision="32-true",
-    device="cpu",
-)
-
-
-class Killed(Exception):
-    """What stands in for SIGKILL."""
-
-
-def ignore(step, news):
-    pass
-
-
-def killed_at_3(step, news):
-    if step == 3:
-        raise Killed
+RETRAIN = dataclasses.replace(little_run.RETRAIN, batch=4)
+EVALUATE = {"protocols": ["unread"], "batch": 4, "tv_factors": [1.0], "nlm_factors": [1.0], "device": "cpu"}
+CELL = {"method": "dncnn", "draw": 0, "is_baseline": True, "protocols": ["whole"]}
 
 
 @pytest.fixture
 def place(tmp_path) -> Path:
-    """Images, a split, params and a profile; and a `sitecustomize` that hides the pipeline's packages."""
-    rng = np.random.default_rng(0)
-    for i in range(5):
-        save_png(tmp_path / f"images/train/{i}.png", rng.integers(0, 256, (20, 24), dtype=np.uint8))
-    list_pictures(tmp_path / "images", [f"train/{i}" for i in range(5)])
-    sizes = config.SplitConfig(w=0.49, a=0.49, v=0.02, exclude_leaks=True)
-    split.run(images=tmp_path / "images", out=tmp_path / "split", seed=0, config=sizes, log=ignore)
-    write_text(tmp_path / "params.yaml", yaml.safe_dump(PARAMS))
-    sections = {"retrain": json.loads(json.dumps(dataclasses.asdict(RETRAIN)))}
-    sections["tasks"] = {task: {} for task in TASKS}
-    write_text(tmp_path / "tiny.yaml", yaml.safe_dump(sections))
+    """Pictures, their split and settings; and a `sitecustomize` that hides the pipeline's packages."""
+    little_run.write_pictures(tmp_path, tests=1)
+    settings = {"params": PARAMS, "retrain": flat(RETRAIN), "network": flat(SIZES)}
+    write_text(tmp_path / "settings.yaml", yaml.safe_dump(settings))
+    of_tables = settings | {"derive": {"modify": "none", "modify_seed": 0}, "evaluate": EVALUATE, "cell": CELL}
+    write_text(tmp_path / "cell.yaml", yaml.safe_dump(of_tables))
     write_text(tmp_path / "hidden/sitecustomize.py", f"import sys\nsys.modules |= dict.fromkeys({HIDDEN})\n")
     return tmp_path
 
 
-def start(place: Path, *changes: str, launcher: tuple[str, ...] = (), network: str = "dncnn") -> subprocess.Popen:
-    """`python -m stages retrain`, with its folders in `place`."""
-    options = {"images": "images", "split": "split", "checkpoint": "c.pt", "out": "out", "profile": "tiny.yaml"}
-    options |= {"params": "params.yaml", "receipt": "receipt.json"}
-    words = [word for name, path in options.items() for word in (f"--{name}", str(place / path))]
-    words += [word for change in changes for word in ("--set", f"retrain.{change}")]
-    words += ["--network", network]
+def start(place: Path, *changes: str, launcher: tuple[str, ...] = ()) -> subprocess.Popen:
+    """`python -m stages retrain` of a baseline, with its folders in `place`."""
+    words = ["--settings", str(place / "settings.yaml"), "--network", "dncnn"]
+    return call(place, "retrain", *words, changes=changes, launcher=launcher)
+
+
+def call(place: Path, stage: str, *words: str, changes: tuple[str, ...], launcher: tuple[str, ...] = ()):
+    """A stage that trains; `changes` are of its retraining."""
+    paths = {"pictures": "pictures", "split": "split", "checkpoint": "c.pt", "out": "out", "receipt": "receipt.json"}
+    options = [word for name, path in paths.items() for word in (f"--{name}", str(place / path))]
+    options += [word for change in changes for word in ("--set", f"retrain.{change}")]
     environment = {name: value for name, value in os.environ.items() if name not in LAUNCHED}
     environment |= {"PYTHONPATH": str(place / "hidden"), "NASIR_TRACKING": str(place / "tracking")}
     return subprocess.Popen(
-        [sys.executable, *launcher, "-m", "stages", "retrain", *words],
+        [sys.executable, *launcher, "-m", "stages", stage, *words, *options],
         cwd=ROOT,
         env=environment | {"GLOO_SOCKET_IFNAME": "lo"},
         stdout=subprocess.DEVNULL,
@@ -106,19 +74,22 @@ def finish(process: subprocess.Popen) -> str:
     return errors
 
 
-def run_here(place: Path, name: str, log=ignore, network: str = "dncnn") -> None:
+def run_here(place: Path, name: str, log=ignore) -> None:
     """The stage with one process, this one."""
     retrain.run(
-        images=place / "images",
+        pictures=place / "pictures",
         split=place / "split",
         genotype=None,
-        network=network,
+        network="dncnn",
         checkpoint=place / "c.pt",
         out=place / name,
         task="denoise",
         sigma=50.0,
+        space=irnas.SPACE,
+        of_network=SIZES,
         seed=0,
         config=RETRAIN,
+        code=entries.digest("retrain", read(place / "settings.yaml"), "dncnn"),
         log=log,
     )
 
@@ -126,7 +97,7 @@ def run_here(place: Path, name: str, log=ignore, network: str = "dncnn") -> None
 def test_a_run_that_one_process_began_is_ended_by_two(place):
     run_here(place, "whole")
     with pytest.raises(Killed):
-        run_here(place, "out", log=killed_at_3)
+        run_here(place, "out", log=killed_at(3))
     assert torch.load(place / "c.pt")["state"]["step"] == 2
 
     said = finish(start(place, "devices=2"))
@@ -199,7 +170,7 @@ def test_when_one_process_is_killed_the_other_ends_and_the_checkpoint_stays(plac
 @pytest.mark.slow
 def test_what_all_processes_refuse_is_told_without_traceback(place):
     with pytest.raises(Killed):
-        run_here(place, "out", log=killed_at_3)
+        run_here(place, "out", log=killed_at(3))
     process = start(place, "devices=2", "steps=7")
     _, errors = process.communicate(timeout=100)
     assert process.returncode != 0
@@ -208,3 +179,14 @@ def test_what_all_processes_refuse_is_told_without_traceback(place):
     )  # the processes are not among the reasons
     assert "Traceback" not in errors
     assert (place / "c.pt").exists()
+
+
+@pytest.mark.slow
+def test_a_run_of_the_tables_is_trained_by_two_and_scored_by_the_first(place):
+    words = ["--settings", str(place / "cell.yaml"), "--source", str(place / "unread.json")]
+    finish(call(place, "train", *words, changes=("devices=2",)))
+
+    [journal] = (place / "tracking").glob("*.jsonl")
+    events = [json.loads(line) for line in journal.read_text().splitlines()]
+    assert [event["step"] for event in events if event["event"] == "metrics"] == [1, 2, 3, 4, 5, 6, 7]  # one score
+    assert [(row["protocol"], row["name"]) for row in read_csv(place / "out/scores.csv")] == [("whole", "test/0")]

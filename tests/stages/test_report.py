@@ -10,13 +10,14 @@ import pytest
 from picture_folder import list_pictures
 from PIL import Image
 
-from nasir import genotype as genotypes
-from nasir.config import Params, flat
+from nasir.config.params import Params
 from nasir.data import manifest
 from nasir.files import read_json, sha256_file, write_csv, write_json, write_text
-from nasir.genotype import Edge, Genotype
-from nasir.reporting import architecture
-from nasir.reporting.record import STEPS
+from nasir.reporting.run.record import STEPS
+from nasir.spaces import contract as spaces
+from nasir.spaces.cells import drawing
+from nasir.spaces.cells import genotype as genotypes
+from nasir.spaces.cells.genotype import Edge, Genotype
 from stages import report
 
 PARAMS = Params(
@@ -65,13 +66,13 @@ def write_images(root: Path) -> None:
     entries = []
     for part, names in NAMES.items():
         for name in names:
-            path = root / "images" / f"{name}.png"
+            path = root / "pictures" / f"{name}.png"
             path.parent.mkdir(parents=True, exist_ok=True)
             Image.fromarray(generator.integers(0, 256, (80, 96), dtype=np.uint8)).save(path)
             split = "test" if part == "test" else "train"
-            entries.append(manifest.describe(root / "images", f"{name}.png", split))
+            entries.append(manifest.describe(root / "pictures", f"{name}.png", split))
     manifest.write(root / "download" / "manifest.csv", entries)
-    list_pictures(root / "images", [name for names in NAMES.values() for name in names])
+    list_pictures(root / "pictures", [name for names in NAMES.values() for name in names])
     noise = [
         {"name": e.name, "split": e.split, "measured_sigma": sigma, "noisy_psnr_db": decibels}
         for e, sigma, decibels in zip(entries, (9, 9, 9, 9, 9, 49.5, 50.25), (9, 9, 9, 9, 9, 14.5, 15.0), strict=True)
@@ -102,7 +103,7 @@ def write_search(root: Path) -> None:
     facts |= {"steps": 100, "best_step": 75, "best_scores": {"psnr_db": 22.5, "ssim": 0.6}, "parameters": 123456}
     write_json(root / "search" / "search.json", facts)
     genotypes.save(GENOTYPE, root / "derive" / "genotype.json")
-    architecture.draw(GENOTYPE, 10, root / "derive" / "architecture.svg", root / "derive" / "architecture.png")
+    drawing.draw(GENOTYPE, facts, root / "derive" / "architecture.svg", root / "derive" / "architecture.png")
 
 
 def write_training(root: Path) -> None:
@@ -115,7 +116,9 @@ def write_training(root: Path) -> None:
             "learning_rate": {100: 0.001, 200: 0.0001},
         },
     )
-    write_json(root / "retrain" / "model" / "model.json", {"version": 1, "width": 12, "aspp_channels": 16})
+    sizes = {"width": 12, "stem_channels": 16, "aspp_channels": 16, "aspp_rates": [2, 4]}
+    facts = {"version": 2, "task": "denoise", "sigma": 50.0, "channels": 1, "sizes": sizes}
+    write_json(root / "retrain/model/model.json", facts | {"genotype": genotypes.to_json(GENOTYPE)})
 
 
 def write_scores(root: Path) -> None:
@@ -214,11 +217,16 @@ def page(out: Path) -> str:
 
 
 def render(root: Path, out: Path, params: Params = PARAMS) -> str:
-    steps = ("images", "download", *STEPS[2:], "checks", "receipts")
-    folders = {step: root / step for step in steps}
     report.run(
-        **folders, published=root / "published.csv", params=flat(params), out=out, log=lambda step, values: None
-    )  # fmt: skip
+        download=root / "download",
+        pictures=root / "pictures",
+        runs=root,
+        published=root / "published.csv",
+        space=spaces.find(params.space),
+        params=params,
+        out=out,
+        log=lambda step, values: None,
+    )
     return (out / "report.md").read_text()
 
 
@@ -329,7 +337,7 @@ def test_a_page_without_published_values_says_so(page, runs, tmp_path):
 
 
 def test_the_data_card_counts_images_and_bytes(page, original):
-    size = sum(path.stat().st_size for part in ("train", "test") for path in (original / "images" / part).iterdir())
+    size = sum(path.stat().st_size for part in ("train", "test") for path in (original / "pictures" / part).iterdir())
     assert f"Data set `sample`: 7 files of mode L, {size / 1e6:.2f} MB." in page
     assert row(page, "test")[1:3] == ["2", "96x80"]
     assert row(page, "W")[1] == "2" and row(page, "V")[1] == "1"
@@ -398,7 +406,7 @@ def test_steps_that_ran_at_different_commits_are_told_apart(runs, tmp_path):
     ("path", "step"),
     [
         ("download/manifest.csv", "download"),
-        ("images/pictures.csv", "pair"),
+        ("pictures/pictures.csv", "pair"),
         ("search/history.csv", "search"),
         ("retrain/model/model.json", "retrain"),
         ("evaluate/scores.csv", "evaluate"),

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from picture_folder import list_pictures
 
-from nasir.config import SynthesizeConfig
-from nasir.data.images import load_grey, save_png
+from nasir.config.synthesize import SynthesizeConfig
+from nasir.data.pictures.images import load_grey, save_png
 from nasir.files import read_csv
 from stages import synthesize
 
@@ -28,7 +28,7 @@ def images(tmp_path: Path) -> Path:
 def run(images: Path, out: Path, sigma: float = 50, previews: int = 1) -> list[tuple[int, dict[str, float]]]:
     news: list[tuple[int, dict[str, float]]] = []
     synthesize.run(
-        images=images,
+        pictures=images,
         out=out,
         task="denoise",
         sigma=sigma,

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from nasir.genotype import Edge, Genotype
 from nasir.spaces import irnas
+from nasir.spaces.cells.genotype import Edge, Genotype
 from nasir.training import parallel
 from nasir.training.losses import restoration_loss
 
@@ -23,9 +23,9 @@ import sys
 import numpy as np
 import torch
 from torch import nn
-from nasir.config import RetrainConfig
+from nasir.config.retrain import RetrainConfig
 from nasir.data.patches import PatchSampler
-from nasir.genotype import Edge, Genotype
+from nasir.spaces.cells.genotype import Edge, Genotype
 from nasir.networks import catalogue
 from nasir.spaces import irnas
 from nasir.training.parallel import assemble
@@ -34,9 +34,8 @@ from nasir.training.retrain import retrain
 devices, out = int(sys.argv[1]), sys.argv[2]
 torch.use_deterministic_algorithms(True)
 config = RetrainConfig(
-    width=2, stem_channels=3, aspp_channels=2, aspp_rates=(2,), steps=3, batch=4, patch=12, lr_max=0.01, lr_min=0.001,
-    clip_norm=0.5, ssim_weight=0.5, val_period=2, val_crop=0, log_period=1, checkpoint_period=1, compile=False, devices=devices,
-    parallel="auto", precision="32-true", device="cpu",
+    steps=3, batch=4, patch=12, lr_max=0.01, lr_min=0.001, clip_norm=0.5, ssim_weight=0.5, val_period=2, val_crop=0,
+    log_period=1, checkpoint_period=1, compile=False, devices=devices, parallel="auto", precision="32-true", device="cpu",
 )
 edges = [[(0, "conv_3x3"), (1, "def_3x3")], [(2, "sep_3x3"), (1, "skip")], [(2, "dil_3x3"), (3, "conv_3x3")]]
 cell = tuple(tuple(Edge(input=i, operation=name) for i, name in node) for node in edges)

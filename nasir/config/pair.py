@@ -1,0 +1,26 @@
+"""`pair:` how many patches the simulated camera takes."""
+
+from dataclasses import dataclass
+
+from nasir.config.reading import require
+
+
+@dataclass(frozen=True, kw_only=True)
+class PairConfig:
+    """The `pair:` section: how many patches the task camera makes of the images."""
+
+    train_candidates: int  # of which train_kept are drawn among those that the rule of selection accepts
+    train_kept: int
+    test_candidates: int
+    test_kept: int
+    factor: int  # images are blurred and subsampled by this first, which removes noise of their own
+    side: int  # of a patch, pixels
+
+    def __post_init__(self) -> None:
+        for part in ("train", "test"):
+            kept, candidates = getattr(self, f"{part}_kept"), getattr(self, f"{part}_candidates")
+            require(
+                1 <= kept <= candidates, f"pair.{part}_kept must be 1 to pair.{part}_candidates ({candidates})", kept
+            )
+        require(self.factor >= 1, "pair.factor must be 1 or more", self.factor)
+        require(self.side >= 16, "pair.side must be 16 or more", self.side)

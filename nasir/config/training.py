@@ -1,0 +1,61 @@
+"""What the search's and the retraining's settings have in common."""
+
+from typing import Protocol
+
+from nasir.config.reading import require
+
+PRECISIONS = ("32-true", "bf16-mixed")
+"""What `precision` may be: float32, or bfloat16 in convolutions with float32 weights and statistics."""
+
+DEVICES = ("auto", "cpu", "cuda")
+"""What `device` may be."""
+
+
+class Budget(Protocol):
+    """The settings of one training."""
+
+    @property
+    def steps(self) -> int: ...
+    @property
+    def batch(self) -> int: ...
+    @property
+    def patch(self) -> int: ...
+    @property
+    def lr_max(self) -> float: ...
+    @property
+    def lr_min(self) -> float: ...
+    @property
+    def clip_norm(self) -> float: ...
+    @property
+    def ssim_weight(self) -> float: ...
+    @property
+    def val_period(self) -> int: ...
+    @property
+    def val_crop(self) -> int: ...
+    @property
+    def log_period(self) -> int: ...
+    @property
+    def checkpoint_period(self) -> int: ...
+    @property
+    def devices(self) -> int: ...
+    @property
+    def precision(self) -> str: ...
+    @property
+    def device(self) -> str: ...
+
+
+def require_training(config: Budget, section: str) -> None:
+    """Refuse settings that no training can have; the key is named with its section."""
+    for name in ("steps", "batch", "patch", "val_period", "log_period", "checkpoint_period", "devices"):
+        require(getattr(config, name) >= 1, f"{section}.{name} must be 1 or more", getattr(config, name))
+    require(
+        0 <= config.lr_min <= config.lr_max and config.lr_max > 0,
+        f"{section}.lr_max must be above 0 and not below lr_min ({config.lr_min})",
+        config.lr_max,
+    )
+    require(config.batch % config.devices == 0, f"{section}.batch must be a multiple of devices", config.batch)
+    require(config.precision in PRECISIONS, f"{section}.precision must be one of {PRECISIONS}", config.precision)
+    require(config.clip_norm > 0, f"{section}.clip_norm must be above 0", config.clip_norm)
+    require(config.ssim_weight >= 0, f"{section}.ssim_weight must be 0 or more", config.ssim_weight)
+    require(config.val_crop >= 0, f"{section}.val_crop must be 0 or more", config.val_crop)
+    require(config.device in DEVICES, f"{section}.device must be auto, cpu or cuda", config.device)

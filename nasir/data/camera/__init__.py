@@ -1,0 +1,1 @@
+"""A simulated camera, and the data set that is photographed with it."""

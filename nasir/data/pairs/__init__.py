@@ -1,0 +1,1 @@
+"""Pairs of a clean and a degraded picture: as a data set has them, or simulated."""

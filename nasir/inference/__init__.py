@@ -1,0 +1,1 @@
+"""A trained network as it is used: read, made fast, tiled."""

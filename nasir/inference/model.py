@@ -1,0 +1,205 @@
+"""A trained network as a folder: what it is (`model.json`) and its weights (`best.safetensors`, `last.safetensors`)."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors.torch
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from nasir.config import reading
+from nasir.config.reading import flat
+from nasir.data.pictures.images import to_uint8
+from nasir.files import read_json, write_bytes, write_json
+from nasir.inference.fusing import fuse
+from nasir.inference.tiling import TILE, Tiled, Tiling
+from nasir.networks import catalogue
+from nasir.spaces import contract as spaces
+
+VERSION = 2
+
+
+def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
+    """Write a state dict as safetensors, atomically."""
+    write_bytes(path, safetensors.torch.save({k: v.detach().cpu().contiguous() for k, v in tensors.items()}))
+
+
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """Read a safetensors file; a damaged one is named."""
+    if not path.is_file():
+        raise ValueError(f"expected weights at {path}, got no file; run the step that writes it.")
+    try:
+        return safetensors.torch.load(path.read_bytes())
+    except Exception as error:  # the library raises its own type, which is not exported everywhere
+        raise ValueError(
+            f"{path} must be a safetensors file, got {error}; run the step that writes it again."
+        ) from error
+
+
+def save(
+    folder: Path,
+    genotype: Mapping[str, Any],
+    sizes: Any,
+    channels: int,
+    task: str,
+    sigma: float,
+    weights: Mapping[str, Any],
+) -> None:
+    """Write a trained derived network.
+
+    Args:
+        folder: made if missing.
+        genotype: of any space, as its JSON object.
+        sizes: of its space's class `Sizes`.
+        channels: of the images: 1 grey, 3 RGB.
+        task, sigma: what it was trained for; sigma in 8-bit grey levels.
+        weights: file stem (`best`, `last`) -> state dict.
+    """
+    facts = {"task": task, "sigma": sigma, "channels": channels, "sizes": flat(sizes), "genotype": genotype}
+    _write(folder, {"version": VERSION} | facts, weights)
+
+
+def save_baseline(folder: Path, name: str, channels: int, task: str, sigma: float, weights: Mapping[str, Any]) -> None:
+    """Write a trained baseline, `name` of `nasir.networks.catalogue`; the other arguments as in `save`."""
+    facts = {"version": VERSION, "task": task, "sigma": sigma, "channels": channels, "network": name}
+    _write(folder, facts, weights)
+
+
+def _write(folder: Path, facts: dict[str, Any], weights: Mapping[str, Any]) -> None:
+    for name, tensors in weights.items():
+        write_tensors(folder / f"{name}.safetensors", tensors)
+    write_json(folder / "model.json", facts)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Denoiser:
+    """A trained network as a function of a noisy image of any size, in bounded memory."""
+
+    network: nn.Module  # as it was trained, which is what is counted; what runs is its fused copy
+    sigma: float  # what it was trained for, 8-bit grey levels
+    channels: int
+    tile: int = TILE  # side in pixels of the tiles that a larger image is cut into; 0: never cut
+
+    @cached_property
+    def _tiled(self) -> Tiled:
+        return Tiled(fuse(self.network), self.channels, self.tile)
+
+    @property
+    def tiling(self) -> Tiling | None:
+        """How images were cut so far; None if none was."""
+        return self._tiled.tiling
+
+    def __call__(self, noisy: Tensor, sigma: float) -> Tensor:
+        """Restore images.
+
+        Args:
+            noisy: shape (N, C, H, W), float, [0, 1] plus noise.
+            sigma: noise standard deviation, 8-bit grey levels; must be the one that the network was trained for.
+
+        Returns:
+            Same shape, on the network's device; not clipped.
+
+        Raises:
+            ValueError: for another sigma or another number of channels, or for a network that cannot be tiled
+                (`nasir.inference.reach`) and an image that has to be.
+        """
+        if sigma != self.sigma:
+            raise ValueError(
+                f"this network was trained for sigma {self.sigma:g}, got {sigma:g}; "
+                f"retrain one for it (dvc exp run -S sigma={sigma:g}) or pass {self.sigma:g}."
+            )
+        if noisy.ndim != 4 or noisy.shape[1] != self.channels:
+            raise ValueError(
+                f"this network takes images of shape (N, {self.channels}, H, W), got {tuple(noisy.shape)}; "
+                "convert them first (nasir.data.pictures.images)."
+            )
+        with torch.inference_mode():
+            return self._tiled(noisy)
+
+
+def load(folder: Path | str, device: torch.device | str = "cpu", weights: str = "best", tile: int = TILE) -> Denoiser:
+    """Read a trained network from the folder that retrain wrote.
+
+    Args:
+        folder: with `model.json` and weights.
+        device: where it runs.
+        weights: `best` or `last`.
+        tile: see `Denoiser`.
+
+    Raises:
+        ValueError: if the folder, its `model.json` or its weights are missing, damaged or do not fit each other.
+    """
+    folder = Path(folder)
+    description = folder / "model.json"
+    if not description.is_file():
+        raise ValueError(
+            f"expected a trained network in {folder}, got no model.json there; give retrain's model folder."
+        )
+    value = describe(folder)
+    network = _rebuild(value, str(description))
+    path = folder / f"{weights}.safetensors"
+    try:
+        network.load_state_dict(read_tensors(path))
+    except RuntimeError as error:
+        raise ValueError(f"{path} must hold the weights that model.json describes, got {error}; retrain.") from error
+    if "network" in value:
+        network = catalogue.find(value["network"]).finish(network)
+    return Denoiser(network=network.eval().to(device), sigma=value["sigma"], channels=value["channels"], tile=tile)
+
+
+def describe(folder: Path) -> dict[str, Any]:
+    """What `model.json` says of a network, as the present version has it.
+
+    Version 1 is read too: it held the sizes of a network of cells beside the rest.
+
+    Raises:
+        ValueError: for other keys, or another version.
+    """
+    path = folder / "model.json"
+    value = read_json(path)
+    known = {"version", "task", "sigma", "channels"}
+    sizes = {"width", "stem_channels", "aspp_channels", "aspp_rates"}
+    if isinstance(value, dict) and value.get("version") == 1:
+        if "network" not in value and sizes <= set(value):
+            value = {k: v for k, v in value.items() if k not in sizes} | {"sizes": {k: value[k] for k in sorted(sizes)}}
+        value["version"] = VERSION
+    keys = known | ({"network"} if isinstance(value, dict) and "network" in value else {"sizes", "genotype"})
+    if not isinstance(value, dict) or set(value) != keys or value["version"] != VERSION:
+        raise ValueError(
+            f"{path} must have the keys {sorted(keys)} and a version up to {VERSION}; retrain the network."
+        )
+    return value
+
+
+def _rebuild(value: Mapping[str, Any], where: str) -> nn.Module:
+    """The network that `model.json` describes, with fresh weights."""
+    if "network" in value:
+        return catalogue.build(value["network"], value["channels"])
+    space = spaces.of_json(value["genotype"])
+    sizes: Any = reading.build(value["sizes"], space.Sizes, f"{where}: sizes")
+    return space.build(space.from_json(value["genotype"]), sizes, value["channels"])
+
+
+def restore_image(denoiser: Denoiser, noisy: NDArray[np.uint8], sigma: float) -> NDArray[np.uint8]:
+    """Restore an 8-bit image.
+
+    A network for grey images restores the channels of a colour image one by one, as grey images of the same noise.
+
+    Args:
+        denoiser: from `load`.
+        noisy: shape (H, W) or (H, W, 3).
+        sigma: noise standard deviation, 8-bit grey levels.
+
+    Returns:
+        Same shape, rounded to 8 bits.
+    """
+    channels = torch.from_numpy(np.atleast_3d(noisy).astype(np.float32) / 255).permute(2, 0, 1)
+    batch = channels.unsqueeze(1 if denoiser.channels == 1 else 0)  # each channel an image, or all in one
+    restored = denoiser(batch, sigma).reshape(channels.shape).cpu().numpy()
+    # channel by channel: rounding makes copies, which are large for a large image
+    return np.stack([to_uint8(channel) for channel in restored], axis=-1).reshape(noisy.shape)

@@ -1,0 +1,1 @@
+"""What the spaces of cells and widths share: operations, cells, decoding, drawing."""

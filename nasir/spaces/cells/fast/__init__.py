@@ -1,0 +1,1 @@
+"""The fast twin of a supernet of cells: the same numbers sooner and in less memory."""

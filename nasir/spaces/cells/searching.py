@@ -1,0 +1,154 @@
+"""What a search needs of a space of cells and widths: random genotypes, and the supernet with what is asked of it."""
+
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+
+import torch
+from torch import Tensor, nn
+
+from nasir.spaces import contract
+from nasir.spaces.cells import decode as decoding
+from nasir.spaces.cells import monitor
+from nasir.spaces.cells.cell import SuperCell, edges
+from nasir.spaces.cells.complexity import operation_costs, relative_cost
+from nasir.spaces.cells.fast.twin import convert
+from nasir.spaces.cells.genotype import Genotype
+from nasir.spaces.cells.operations import Style
+from nasir.spaces.cells.section import CellsSection
+from nasir.spaces.cells.space import CellSpace
+
+
+def random_genotype(space: str, section: CellsSection, generator: torch.Generator) -> Genotype:
+    """A random genotype: logits from N(0, 1) in the shapes of alpha and beta, decoded as those of a search are."""
+    table = (len(edges(section.nodes)), len(_find(space).operations))
+    alpha = torch.randn(table if section.share_alpha else (section.layers, *table), generator=generator)
+    beta = torch.randn(section.layers, len(section.width_factors), 3, generator=generator)
+    return _decode(alpha, beta, space, section)
+
+
+def relax(space: str, section: CellsSection, channels: int, seed: int) -> "RelaxedCells":
+    """The supernet for images of so many channels, with weights, alpha and beta drawn from the seed."""
+    found = _find(space)
+    if not (section.share_cells or found.has_unshared):
+        raise ValueError(
+            f"space.share_cells must be true with the space {space}, whose cells are always shared by their incoming "
+            "paths, got False; set it to true, or take the space irnas."
+        )
+    torch.manual_seed(seed)
+    network = found.Supernet(
+        channels=channels,
+        nodes=section.nodes,
+        layers=section.layers,
+        width=section.width,
+        width_factors=section.width_factors,
+        stem_channels=section.stem_channels,
+        residual=section.residual,
+        share_alpha=section.share_alpha,
+        beta_norm=section.beta_norm,
+        activation=section.activation,
+        sigmoid=section.sigmoid,
+        partial=section.partial,
+        generator=torch.Generator().manual_seed(seed),
+        **({"share_cells": section.share_cells} if found.has_unshared else {}),
+    )
+    if section.twin == "fast":
+        convert(network, section.recompute)
+    if section.compile:
+        for module in network.modules():
+            if isinstance(module, SuperCell):
+                module.compile()
+    return RelaxedCells(network, space, section)
+
+
+class RelaxedCells:
+    """A supernet of cells, its alpha and beta read by the rules of the space.
+
+    Args:
+        network: the supernet, of either twin.
+        space: its name.
+        section: what it was built with.
+    """
+
+    def __init__(self, network: nn.Module, space: str, section: CellsSection) -> None:
+        self.network, self.space, self.section = network, space, section
+        self._costs: dict[str, Tensor] = {}
+
+    @property
+    def alpha(self) -> nn.Parameter:
+        """Logits of the operations."""
+        parameter: nn.Parameter = self.network.alpha  # type: ignore[assignment]
+        return parameter
+
+    @property
+    def beta(self) -> nn.Parameter:
+        """Logits of the widths."""
+        parameter: nn.Parameter = self.network.beta  # type: ignore[assignment]
+        return parameter
+
+    def weights(self) -> list[nn.Parameter]:
+        """w."""
+        return [p for name, p in self.network.named_parameters() if name not in ("alpha", "beta")]
+
+    def architecture(self) -> list[nn.Parameter]:
+        """alpha and beta."""
+        return [self.alpha, self.beta]
+
+    def decode(self, tensors: Mapping[str, Tensor]) -> Genotype:
+        """The genotype of a state dict: strongest edges and Viterbi."""
+        return _decode(tensors["alpha"], tensors["beta"], self.space, self.section)
+
+    def runner_up(self, tensors: Mapping[str, Tensor]) -> Genotype | None:
+        """The genotype of those one choice away whose logits fall short the least."""
+        found = self.decode(tensors)
+        return decoding.runner_up(found, tensors["alpha"], tensors["beta"], self.section.beta_norm)
+
+    def evidence(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """alpha and beta."""
+        return {name: tensors[name] for name in ("alpha", "beta")}
+
+    def facts(self) -> dict[str, float]:
+        """See `nasir.spaces.cells.monitor.architecture_facts`."""
+        return monitor.architecture_facts(self.alpha, self.beta, self.space, self.section.beta_norm)
+
+    def size(self, of: str) -> Tensor:
+        """See `nasir.spaces.cells.complexity.relative_cost`."""
+        if of not in self._costs:
+            channels = [int(self.section.width * factor) for factor in self.section.width_factors]
+            found = _find(self.space)
+            style = Style(activation=self.section.activation, separable=found.separable)
+            self._costs[of] = operation_costs(found.operations, channels, style, of)
+        return relative_cost(self.alpha, self.beta, self._costs[of])
+
+    def ranking(self) -> Tensor:
+        """See `nasir.spaces.cells.monitor.ranks`."""
+        return monitor.ranks(self.alpha, self.space)
+
+    def skips(self) -> float:
+        """The most `skip` that one derived cell has."""
+        return float(monitor.most_skips(self.alpha, self.section.nodes, self.space, self.section.inputs))
+
+    def discretised(self) -> AbstractContextManager[None]:
+        """See `nasir.spaces.cells.monitor.discretised`."""
+        return monitor.discretised(
+            self.alpha, self.beta, self.section.nodes, self.space, self.section.beta_norm, self.section.inputs
+        )
+
+
+def _decode(alpha: Tensor, beta: Tensor, space: str, section: CellsSection) -> Genotype:
+    return decoding.decode(
+        alpha,
+        beta,
+        space=space,
+        nodes=section.nodes,
+        width_factors=section.width_factors,
+        residual=section.residual,
+        activation=section.activation,
+        beta_norm=section.beta_norm,
+        inputs=section.inputs,
+    )
+
+
+def _find(space: str) -> CellSpace:
+    found = contract.find(space)
+    assert isinstance(found, CellSpace)  # it names this module as its `searching`
+    return found

@@ -1,0 +1,84 @@
+"""The settings of the spaces of cells and widths: `space.cells` and `network.cells` of a profile."""
+
+from dataclasses import dataclass
+
+from nasir.config.reading import require
+
+CHOICES = {
+    "beta_norm": ("incoming", "outgoing"),
+    "activation": ("relu", "leaky_relu"),
+    "twin": ("fast", "plain"),
+    "recompute": ("none", "edge", "cell"),
+}
+"""What the keys of text may be."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CellsSection:
+    """What a space of cells and widths holds, and its supernet (IR-NAS, sections 3 and 4.1)."""
+
+    layers: int  # L, cells one after the other
+    nodes: int  # N, nodes in a cell
+    inputs: int  # edges kept into each node; the paper keeps two
+    width: int  # W, channels of the narrowest cell
+    width_factors: tuple[float, ...]  # what a cell may choose, ascending
+    stem_channels: int
+    residual: bool  # the network predicts what to subtract from its input; the paper has none
+    share_cells: bool  # one cell for all incoming width paths (equation 5), or one for each (equation 6)
+    share_alpha: bool  # one alpha for all layers (the paper), or one for each
+    beta_norm: str  # incoming: over the cells that feed a cell (equation 5); outgoing: over a cell's own steps
+    activation: str  # before every operation: relu, or leaky_relu of slope 0.2
+    sigmoid: bool  # on the supernet's output
+    partial: int  # 1 / partial of a cell's channels pass through the operations (PC-DARTS); 1 = all
+    twin: str  # fast or plain: the same numbers, the plain one several times slower
+    recompute: str  # what is computed again in the backward pass to save memory: none, edge (an edge's inside), cell
+    compile: bool  # torch.compile on each cell of the plain twin; minutes of compiling
+
+    def __post_init__(self) -> None:
+        for name in ("layers", "nodes", "width", "stem_channels", "partial"):
+            require(getattr(self, name) >= 1, f"space.{name} must be 1 or more", getattr(self, name))
+        require(self.inputs in (1, 2), "space.inputs must be 1 or 2 (a first node has two inputs)", self.inputs)
+        for name, choices in CHOICES.items():
+            require(getattr(self, name) in choices, f"space.{name} must be one of {list(choices)}", getattr(self, name))
+        require(
+            self.twin == "plain" or not self.compile,
+            "space.compile must be false with space.twin fast, whose passes are fused already (it is for the plain twin)",
+            self.compile,
+        )
+        require(
+            self.recompute == "none" or self.twin == "fast",
+            "space.recompute must be none with space.twin plain",
+            self.recompute,
+        )
+        factors = self.width_factors
+        require(
+            len(factors) > 0 and factors[0] > 0 and list(factors) == sorted(set(factors)),
+            "space.width_factors must be positive and ascending",
+            factors,
+        )
+        require(
+            all(float(self.width * f).is_integer() for f in factors),
+            f"space.width times each of space.width_factors {list(factors)} must be whole channels",
+            self.width,
+        )
+        require(
+            all(int(self.width * f) % self.partial == 0 for f in factors),
+            f"space.width times each of space.width_factors {list(factors)} must be a multiple of space.partial",
+            self.partial,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class CellsSizes:
+    """What, with a genotype, fixes a derived network."""
+
+    width: int  # channels of a cell of the lowest level
+    stem_channels: int
+    aspp_channels: int  # of each branch of the ASPP module; 0 = no ASPP
+    aspp_rates: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        for name in ("width", "stem_channels"):
+            require(getattr(self, name) >= 1, f"network.{name} must be 1 or more", getattr(self, name))
+        require(self.aspp_channels >= 0, "network.aspp_channels must be 0 or more", self.aspp_channels)
+        require(all(r >= 1 for r in self.aspp_rates), "network.aspp_rates must be 1 or more", self.aspp_rates)

@@ -1,0 +1,177 @@
+"""Training, one step and the loop around it: of a supernet's weights, of candidates, and of a network from scratch."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from nasir.config.training import Budget
+from nasir.data.noise import add_noise
+from nasir.data.patches import PatchSampler
+from nasir.files import Log
+from nasir.training.gradients import finite, forward_in_parts, gradients
+from nasir.training.losses import restoration_loss
+from nasir.training.parallel import Team
+from nasir.training.schedule import anneal
+
+Batch = tuple[Tensor, Tensor]
+"""Noisy and clean patches, each of shape (batch, C, patch, patch)."""
+
+History = list[tuple[int, str, float]]
+"""Step, metric and value, in the order in which they came."""
+
+STOPPED = "stopped_at"
+"""The metric of a score that ends the training at its step."""
+
+
+def draw_batch(
+    patches: PatchSampler,
+    sigmas: float | Sequence[float],
+    size: int,
+    generator: torch.Generator,
+    team: Team,
+    parts: int = 1,
+) -> Batch:
+    """This process's part of a fresh batch of `size` patches.
+
+    Args:
+        patches: where they come from.
+        sigmas: the noise level of all, 8-bit grey levels; or levels of which each patch has one, all equally likely.
+        size: patches of all processes together.
+        generator: the only source of randomness.
+        team: the processes.
+        parts: that the batch will be worked off in.
+    """
+    clean, degraded = patches.draw_pairs(size, generator)
+    sigma: Tensor | float
+    if isinstance(sigmas, Sequence):
+        levels = torch.tensor(sigmas)
+        sigma = levels[torch.randint(len(levels), (size,), generator=generator)]
+    else:
+        sigma = sigmas
+    noisy = add_noise(degraded, sigma, generator)
+    return team.shard(noisy, parts), team.shard(clean, parts)
+
+
+def batch_loss(network: nn.Module, batch: Batch, ssim_weight: float, team: Team, parts: int = 1) -> Tensor:
+    """The loss on the batch of all processes, worked off in `parts` (`nasir.training.gradients.forward_in_parts`)."""
+    noisy, clean = batch
+    with team.autocast():
+        restored = forward_in_parts(network, noisy, parts)
+    return restoration_loss(restored.to(clean.dtype), clean, ssim_weight, team.mean)
+
+
+def descend(
+    optimiser: Optimizer,
+    parameters: Sequence[nn.Parameter],
+    slopes: Sequence[Tensor | None],
+    clip_norm: float = math.inf,
+) -> None:
+    """One step of an optimiser down the gradients `slopes`, their common norm clipped."""
+    for parameter, slope in zip(parameters, slopes, strict=True):
+        parameter.grad = slope
+    if math.isfinite(clip_norm):
+        nn.utils.clip_grad_norm_(parameters, clip_norm)
+    optimiser.step()
+    optimiser.zero_grad(set_to_none=True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Descent:
+    """Steps of weights down the loss on fresh batches, under a cosine learning rate."""
+
+    network: nn.Module
+    weights: Sequence[nn.Parameter]
+    optimiser: Optimizer
+    patches: PatchSampler
+    sigmas: float | Sequence[float]  # see `draw_batch`
+    budget: Budget
+    steps: int  # of the cosine
+    parts: int  # see `batch_loss`
+    generator: torch.Generator
+    team: Team
+    section: str  # of the profile, for messages
+    of: str = ""  # what is trained, for messages, where several are
+
+    def anneal(self, step: int) -> float:
+        """Set the learning rate of a step, counted from 1, and give it."""
+        return anneal(self.optimiser, step - 1, self.steps, self.budget.lr_max, self.budget.lr_min)
+
+    def draw(self, patches: PatchSampler | None = None) -> Batch:
+        """A fresh batch, of `patches` or of the weights' own."""
+        source = self.patches if patches is None else patches
+        return draw_batch(source, self.sigmas, self.budget.batch, self.generator, self.team, self.parts)
+
+    def loss(self, batch: Batch) -> Tensor:
+        """The loss on a batch."""
+        return batch_loss(self.network, batch, self.budget.ssim_weight, self.team, self.parts)
+
+    def where(self, step: int) -> str:
+        """What a message calls a step."""
+        return f"step {step} of {self.of}" if self.of else f"{self.section} step {step}"
+
+    def descend(self, batch: Batch, step: int) -> float:
+        """One step of the weights down the loss on a batch; gives the loss.
+
+        Raises:
+            FloatingPointError: if it is not finite; it names the step.
+        """
+        loss = self.loss(batch)
+        value = finite(loss, self.where(step), self.section)
+        descend(self.optimiser, self.weights, gradients(loss, self.weights), self.budget.clip_norm)
+        return value
+
+    def advance(self, step: int) -> dict[str, float]:
+        """One whole step on a fresh batch; gives `learning_rate` and `train_loss`."""
+        return {"learning_rate": self.anneal(step), "train_loss": self.descend(self.draw(), step)}
+
+
+def run(
+    *,
+    start: int,
+    steps: int,
+    budget: Budget,
+    advance: Callable[[int], dict[str, float]],
+    score: Callable[[int], dict[str, float]],
+    describe: Callable[[], dict[str, float]] = dict,
+    history: History,
+    state: Callable[[int], dict[str, Any]],
+    save: Callable[[dict[str, Any]], None],
+    log: Log,
+    team: Team,
+) -> None:
+    """Train from behind step `start` to `steps`, or to a score that says `stopped_at`.
+
+    Args:
+        start: steps that are done.
+        steps: the last one.
+        budget: its periods: a score every `val_period` steps and at the end, news every `log_period` and with each score,
+            a checkpoint every `checkpoint_period` and at the end.
+        advance: does a step and gives its news.
+        score: scores after a step, and gives more news.
+        describe: what else is told with the news.
+        history: gets the news.
+        state: what a checkpoint behind a step holds.
+        save: takes it.
+        log: called with step and news, by the first process.
+        team: the processes; the first one logs and saves.
+    """
+    for step in range(start + 1, steps + 1):
+        news = advance(step)
+        is_scored = step % budget.val_period == 0 or step == steps
+        if is_scored:
+            news |= score(step)
+        is_last = step == steps or STOPPED in news
+        if step % budget.log_period == 0 or is_scored:
+            news |= describe()
+            history += [(step, name, value) for name, value in news.items()]
+            if team.is_first:
+                log(step, news)
+        if team.is_first and (step % budget.checkpoint_period == 0 or is_last):
+            save(state(step))
+        if is_last:
+            break

@@ -1,0 +1,1 @@
+"""What stands around a stage: checks, tracking, journal, progress, receipts."""

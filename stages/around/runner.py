@@ -1,0 +1,186 @@
+"""A stage on the command line: its `run` says what it takes, and everything around it is done here.
+
+A stage is a module with a function `run`. Of its parameters, those with the name of a key of `params.yaml` (`sigma` is the
+noise of the task), of a property of `nasir.settings.Settings`, or with a config class as their type come from the settings;
+`cell` is that part of the settings of a cell of the tables, and `settings_file` their file; `log` and `code` (the digest of
+the code that its checkpoint depends on) come from here; every other one is an option of the command line. A stage may say more:
+
+    ARTIFACTS    what of its folder `out` MLflow keeps
+    PROCESSES    true where several processes may run it together
+    count        takes some of the parameters of `run`; gives the number of the last news
+"""
+
+import dataclasses
+import inspect
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+from typing import Annotated, Any
+
+import typer
+
+from nasir.config.params import Params
+from nasir.config.reading import flat
+from nasir.files import Log
+from nasir.settings import STEPS, Settings, read
+from stages.around import binding, checking, entries
+
+SECTIONS = {cls: name for name, cls in STEPS.items()}
+"""The section that a config class belongs to."""
+
+WAIT = 0.5  # seconds that a finished stage waits for its events to be sent; then they are sent behind its back
+
+HELP = {
+    "settings": "What the settings stage wrote.",
+    "receipt": "Where to write seconds, memory and versions.",
+    "check": "Check what was written, and where to write the result (JSON); a failure names the rows.",
+    "changes": "In place of what the settings say, or KEY=VALUE of params.yaml; repeatable.",
+    "out": "Folder to write into.",
+    "pictures": "What pair wrote: pictures.csv and the files it names.",
+    "split": "Folder of split.json.",
+    "model": "The model folder that retrain wrote.",
+    "checkpoint": "Written as the work goes, carried on from, removed at its end.",
+    "shipped": "The folder of images that the repository ships.",
+    "source": "What download wrote: a data set and its manifest.csv.",
+    "known": "CSV file of images that another data set's test part has too.",
+    "search": "What search wrote.",
+    "synthesize": "What synthesize wrote.",
+    "genotype": "genotype.json of the derived network.",
+    "network": "A baseline instead, such as dncnn or rescan-lstm (nasir/networks).",
+    "download": "What download wrote.",
+    "runs": "The folder of all stages' folders.",
+    "published": "The published tables.",
+}
+
+
+def command(step: str) -> Callable[..., None]:
+    """The function of a stage's command, with one parameter for each of its options."""
+    module = import_module(entries.module(step))
+    options = [p for p in binding.parameters(module) if binding.is_option(p)]
+    kinds: dict[str, Any] = {p.name: p.annotation for p in options}
+    given = {p.name: p.default for p in options if p.default is not inspect.Parameter.empty}
+    kinds |= {"settings": Path, "receipt": Path | None, "changes": list[str] | None}
+    given |= {"settings": Path("reports/settings.yaml"), "receipt": None, "changes": None}
+    if step in entries.CHECKED:
+        kinds["check"], given["check"] = Path | None, None
+
+    def call(settings: Path, receipt: Path | None, changes: list[str] | None, **options: Any) -> None:
+        check = options.pop("check", None)
+        chosen = read(settings, changes or [])
+        run(step, module, chosen, options, receipt)
+        if check is not None:
+            checking.check(step, chosen.params, options, check)
+
+    typed = {name: Annotated[kind, typer.Option(f"--{name}", help=HELP.get(name))] for name, kind in kinds.items()}
+    replaced = typer.Option("--set", metavar="SECTION.KEY=VALUE", help=HELP["changes"])
+    typed["changes"] = Annotated[list[str] | None, replaced]
+    call.__annotations__ = typed | {"return": None}
+    call.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+        [
+            inspect.Parameter(
+                name,
+                inspect.Parameter.KEYWORD_ONLY,
+                default=given.get(name, inspect.Parameter.empty),
+                annotation=kind,
+            )
+            for name, kind in typed.items()
+        ]
+    )
+    call.__doc__ = (module.__doc__ or "").partition(":")[2].strip()
+    return call
+
+
+def run(step: str, module: ModuleType, settings: Settings, options: Mapping[str, Any], receipt: Path | None) -> None:
+    """Run a stage with what is around it.
+
+    Args:
+        step: its name.
+        module: of its `run`.
+        settings: of the run.
+        options: what the command line gave.
+        receipt: JSON file for its receipt; None for none.
+    """
+    values = bind(step, module, settings, options)
+    told = {n: v for n, v in values.items() if dataclasses.is_dataclass(v) and not isinstance(v, Params)}
+    sections = {SECTIONS.get(type(value), name.removeprefix("of_")): value for name, value in told.items()}
+    facts = {key: value for name, section in sections.items() for key, value in flat(section, f"{name}.").items()}
+    facts |= {f"cell.{key}": value for key, value in settings.values.get("cell", {}).items()}
+    artifacts = [options["out"] / name for name in getattr(module, "ARTIFACTS", ())]
+    total = None
+    if hasattr(module, "count"):
+        total = module.count(**{name: values[name] for name in inspect.signature(module.count).parameters})
+    checkpoint = options.get("checkpoint")
+    with around(step, settings.params, facts, receipt, artifacts, total, checkpoint, _is_first(module)) as log:
+        module.run(**values | {"log": log})
+
+
+def bind(step: str, module: ModuleType, settings: Settings, options: Mapping[str, Any]) -> dict[str, Any]:
+    """A value for each parameter of a stage's `run` but the log; see `stages.around.binding`."""
+    values = binding.bind(module, settings, options)
+    if "code" in inspect.signature(module.run).parameters:
+        values["code"] = entries.of_checkpoint(step, settings, options.get("network"))
+    return values
+
+
+def _is_first(module: ModuleType) -> bool:
+    """Whether this process is the only one, or the first, of those that run a stage together."""
+    if not getattr(module, "PROCESSES", False):
+        return True
+    from nasir.training import parallel
+
+    return parallel.is_first()
+
+
+@contextmanager
+def around(
+    step: str,
+    params: Params,
+    facts: Mapping[str, object],
+    receipt: Path | None,
+    artifacts: list[Path],
+    total: int | None = None,
+    checkpoint: Path | None = None,
+    is_first: bool = True,
+) -> Iterator[Log]:
+    """A progress bar, a journal and a receipt around a stage; gives the function that takes its news.
+
+    Of several processes that run one stage, those that are not the first have none of these, and end with what started
+    them, which is the first process, or torchrun.
+    """
+    from stages.around import journal, orphans, reasons, tracking
+    from stages.around.progress import progress
+    from stages.around.receipts import Receipt
+
+    if not is_first:
+        orphans.watch(os.getppid())
+        yield lambda step, news: None
+        return
+    orphans.watch()
+    cost = Receipt(step, params, checkpoint)
+    record = journal.Journal(journal.new_path(tracking.folder(), step))
+    record.start(step, flat(params) | dict(facts), journal.find_pipeline(flat(params)))
+    follower = tracking.start_follower(record.path)
+    status = "KILLED"
+    try:
+        with progress(step, total) as show:
+
+            def log(step: int, news: dict[str, float]) -> None:
+                record.metrics(step, news)
+                show(step, news)
+
+            yield log
+        made = (path if reasons.find(path.parent) is None else path.parent / reasons.FILE for path in artifacts)
+        for path in dict.fromkeys(made):
+            record.artifact(path)
+        if receipt is not None:
+            cost.write(receipt)
+        status = "FINISHED"
+    except Exception:
+        status = "FAILED"
+        raise
+    finally:
+        record.finish(status)
+        tracking.wait_for(follower, seconds=WAIT)

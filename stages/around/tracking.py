@@ -1,0 +1,448 @@
+"""Journals go to MLflow: the only module that imports it, and never in the process of a stage.
+
+A stage appends to its journal. A second process, `python -m stages sync --follow JOURNAL`, reads along and sends; a
+server that is down or hangs can delay only that process.
+
+Nothing is sent twice: runs are found again by their tags, and a metric with the same key, time, step and value is one
+row in MLflow.
+"""
+
+import hashlib
+import importlib.util
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from stages.around.cursor import (
+    Cursor,
+    Event,
+    finish_event,
+    has_ended,
+    is_complete,
+    is_running,
+    locked,
+    read_cursor,
+    start_event,
+    write_cursor,
+)
+from stages.around.journal import copies_of, read_events
+
+EXPERIMENT = "nasir"
+BATCH = 1000  # metrics in one request; MLflow takes no more
+SEND_SECONDS = 2.0  # between two requests of a follower
+POLL_SECONDS = 0.25  # between two looks whether the stage has ended
+LINES = 1000  # of a journal between two cursors
+LAST_TRIES = 3  # of a follower, once its stage has ended
+
+
+@dataclass(frozen=True, kw_only=True)
+class Delivery:
+    """What a sync did: journals sent to their end, journals that wait, and why."""
+
+    sent: tuple[Path, ...]
+    waiting: tuple[tuple[Path, str], ...]
+
+    def summary(self) -> str:
+        """A line for what was sent and one for each journal that waits."""
+        lines = [f"{len(self.sent)} sent, {len(self.waiting)} waiting"]
+        return "\n".join(lines + [f"{journal}: {reason}" for journal, reason in self.waiting])
+
+
+# What a stage calls: no MLflow in here.
+
+
+def checkout() -> Path:
+    """The checkout that outlives the run: DVC's temporary workspaces lie in `.dvc/tmp/exps` of the real one."""
+    here = Path(__file__).resolve().parents[2]
+    for parent in here.parents:
+        if parent.parts[-3:] == (".dvc", "tmp", "exps"):
+            return parent.parents[2]
+    return here
+
+
+def folder() -> Path:
+    """Where journals are kept: NASIR_TRACKING, else `runs/tracking` in the checkout."""
+    return Path(os.environ.get("NASIR_TRACKING") or checkout() / "runs" / "tracking").absolute()
+
+
+def tracking_uri() -> str:
+    """MLFLOW_TRACKING_URI, else the database `mlflow.db` in the checkout."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{checkout() / 'mlflow.db'}"
+
+
+def start_follower(journal: Path) -> subprocess.Popen[bytes] | None:
+    """Start the process that sends a journal while it is written; None where MLflow is not installed.
+
+    None, too, where NASIR_SEND is `later`: then all journals are sent at once by `sync`, which starts MLflow once and not for
+    each of many short stages.
+
+    It has its own session, so that it outlives the stage and an interrupt of it, and writes to `sync.log`.
+    """
+    if os.environ.get("NASIR_SEND") == "later" or importlib.util.find_spec("mlflow") is None:
+        return None
+    journal = journal.resolve()
+    command = [sys.executable, "-m", "stages", "sync", "--follow", str(journal)]
+    with (journal.parent / "sync.log").open("ab") as log:
+        follower = subprocess.Popen(
+            command, cwd=checkout(), stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+        )
+    os.setpriority(os.PRIO_PROCESS, follower.pid, 10)  # the stage goes first
+    return follower
+
+
+def wait_for(follower: subprocess.Popen[bytes] | None, seconds: float) -> bool:
+    """Wait for a follower to end, at most `seconds`; one line says how it stands if not all is sent by then."""
+    if follower is None:
+        return True
+    try:
+        is_sent = follower.wait(timeout=seconds) == 0
+        state = "not all was sent"
+    except subprocess.TimeoutExpired:
+        is_sent = False
+        state = "sending goes on in the background"
+        follower.returncode = 0  # it goes on without us: no warning about a child that still runs
+    if not is_sent:
+        print(
+            f"tracking: {state}; the events are kept in {folder()}, and `python -m stages sync` sends what is missing",
+            file=sys.stderr,
+        )
+    return is_sent
+
+
+# What the sending process calls.
+
+
+def follow(journal: Path, uri: str | None = None) -> bool:
+    """Send a journal while it is written, until its end is sent or its stage has died.
+
+    While the stage runs, a failed attempt is repeated for as long as it takes, less and less often; once it has ended,
+    `LAST_TRIES` times.
+
+    Returns:
+        Whether all was sent. False too if another process is sending the same journal.
+    """
+    uri = uri or tracking_uri()
+    errors = _server_errors()
+    server = None
+    with locked(journal.with_suffix(".lock"), wait=False) as is_ours:
+        if not is_ours:
+            return False
+        failures, last_failures = 0, 0
+        while last_failures < LAST_TRIES:
+            is_over = has_ended(journal)
+            try:
+                server = server or _Server.connect(uri, journal.parent)
+                if _send(journal, server):
+                    return True
+                failures = 0
+            except errors as error:
+                print(f"{journal.name}: not sent, {_first_line(error)}", file=sys.stderr, flush=True)
+                failures += 1
+                last_failures += is_over
+            pause = min(SEND_SECONDS * 2**failures, 4.0 if is_over else 60.0)
+            deadline = time.monotonic() + pause
+            while time.monotonic() < deadline and (is_over or not has_ended(journal)):
+                time.sleep(POLL_SECONDS)
+    return False
+
+
+def sync(journals: Path, uri: str | None = None) -> Delivery:
+    """Send every journal in a folder that was not completely sent, those of killed stages too.
+
+    Journals that another process is sending are left to it. When the server cannot be reached all journals wait.
+    """
+    uri = uri or tracking_uri()
+    sent: list[Path] = []
+    waiting: list[tuple[Path, str]] = []
+    unsent = [path for path in sorted(journals.glob("*.jsonl")) if not is_complete(path)]
+    if not unsent:
+        return Delivery(sent=(), waiting=())
+    errors = _server_errors()
+    try:
+        server = _Server.connect(uri, journals)
+    except errors as error:
+        return Delivery(sent=(), waiting=tuple((path, _first_line(error)) for path in unsent))
+    for path in unsent:
+        with locked(path.with_suffix(".lock"), wait=False) as is_ours:
+            if not is_ours:
+                waiting.append((path, "another process is sending it"))
+                continue
+            try:
+                if _send(path, server):
+                    sent.append(path)
+                else:
+                    waiting.append((path, "its stage is still running"))
+            except errors as error:
+                waiting.append((path, _first_line(error)))
+    return Delivery(sent=tuple(sent), waiting=tuple(waiting))
+
+
+def prepare(uri: str | None = None) -> str:
+    """Create the database (3 to 10 s the first time) and the experiment; returns the tracking URI."""
+    uri = uri or tracking_uri()
+    folder().mkdir(parents=True, exist_ok=True)
+    _Server.connect(uri, folder())
+    return uri
+
+
+def ui(port: int) -> int:
+    """Print the address of MLflow's pages and serve them on loopback until interrupted; returns the exit status."""
+    uri = tracking_uri()
+    if uri.startswith(("http://", "https://")):
+        print(f"MLflow: {uri}")
+        return 0
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            raise ValueError(f"port {port} must be free for the MLflow UI, but it is in use; name another.") from error
+    prepare(uri)
+    command = [sys.executable, "-m", "mlflow", "ui", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
+    command += ["--backend-store-uri", uri]
+    artifacts = _artifact_folder(uri)
+    if artifacts is not None:
+        command += ["--artifacts-destination", str(artifacts)]
+    print(f"MLflow: http://127.0.0.1:{port} (answers after some 20 seconds; Ctrl-C ends it)", flush=True)
+    try:
+        return subprocess.call(
+            command, cwd=checkout(), env=os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+        )
+    except KeyboardInterrupt:
+        return 0
+
+
+# How it is sent.
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Server:
+    """A tracking server that answered, and our experiment there."""
+
+    uri: str
+    client: Any  # mlflow.MlflowClient
+    experiment_id: str
+    folder: Path  # of the journals and locks
+
+    @classmethod
+    def connect(cls, uri: str, folder: Path) -> "_Server":
+        """Reach the server and find the experiment, or create it.
+
+        With a sqlite database the artifacts are addressed as `mlflow-artifacts:/`, which MLflow's own server resolves
+        to a folder beside the database: absolute paths would break when the checkout is moved.
+        """
+        with _quiet_mlflow() as mlflow, locked(folder / "server.lock", wait=True):
+            client = mlflow.MlflowClient(tracking_uri=uri)
+            experiment = client.get_experiment_by_name(EXPERIMENT)
+            if experiment is None:
+                location = f"mlflow-artifacts:/{EXPERIMENT}" if _artifact_folder(uri) is not None else None
+                try:
+                    identity = client.create_experiment(EXPERIMENT, artifact_location=location)
+                except mlflow.exceptions.MlflowException:
+                    experiment = client.get_experiment_by_name(EXPERIMENT)  # somebody was faster
+                    if experiment is None:
+                        raise
+                    identity = experiment.experiment_id
+            else:
+                identity = experiment.experiment_id
+        return cls(uri=uri, client=client, experiment_id=identity, folder=folder)
+
+    def find_or_create(self, tag: str, value: str, name: str, started: int, tags: Mapping[str, str]) -> Any:
+        """The one run with this tag."""
+        found = self.client.search_runs([self.experiment_id], filter_string=f"tags.`{tag}` = '{value}'", max_results=1)
+        if found:
+            return found[0]
+        return self.client.create_run(self.experiment_id, start_time=started, run_name=name, tags={**tags, tag: value})
+
+    def set_params(self, run: Any, params: Mapping[str, Any]) -> None:
+        """Log those parameters that the run does not have yet."""
+        from mlflow.entities import Param
+
+        new = [Param(_name(key), str(value)[:6000]) for key, value in params.items()]
+        new = [param for param in new if param.key not in run.data.params]
+        for first in range(0, len(new), 100):
+            self.client.log_batch(run.info.run_id, params=new[first : first + 100])
+
+    def put(self, run_id: str, path: Path, folder: str) -> None:
+        """Store a file or folder with a run."""
+        address = self.client.get_run(run_id).info.artifact_uri
+        store = _artifact_folder(self.uri)
+        if store is not None and address.startswith("mlflow-artifacts:/"):
+            target = store / address.removeprefix("mlflow-artifacts:/").strip("/") / folder / path.name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            if path.is_dir():
+                shutil.copytree(path, target, dirs_exist_ok=True)
+            else:
+                shutil.copyfile(path, target)
+        elif path.is_dir():
+            self.client.log_artifacts(run_id, str(path), f"{folder}/{path.name}".lstrip("/"))
+        else:
+            self.client.log_artifact(run_id, str(path), folder or None)
+
+
+def _send(journal: Path, server: _Server) -> bool:
+    """Send what a journal holds beyond its cursor; True when nothing will follow. The caller holds its lock."""
+    if is_complete(journal):
+        return True
+    cursor = read_cursor(journal)
+    if cursor.server != _hash(server.uri):
+        cursor = Cursor(server=_hash(server.uri))
+    start = start_event(journal)
+    if start is None:
+        return False
+    is_live = is_running(journal, start)  # asked before reading, so that a dead stage's last words are read
+    finish = finish_event(journal)
+    if not cursor.run_id:
+        cursor = replace(cursor, run_id=_open_run(start, server))
+    events, end = read_events(journal, cursor.offset, LINES)
+    while end > cursor.offset:
+        for batch in _batches(events):
+            _send_batch(batch, cursor.run_id, journal, server)
+        cursor = replace(cursor, offset=end)
+        write_cursor(journal, cursor)
+        events, end = read_events(journal, cursor.offset, LINES)
+    if finish is None and is_live:
+        return False
+    last = finish or {"status": "KILLED", "time": int(journal.stat().st_mtime * 1000)}
+    server.client.set_terminated(cursor.run_id, last["status"], end_time=last["time"])
+    with locked(server.folder / "server.lock", wait=True):
+        _update_parent(cursor.run_id, server)
+    write_cursor(journal, replace(cursor, size=journal.stat().st_size))
+    shutil.rmtree(copies_of(journal), ignore_errors=True)
+    return True
+
+
+def _open_run(start: Event, server: _Server) -> str:
+    """The run of a stage, a child of the run of its pipeline; both are found again if they exist."""
+    pipeline = start["pipeline"]
+    with locked(server.folder / "server.lock", wait=True):
+        parent = server.find_or_create(
+            "nasir.pipeline", pipeline["key"], _pipeline_name(pipeline), pipeline["started"], {}
+        )
+    parent_id = parent.info.run_id
+    server.set_params(parent, pipeline["params"])
+    tags = {"mlflow.parentRunId": parent_id, "nasir.stage": start["stage"], "nasir.host": start["host"]}
+    run = server.find_or_create("nasir.journal", start["journal"], start["stage"], start["time"], tags)
+    server.set_params(run, start["params"])
+    server.client.update_run(parent_id, status="RUNNING")
+    return str(run.info.run_id)
+
+
+def _batches(events: list[Event]) -> Iterator[list[Event]]:
+    """Cut events into lists that hold at most `BATCH` metrics each, in order."""
+    batch: list[Event] = []
+    count = 0
+    for event in events:
+        size = len(event["values"]) if event["event"] == "metrics" else 0
+        if batch and count + size > BATCH:
+            yield batch
+            batch, count = [], 0
+        batch.append(event)
+        count += size
+    if batch:
+        yield batch
+
+
+def _send_batch(events: list[Event], run_id: str, journal: Path, server: _Server) -> None:
+    """Send the metrics and artifacts among some events."""
+    from mlflow.entities import Metric
+
+    metrics = [
+        Metric(_name(key), float(value), event["time"], event["step"])
+        for event in events
+        if event["event"] == "metrics"
+        for key, value in event["values"].items()
+    ]
+    if metrics:
+        server.client.log_batch(run_id, metrics=metrics)
+    for event in events:
+        if event["event"] == "artifact":
+            path = copies_of(journal) / event["path"]
+            if path.exists():
+                server.put(run_id, path, event["folder"])
+            else:
+                print(f"{journal.name}: {path} is gone and cannot be sent", file=sys.stderr, flush=True)
+
+
+def _update_parent(run_id: str, server: _Server) -> None:
+    """Give the pipeline's run the status of its stages: one that failed, was killed or still runs decides."""
+    parent_id = server.client.get_run(run_id).data.tags["mlflow.parentRunId"]
+    children = server.client.search_runs(
+        [server.experiment_id], filter_string=f"tags.`mlflow.parentRunId` = '{parent_id}'", max_results=1000
+    )
+    statuses = {child.info.status for child in children}
+    status = next((one for one in ("RUNNING", "FAILED", "KILLED") if one in statuses), "FINISHED")
+    if status == "RUNNING":
+        server.client.update_run(parent_id, status=status)
+    else:
+        server.client.set_terminated(parent_id, status, max(child.info.end_time for child in children))
+
+
+def _pipeline_name(pipeline: Mapping[str, Any]) -> str:
+    """Such as `demo sample sigma=50 2026-11-20 12:30`, in local time."""
+    params = pipeline["params"]
+    words = [str(params[key]) for key in ("profile", "dataset") if key in params]
+    is_denoising = params.get("task", "denoise") == "denoise"
+    words += [f"sigma={params['sigma']}" if is_denoising else str(params["task"])] if "sigma" in params else []
+    return " ".join([*words, datetime.fromtimestamp(pipeline["started"] / 1000).strftime("%Y-%m-%d %H:%M")])
+
+
+# Small things.
+
+
+def _hash(uri: str) -> str:
+    return hashlib.sha256(uri.encode()).hexdigest()
+
+
+def _name(key: str) -> str:
+    """A name as MLflow takes it: letters, digits, and `_ - . : /` and space."""
+    return re.sub(r"[^\w\-. :/]", "_", key)[:250]
+
+
+def _artifact_folder(uri: str) -> Path | None:
+    """Where artifacts lie when the tracking URI is a sqlite file: in `mlartifacts` beside it."""
+    if not uri.startswith("sqlite:///"):
+        return None
+    return Path(uri.removeprefix("sqlite:///").partition("?")[0]).resolve().parent / "mlartifacts"
+
+
+def _first_line(error: BaseException) -> str:
+    return f"{type(error).__name__}: {str(error).partition(chr(10))[0][:300]}"
+
+
+@contextmanager
+def _quiet_mlflow() -> Iterator[Any]:
+    """MLflow with short timeouts, without telemetry and without other people's deprecation warnings."""
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "3")
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    os.environ.setdefault("DO_NOT_TRACK", "true")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import logging
+
+        import mlflow
+
+        logging.getLogger("mlflow").setLevel(logging.WARNING)
+        logging.getLogger("alembic").setLevel(logging.WARNING)
+        yield mlflow
+
+
+def _server_errors() -> tuple[type[Exception], ...]:
+    """What sending may raise because of the server, the network, the database or the disk."""
+    with _quiet_mlflow() as mlflow:
+        import requests
+        import sqlalchemy.exc
+
+        return (mlflow.exceptions.MlflowException, requests.RequestException, sqlalchemy.exc.SQLAlchemyError, OSError)

@@ -1,0 +1,1 @@
+"""The stages of the paper's tables: one cell each."""

@@ -1,0 +1,92 @@
+"""The section of each step, and those of spaces and strategies, refuse what no run can have; each by its key's name."""
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from nasir.config import reading
+from nasir.settings import STEPS, Settings, resolve
+
+ROOT = Path(__file__).parents[2]
+PARAMS = reading.read(ROOT / "params.yaml")
+BY = {name: Settings(resolve(PARAMS, ROOT / "profiles", name), name) for name in ("darts", "random")}
+SECTIONS = {name: BY["darts"].section(name, cls) for name, cls in STEPS.items()} | {
+    "space": BY["darts"].of_space,
+    "network": BY["darts"].of_network,
+    "darts": BY["darts"].of_strategy,
+    "random": BY["random"].of_strategy,
+}
+
+
+@pytest.mark.parametrize(
+    ("section", "key", "value", "message"),
+    [
+        ("download", "attempts", 0, "download.attempts must be 1 or more, got 0"),
+        ("download", "timeout", 0.0, "download.timeout must be above 0 seconds"),
+        ("pair", "train_kept", 601, r"pair.train_kept must be 1 to pair.train_candidates \(600\), got 601"),
+        ("pair", "test_kept", 0, r"pair.test_kept must be 1 to pair.test_candidates \(120\), got 0"),
+        ("pair", "factor", 0, "pair.factor must be 1 or more"),
+        ("pair", "side", 15, "pair.side must be 16 or more"),
+        ("synthesize", "previews", -1, "synthesize.previews must be 0 or more"),
+        ("split", "v", 0.0, "split.w, split.a and split.v must be above 0"),
+        ("split", "v", 0.03, r"split.w \+ split.a \+ split.v must be 1"),
+        ("audit", "planted", 0, "audit.planted must be 1 or more"),
+        ("search", "steps", 0, "search.steps must be 1 or more"),
+        ("search", "warmup_steps", 160, "search.warmup_steps must lie in 0 to steps - 1, got 160"),
+        ("search", "warmup_steps", -1, "search.warmup_steps must lie in 0 to steps - 1"),
+        ("search", "sigmas", (30.0, -1.0), "search.sigmas must be 0 or more"),
+        ("search", "sigmas", (), "search.sigmas must be 0 or more"),
+        ("search", "accumulate", 0, "search.accumulate must be 1 or more"),
+        ("search", "accumulate", 3, r"search.batch must be a multiple of accumulate times devices \(3 \* 1\), got 8"),
+        ("search", "lr_max", 0.0001, r"search.lr_max must be above 0 and not below lr_min \(0.001\)"),
+        ("search", "precision", "16", r"search.precision must be one of \('32-true', 'bf16-mixed'\), got '16'"),
+        ("search", "clip_norm", 0.0, "search.clip_norm must be above 0"),
+        ("search", "ssim_weight", -0.5, "search.ssim_weight must be 0 or more"),
+        ("search", "val_crop", -1, "search.val_crop must be 0 or more"),
+        ("search", "device", "tpu", "search.device must be auto, cpu or cuda, got 'tpu'"),
+        ("derive", "modify", "r3", r"derive.modify must be one of \['none', 'r1', 'r2'\], got 'r3'"),
+        ("derive", "modify_seed", -1, "derive.modify_seed must be 0 or more"),
+        ("retrain", "val_period", 0, "retrain.val_period must be 1 or more"),
+        ("retrain", "devices", 3, "retrain.batch must be a multiple of devices, got 8"),
+        ("evaluate", "protocols", (), "evaluate.protocols must name at least one protocol"),
+        ("evaluate", "batch", 0, "evaluate.batch must be 1 or more"),
+        ("evaluate", "tv_factors", (), "evaluate.tv_factors must be above 0"),
+        ("evaluate", "nlm_factors", (0.4, 0.0), "evaluate.nlm_factors must be above 0"),
+        ("evaluate", "device", "tpu", "evaluate.device must be auto, cpu or cuda"),
+        ("space", "layers", 0, "space.layers must be 1 or more"),
+        ("space", "inputs", 3, r"space.inputs must be 1 or 2 \(a first node has two inputs\), got 3"),
+        ("space", "width_factors", (2.0, 1.0), "space.width_factors must be positive and ascending"),
+        ("space", "width_factors", (1.0, 1.1), r"space.width times each .*\[1.0, 1.1\] must be whole channels, got 4"),
+        ("space", "partial", 3, "must be a multiple of space.partial, got 3"),
+        ("space", "beta_norm", "sideways", r"space.beta_norm must be one of \['incoming', 'outgoing'\]"),
+        ("space", "activation", "gelu", r"space.activation must be one of \['relu', 'leaky_relu'\]"),
+        ("space", "compile", True, "space.compile must be false with space.twin fast"),
+        ("network", "width", 0, "network.width must be 1 or more"),
+        ("network", "aspp_channels", -1, "network.aspp_channels must be 0 or more"),
+        ("network", "aspp_rates", (2, 0), "network.aspp_rates must be 1 or more"),
+        ("darts", "order", 3, "strategy.order must be 1 or 2"),
+        ("darts", "complexity", -1.0, "strategy.complexity must be 0 or more"),
+        ("darts", "complexity_of", "seconds", r"strategy.complexity_of must be one of \['parameters', 'flops'\]"),
+        ("darts", "early_stop", "soon", r"strategy.early_stop must be one of \['none', 'skip_count', .*\], got 'soon'"),
+        ("darts", "patience", 0, "strategy.patience must be 1 or more"),
+        ("random", "candidates", 0, "strategy.candidates must be 1 or more"),
+        ("random", "budget", 0.0, "strategy.budget must be above 0"),
+    ],
+)
+def test_a_value_that_no_run_can_have_is_refused(section, key, value, message):
+    with pytest.raises(ValueError, match=message):
+        dataclasses.replace(SECTIONS[section], **{key: value})
+
+
+def test_the_plain_twin_computes_nothing_again():
+    with pytest.raises(ValueError, match=r"space\.recompute must be none with space\.twin plain, got 'edge'"):
+        dataclasses.replace(SECTIONS["space"], twin="plain", recompute="edge")
+
+
+@pytest.mark.parametrize("keep_from", [39, 161])
+def test_the_differentiable_search_keeps_no_supernet_before_its_architecture_moves(keep_from):
+    section = dataclasses.replace(SECTIONS["darts"], keep_from=keep_from)
+
+    with pytest.raises(ValueError, match=rf"strategy.keep_from must lie between .* \(40 to 160\), got {keep_from}"):
+        BY["darts"].strategy.check(section, BY["darts"].search)

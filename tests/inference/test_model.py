@@ -1,0 +1,143 @@
+"""A trained network survives its folder and refuses what it was not trained for."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from nasir.inference import model
+from nasir.layers.cost import parameters
+from nasir.networks import catalogue
+from nasir.spaces import irnas
+from nasir.spaces.cells.genotype import Edge, Genotype
+from nasir.spaces.cells.section import CellsSizes
+
+ROOT = Path(__file__).parents[2]
+
+GENOTYPE = Genotype(
+    space="irnas",
+    cells=(((Edge(input=0, operation="conv_3x3"), Edge(input=1, operation="def_3x3")),),),
+    path=(0, 1),
+    width_factors=(1.0, 2.0, 4.0),
+    residual=True,
+    activation="relu",
+)
+SIZES = CellsSizes(width=2, stem_channels=3, aspp_channels=2, aspp_rates=(2,))
+
+
+@pytest.fixture
+def folder(tmp_path):
+    torch.manual_seed(0)
+    network = irnas.SPACE.build(GENOTYPE, SIZES, channels=1)
+    genotype = irnas.SPACE.to_json(GENOTYPE)
+    model.save(tmp_path / "model", genotype, SIZES, 1, "denoise", 50.0, {"best": network.state_dict()})
+    return tmp_path / "model"
+
+
+def test_the_same_network_comes_back(folder):
+    torch.manual_seed(0)
+    expected = irnas.SPACE.build(GENOTYPE, SIZES, channels=1).eval()
+    noisy = torch.rand(1, 1, 9, 7, generator=torch.Generator().manual_seed(1))
+    torch.testing.assert_close(model.load(folder)(noisy, 50), expected(noisy), rtol=0, atol=1e-6)  # fused
+
+
+def test_a_network_is_described_by_its_sizes_and_its_genotype(folder):
+    described = json.loads((folder / "model.json").read_text())
+
+    assert (
+        described
+        == model.describe(folder)
+        == {
+            "version": 2,
+            "task": "denoise",
+            "sigma": 50.0,
+            "channels": 1,
+            "sizes": {"width": 2, "stem_channels": 3, "aspp_channels": 2, "aspp_rates": [2]},
+            "genotype": irnas.SPACE.to_json(GENOTYPE),
+        }
+    )
+
+
+def test_networks_of_version_1_are_read():
+    folder = ROOT / "benchmarks/tables-small/model-50"
+    written = json.loads((folder / "model.json").read_text())
+    assert written["version"] == 1 and "sizes" not in written
+
+    described = model.describe(folder)
+    denoise = model.load(folder)
+
+    assert described["version"] == 2
+    assert described["sizes"] == {
+        name: written[name] for name in ("width", "stem_channels", "aspp_channels", "aspp_rates")
+    }
+    assert not set(described["sizes"]) & set(described)
+    assert described["genotype"] == written["genotype"]
+    assert parameters(denoise.network) == 84_386  # as when it was trained (benchmarks/README.md)
+    assert denoise(torch.rand(1, 1, 9, 7), 50).shape == (1, 1, 9, 7)
+
+
+def test_baselines_of_version_1_are_read(tmp_path):
+    torch.manual_seed(0)
+    network = catalogue.build("dncnn", 1)
+    model.save_baseline(tmp_path, "dncnn", 1, "denoise", 50.0, {"best": network.state_dict()})
+    described = json.loads((tmp_path / "model.json").read_text())
+    noisy = torch.rand(1, 1, 9, 7)
+    expected = model.load(tmp_path)(noisy, 50)
+
+    (tmp_path / "model.json").write_text(json.dumps(described | {"version": 1}))
+
+    assert torch.equal(model.load(tmp_path)(noisy, 50), expected)
+
+
+@pytest.mark.parametrize("change", [{"version": 3}, {"version": None}, {"depth": 4}])
+def test_a_description_of_another_version_or_with_other_keys_is_refused(folder, change):
+    value = json.loads((folder / "model.json").read_text())
+    (folder / "model.json").write_text(json.dumps(value | change))
+    with pytest.raises(ValueError, match=r"model.json must have the keys \['channels', 'genotype', 'sigma', 'sizes', "):
+        model.load(folder)
+
+
+def test_the_same_weights_are_the_same_bytes(folder, tmp_path):
+    weights = model.read_tensors(folder / "best.safetensors")
+    model.write_tensors(tmp_path / "again.safetensors", weights)
+    assert (tmp_path / "again.safetensors").read_bytes() == (folder / "best.safetensors").read_bytes()
+
+
+def test_colour_images_are_restored_channel_by_channel(folder):
+    denoise = model.load(folder)
+    image = np.random.default_rng(0).integers(0, 256, (12, 10, 3), dtype=np.uint8)
+    restored = model.restore_image(denoise, image, 50)
+    for channel in range(3):
+        alone = model.restore_image(denoise, image[..., channel], 50)
+        assert np.abs(restored[..., channel].astype(int) - alone).max() <= 1  # rounding of a half-way value
+
+
+def test_another_sigma_is_refused(folder):
+    with pytest.raises(ValueError, match="trained for sigma 50, got 30"):
+        model.load(folder)(torch.zeros(1, 1, 8, 8), 30)
+
+
+def test_another_number_of_channels_is_refused(folder):
+    with pytest.raises(ValueError, match=r"shape \(N, 1, H, W\), got \(1, 3, 8, 8\)"):
+        model.load(folder)(torch.zeros(1, 3, 8, 8), 50)
+
+
+def test_a_folder_without_a_model_is_named(tmp_path):
+    with pytest.raises(ValueError, match=r"got no model.json there"):
+        model.load(tmp_path)
+
+
+def test_damaged_weights_are_named(folder):
+    path = folder / "best.safetensors"
+    path.write_bytes(path.read_bytes()[:50])
+    with pytest.raises(ValueError, match=r"best.safetensors must be a safetensors file"):
+        model.load(folder)
+
+
+def test_weights_of_another_network_are_refused(folder):
+    value = json.loads((folder / "model.json").read_text())
+    (folder / "model.json").write_text(json.dumps(value | {"sizes": value["sizes"] | {"width": 4}}))
+    with pytest.raises(ValueError, match=r"best.safetensors must hold the weights that model.json describes"):
+        model.load(folder)

@@ -1,0 +1,98 @@
+"""The genotype is a plain, checked, versioned value."""
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from nasir.spaces.cells import genotype as genotypes
+from nasir.spaces.cells.genotype import Edge, Genotype
+
+GENOTYPE = Genotype(
+    space="irnas",
+    cells=(
+        (
+            (Edge(input=0, operation="conv_3x3"), Edge(input=1, operation="skip")),
+            (Edge(input=2, operation="def_3x3"), Edge(input=0, operation="sep_3x3")),
+        ),
+    ),
+    path=(0, 1, 2),
+    width_factors=(1.0, 2.0, 4.0),
+    residual=False,
+    activation="relu",
+)
+ONE_EACH = dataclasses.replace(
+    GENOTYPE,
+    space="hinas",
+    cells=tuple(((Edge(input=layer % 2, operation="dil_5x5"),),) for layer in range(3)),
+    activation="leaky_relu",
+)
+
+
+@pytest.mark.parametrize("genotype", [GENOTYPE, ONE_EACH], ids=["shared", "one each"])
+def test_a_genotype_survives_its_file(tmp_path, genotype):
+    genotypes.save(genotype, tmp_path / "genotype.json")
+    assert genotypes.load(tmp_path / "genotype.json") == genotype
+
+
+def test_layers_share_the_one_cell_or_have_their_own():
+    assert [GENOTYPE.cell_of(layer) for layer in range(3)] == [GENOTYPE.cells[0]] * 3
+    assert [ONE_EACH.cell_of(layer) for layer in range(3)] == list(ONE_EACH.cells)
+    assert [ONE_EACH.cell_of(layer)[0][0].input for layer in range(3)] == [0, 1, 0]
+    assert (GENOTYPE.nodes, ONE_EACH.nodes) == (2, 1)
+
+
+@pytest.mark.parametrize(
+    ("path", "endpoint"), [((0, 1, 2), 0), ((0, 0, 1), 1), ((1, 2, 2), None), ((0, 1, 0), None), ((0,), None)]
+)
+def test_the_endpoint_is_the_last_narrow_layer_unless_it_ends_the_network(path, endpoint):
+    assert dataclasses.replace(GENOTYPE, path=path).endpoint == endpoint
+
+
+def test_a_file_of_version_1_is_read():
+    found = genotypes.load(Path(__file__).parents[3] / "benchmarks/tables-small/genotype.json")
+    assert (len(found.cells), found.layers, found.activation) == (1, 3, "relu")
+    value = genotypes.to_json(GENOTYPE)
+    old = {key: value[key] for key in ("space", "path", "width_factors", "residual")}
+    assert genotypes.from_json(old | {"version": 1, "cell": value["cells"][0]}) == GENOTYPE
+
+
+def test_another_version_is_refused():
+    value = genotypes.to_json(GENOTYPE) | {"version": 3}
+    with pytest.raises(ValueError, match="reads genotype versions 1 to 2, got 3"):
+        genotypes.from_json(value)
+
+
+def test_edges_that_are_no_pairs_are_refused():
+    with pytest.raises(ValueError, match=r"cells must be lists of lists of \{input, operation\}, got \[1\]"):
+        genotypes.from_json(genotypes.to_json(GENOTYPE) | {"cells": [1]})
+
+
+def test_an_unknown_key_is_refused():
+    with pytest.raises(ValueError, match="must have exactly the keys"):
+        genotypes.from_json(genotypes.to_json(GENOTYPE) | {"extra": 1})
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"path": (0, 2)}, "goes from width level 0 to 2"),
+        ({"path": (2,)}, "goes from width level 0 to 2"),
+        ({"path": (0, 1, 2, 3)}, "outside 0 to 2"),
+        ({"cells": (((Edge(input=2, operation="skip"),),),)}, "node 0 can read inputs 0 to 1, got 2"),
+        ({"cells": (((Edge(input=0, operation="none"),),),)}, "an edge's operation must be one of"),
+        ({"cells": (((Edge(input=0, operation="dil_5x5"),),),)}, "must be one of .*, got 'dil_5x5'"),
+        ({"cells": (((),),)}, "node 0 must keep at least one edge"),
+        ({"cells": GENOTYPE.cells * 2}, "one cell, or one for each of its 3 layers, got 2"),
+        ({"cells": (*GENOTYPE.cells * 2, GENOTYPE.cells[0][:1])}, r"as many nodes as the first, got \[2, 2, 1\]"),
+        ({"cells": ()}, "at least one node and one layer"),
+        ({"cells": ((),)}, "at least one node and one layer"),
+        ({"path": ()}, "at least one node and one layer"),
+        ({"activation": "gelu"}, "activation must be one of .*, got 'gelu'"),
+        ({"width_factors": (2.0, 1.0, 4.0)}, "positive and ascending"),
+        ({"space": "other"}, "space must be one of"),
+    ],
+)
+def test_what_no_search_can_find_is_refused(change, message):
+    with pytest.raises(ValueError, match=message):
+        dataclasses.replace(GENOTYPE, **change)

@@ -1,0 +1,266 @@
+"""What a stage's `run` takes becomes options of the command line and values from the settings."""
+
+import inspect
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import little_run
+import pytest
+import yaml
+from typer.testing import CliRunner, Result
+
+from nasir.code import Code
+from nasir.config.derive import DeriveConfig
+from nasir.config.evaluate import EvaluateConfig
+from nasir.config.retrain import RetrainConfig
+from nasir.files import read_json, write_text
+from nasir.search import darts
+from nasir.settings import Settings, resolve
+from nasir.spaces import irnas
+from stages import __main__ as commands
+from stages import retrain, search
+from stages.around import entries, runner
+from stages.tables import train
+
+ROOT = Path(__file__).parents[3]
+PARAMS = {"dataset": "sample", "task": "denoise", "folder": "data", "layout": "clean", "sigma": 50, "space": "irnas"}
+PARAMS |= {"seed": 3, "profile": "demo"}
+AROUND = ["settings", "receipt", "changes"]
+"""Parameters that every command has."""
+
+
+@pytest.fixture(autouse=True)
+def _alone(tmp_path, monkeypatch):
+    """Journals of this test are its own, and nothing is sent."""
+    monkeypatch.setenv("NASIR_TRACKING", str(tmp_path / "tracking"))
+    monkeypatch.setenv("NASIR_SEND", "later")
+    monkeypatch.delenv("NASIR_OWNER", raising=False)
+
+
+def settings_of(**params: object) -> Settings:
+    """The demo's settings."""
+    return Settings(resolve(PARAMS | params, ROOT / "profiles"), "settings.yaml")
+
+
+@pytest.fixture
+def place(little: Path) -> Path:
+    """Little pictures, and the settings of the demo."""
+    write_text(little / "settings.yaml", yaml.safe_dump(settings_of().values))
+    return little
+
+
+def call(place: Path, *words: str, settings: str = "settings.yaml") -> Result:
+    """A command line, with the settings in `place`."""
+    app = commands.build(words[0])
+    return CliRunner().invoke(app, [*words, "--settings", str(place / settings)])
+
+
+def options(command: Callable[..., None]) -> dict[str, Any]:
+    """Each option's name and default."""
+    return {name: parameter.default for name, parameter in inspect.signature(command).parameters.items()}
+
+
+REQUIRED = inspect.Parameter.empty
+
+
+def test_options_are_the_paths_of_run_and_what_every_stage_has():
+    found = options(runner.command("retrain"))
+
+    own = ["pictures", "split", "genotype", "network", "checkpoint", "out"]
+    assert list(found) == [*own, *AROUND]  # not task, sigma, space, seed, ... which come from the settings
+    assert [name for name in own if found[name] is REQUIRED] == ["pictures", "split", "checkpoint", "out"]
+    assert (found["genotype"], found["network"], found["settings"]) == (None, None, Path("reports/settings.yaml"))
+
+
+@pytest.mark.parametrize(
+    ("step", "is_checked"), [("split", True), ("evaluate", True), ("derive", False), ("page", False)]
+)
+def test_stages_whose_results_are_checked_have_the_option_check(step, is_checked):
+    assert ("check" in options(runner.command(step))) is is_checked
+
+
+@pytest.mark.parametrize("step", commands.STAGES)
+def test_every_stage_can_be_called_and_says_what_it_does(step):
+    shown = CliRunner().invoke(commands.build(step), [step, "--help"])
+
+    assert shown.exit_code == 0
+    assert "--settings" in shown.output and "--set" in shown.output and "--receipt" in shown.output
+
+
+def test_values_are_bound_by_name_and_by_config_class():
+    settings = settings_of()
+    given = {"pictures": Path("p"), "split": Path("s"), "genotype": Path("g"), "network": None}
+    given |= {"checkpoint": Path("c"), "out": Path("o")}
+
+    values = runner.bind("retrain", retrain, settings, given)
+
+    assert {name: values.pop(name) for name in given} == given
+    assert values.pop("config") == settings.section("retrain", RetrainConfig)
+    assert values.pop("of_network") == settings.of_network
+    assert values.pop("space") is irnas.SPACE
+    assert values.pop("code") == Code().digest(["stages.retrain", "stages.around.binding", "nasir.spaces.irnas"])
+    assert values == {"task": "denoise", "sigma": 50.0, "seed": 3}  # and no log: that is made around the stage
+
+
+def test_several_config_classes_each_get_their_section():
+    cell = {"method": "irnas", "draw": 0, "is_baseline": False, "protocols": ["whole"]}
+    settings = Settings(settings_of().values | {"cell": cell}, "settings.yaml")
+    paths = dict.fromkeys(("pictures", "split", "source", "checkpoint", "out"), Path("p"))
+
+    values = runner.bind("train", train, settings, paths)
+
+    assert (values["deriving"], values["retraining"], values["config"]) == (
+        settings.section("derive", DeriveConfig),
+        settings.section("retrain", RetrainConfig),
+        settings.section("evaluate", EvaluateConfig),
+    )
+    assert values["cell"] == cell
+
+
+def test_a_search_gets_strategy_and_space_with_their_sections():
+    settings = settings_of()
+
+    values = runner.bind(
+        "search", search, settings, dict.fromkeys(("pictures", "split", "checkpoint", "out"), Path("p"))
+    )
+
+    assert (values["strategy"], values["space"]) == (darts.STRATEGY, irnas.SPACE)
+    assert (values["of_strategy"].architecture_lr, values["of_space"].layers) == (0.02, 2)  # of profiles/demo.yaml
+
+
+@pytest.mark.parametrize(("task", "sigma"), [("denoise", 50.0), ("derain", 0.0)])
+def test_the_noise_of_a_task_of_pairs_is_zero(task, sigma):
+    given = dict.fromkeys(("pictures", "split", "genotype", "checkpoint", "out"), Path("p")) | {"network": None}
+
+    assert runner.bind("retrain", retrain, settings_of(task=task), given)["sigma"] == sigma
+
+
+def test_a_baseline_on_the_command_line_is_part_of_the_code():
+    given = dict.fromkeys(("pictures", "split", "checkpoint", "out"), Path("p")) | {"genotype": None}
+
+    values = runner.bind("retrain", retrain, settings_of(), given | {"network": "memnet-shared"})
+
+    assert values["code"] == Code().digest(["stages.retrain", "stages.around.binding", "nasir.networks.memnet"])
+
+
+def test_a_missing_option_is_named_by_the_command_line(place):
+    refused = call(place, "split", "--pictures", str(place / "pictures"))
+
+    assert refused.exit_code == 2
+    assert "Missing option '--out'" in refused.output
+
+
+def test_a_stage_runs_from_its_options_and_leaves_a_receipt_and_a_journal(place):
+    out, receipt = place / "made", place / "receipt.json"
+    done = call(place, "split", "--pictures", str(place / "pictures"), "--out", str(out), "--receipt", str(receipt))
+
+    assert done.exit_code == 0, done.output
+    assert read_json(out / "split.json")["seed"] == 3  # of the settings
+    assert (read_json(receipt)["stage"], read_json(receipt)["profile"]) == ("split", "demo")
+    start, *_, finish = journal_of(place)
+    assert (start["stage"], finish["status"]) == ("split", "FINISHED")
+    assert start["params"]["seed"] == 3 and start["params"]["split.w"] == "0.49"
+
+
+def test_set_reaches_params_and_sections(place):
+    options = ["--pictures", str(place / "pictures"), "--out", str(place / "made")]
+    done = call(place, "split", *options, "--set", "split.exclude_leaks=false", "--set", "seed=5")
+
+    assert done.exit_code == 0, done.output
+    made = read_json(place / "made/split.json")
+    assert (made["exclude_leaks"], made["seed"]) == (False, 5)
+
+
+def test_set_of_an_unknown_key_is_refused_with_the_known_ones(place):
+    refused = call(place, "split", "--pictures", "p", "--out", str(place / "made"), "--set", "split.shares=1")
+
+    assert refused.exit_code == 1
+    with pytest.raises(
+        ValueError, match=r"SECTION.KEY of the settings, got 'split.shares=1'; keys are dataset.* split.w"
+    ):
+        raise refused.exception
+    assert not (place / "made").exists()
+
+
+def test_without_settings_the_error_says_what_writes_them(place):
+    write_text(place / "other.yaml", "split: {}\n")
+
+    refused = call(place, "split", "--pictures", "p", "--out", "o", settings="other.yaml")
+
+    with pytest.raises(ValueError, match=r"other.yaml must be what `python -m stages settings` wrote"):
+        raise refused.exception
+
+
+def test_a_stage_that_fails_says_so_in_its_journal_and_leaves_no_receipt(place):
+    receipt = place / "receipt.json"
+    failed = call(place, "split", "--pictures", str(place / "nowhere"), "--out", "o", "--receipt", str(receipt))
+
+    assert failed.exit_code == 1
+    assert journal_of(place)[-1]["status"] == "FAILED"
+    assert not receipt.exists()
+
+
+def test_check_runs_in_the_same_call_and_a_failure_is_raised(place):
+    pytest.importorskip("great_expectations")
+    out, result = place / "made", place / "check.json"
+    words = ["--pictures", str(place / "pictures"), "--out", str(out), "--check", str(result)]
+
+    failed = call(place, "split", *words)  # the little pictures have none for testing
+
+    with pytest.raises(ValueError, match=r"the split check expected .* images fails for test \(0\)"):
+        raise failed.exception
+    assert read_json(result)["success"] is False
+    assert (out / "split.json").exists()  # what was checked
+
+
+@pytest.mark.filterwarnings("ignore")  # of what Great Expectations stands on
+def test_check_passes_what_is_good(tmp_path):
+    pytest.importorskip("great_expectations")
+    little_run.write_pictures(tmp_path, tests=1)
+    write_text(tmp_path / "settings.yaml", yaml.safe_dump(settings_of().values))
+
+    out, result = tmp_path / "made", tmp_path / "check.json"
+    done = call(tmp_path, "split", "--pictures", str(tmp_path / "pictures"), "--out", str(out), "--check", str(result))
+
+    assert done.exit_code == 0, done.exception
+    assert read_json(result)["success"] is True
+
+
+@pytest.mark.parametrize("step", commands.STAGES)
+def test_a_stage_tells_its_news_and_counts_them_from_what_it_takes(step):
+    module = import_module(entries.module(step))
+    taken = inspect.signature(module.run).parameters
+
+    assert "log" in taken
+    if hasattr(module, "count"):
+        assert set(inspect.signature(module.count).parameters) <= set(taken)
+
+
+def journal_of(place: Path) -> list[dict[str, Any]]:
+    """The events of the one stage that ran."""
+    [journal] = (place / "tracking").glob("*.jsonl")
+    return [json.loads(line) for line in journal.read_text().splitlines()]
+
+
+HEAVY = ("torch", "mlflow", "great_expectations", "pandas", "matplotlib")
+HELP = f"""import runpy, sys
+sys.argv = ["stages", "--help"]
+try:
+    runpy.run_module("stages", run_name="__main__")
+finally:
+    print([name for name in {HEAVY} if name in sys.modules])
+"""
+
+
+def test_help_lists_every_stage_and_imports_nothing_heavy():
+    shown = subprocess.run([sys.executable, "-c", HELP], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+
+    *lines, imported = shown.strip().splitlines()
+    listed = {line.split()[0] for line in lines if line.startswith("  ")}
+    assert listed >= {*commands.STAGES, *(function.__name__ for function in commands.OTHERS)}
+    assert imported == "[]"

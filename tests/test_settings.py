@@ -1,0 +1,308 @@
+"""Params, a profile and what space and strategy bring come to one mapping; what does not fit is refused and named."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from nasir import settings
+from nasir.config import reading
+from nasir.config.evaluate import EvaluateConfig
+from nasir.config.retrain import RetrainConfig
+from nasir.search import darts, random
+from nasir.settings import STEPS, Settings, change, merge, read, resolve
+from nasir.spaces import irnas
+from nasir.spaces.cells.section import CellsSection, CellsSizes
+
+ROOT = Path(__file__).parents[1]
+PARAMS = reading.read(ROOT / "params.yaml")
+SHIPPED = sorted(path.stem for path in (ROOT / "profiles").glob("*.yaml") if path.stem != settings.BASE)
+
+
+def resolved(profiles: Path = ROOT / "profiles", strategy: str | None = None, **params: Any) -> Settings:
+    return Settings(resolve(PARAMS | params, profiles, strategy), "settings.yaml")
+
+
+@pytest.fixture
+def profiles(tmp_path: Path) -> Path:
+    """The shipped base alone."""
+    (tmp_path / "base.yaml").write_text((ROOT / "profiles/base.yaml").read_text())
+    return tmp_path
+
+
+def own(profiles: Path, text: str, base: str | None = None) -> Path:
+    """A profile `own` of this text; with `base`, that base."""
+    (profiles / "own.yaml").write_text(text)
+    if base is not None:
+        (profiles / "base.yaml").write_text(base)
+    return profiles
+
+
+def test_the_shipped_profiles_are_the_four():
+    assert SHIPPED == ["demo", "fast", "paper", "small"]
+
+
+@pytest.mark.parametrize("strategy", ["darts", "random"])
+@pytest.mark.parametrize("task", ["denoise", "derain", "camera"])
+@pytest.mark.parametrize("space", ["irnas", "hinas"])
+@pytest.mark.parametrize("profile", SHIPPED)
+def test_every_profile_resolves_for_every_space_task_and_strategy(profile, space, task, strategy):
+    found = resolved(profile=profile, space=space, task=task, strategy=strategy)
+
+    for name, cls in STEPS.items():
+        assert isinstance(found.section(name, cls), cls)
+    assert isinstance(found.of_space, CellsSection) and isinstance(found.of_network, CellsSizes)
+    assert isinstance(found.of_strategy, {"darts": darts.DartsSection, "random": random.RandomSection}[strategy])
+    assert (found.space.name, found.strategy.name, found.search.strategy) == (space, strategy, strategy)
+    assert list(found.values) == ["params", *STEPS, "space", "network", "strategy"]
+
+
+def test_the_paper_profile_has_the_printed_numbers():
+    found = resolved(profile="paper")
+    search, space = found.search, found.of_space
+    assert (space.layers, space.nodes, space.width, space.width_factors) == (4, 5, 10, (1.0, 2.0, 4.0))
+    assert (search.batch, search.patch, space.residual, search.ssim_weight) == (12, 64, False, 0.5)
+    assert search.steps == 100 * round(147 * 35 / 12)  # 429 steps an epoch
+    assert search.warmup_steps == search.steps * 20 // 100
+    assert (found.of_strategy.architecture_lr, found.of_strategy.keep_from) == (0.001, search.steps * 60 // 100)
+    retrain = found.section("retrain", RetrainConfig)
+    assert (retrain.steps, retrain.batch) == (600_000, 12)
+
+
+def test_rain_has_three_cells_of_four_nodes_as_the_paper_has():
+    space = resolved(profile="paper", task="derain").of_space
+    assert (space.layers, space.nodes) == (3, 4)
+
+
+def test_differences_are_merged_mapping_by_mapping_and_lists_are_replaced():
+    base = {"a": {"b": {"c": 1, "d": 2}, "e": [1, 2]}, "f": 3}
+
+    assert merge(base, {"a": {"b": {"d": 4}, "e": [5]}, "g": 6}) == {
+        "a": {"b": {"c": 1, "d": 4}, "e": [5]},
+        "f": 3,
+        "g": 6,
+    }
+    assert base == {"a": {"b": {"c": 1, "d": 2}, "e": [1, 2]}, "f": 3}  # is left as it was
+
+
+def test_a_profile_is_a_difference_to_the_base(profiles):
+    found = resolved(own(profiles, "search: {batch: 6}\nevaluate: {tv_factors: [0.5]}\n"), profile="own")
+
+    assert (found.search.batch, found.search.patch) == (6, 64)  # its own, the base's
+    assert found.section("evaluate", EvaluateConfig).tv_factors == (0.5,)
+
+
+def test_what_a_task_has_otherwise_stands_above_the_profile(profiles):
+    text = "search: {batch: 6}\ntasks: {derain: {search: {batch: 4}, strategy: {darts: {patience: 3}}}}\n"
+    own(profiles, text)
+
+    rain, noise = resolved(profiles, profile="own", task="derain"), resolved(profiles, profile="own")
+
+    assert (rain.search.batch, rain.of_strategy.patience, rain.search.sigmas) == (
+        4,
+        3,
+        (0.0,),
+    )  # the last from the base
+    assert (noise.search.batch, noise.of_strategy.patience, noise.search.sigmas) == (6, 10, (30.0, 50.0, 70.0))
+
+
+def test_of_spaces_and_strategies_only_the_chosen_ones_sections_are_kept():
+    values = resolved(strategy="random").values
+
+    assert values["strategy"] == {"candidates": 8, "budget": 0.3}
+    assert "cells" not in values["space"] and values["space"]["layers"] == 2
+    assert values["search"]["strategy"] == "random"
+
+
+class Elsewhere:
+    """A space that stands in no profile."""
+
+    name = "irnas"
+    settings = "elsewhere"
+    Section = CellsSection
+    Sizes = CellsSizes
+    presets = {  # noqa: RUF012 -- stands in for a ClassVar
+        "base": {"space": resolved(profile="fast").values["space"] | {"layers": 7}, "network": {"width": 9}},
+        "demo": {
+            "space": {"nodes": 1},
+            "network": {"stem_channels": 5, "aspp_channels": 0, "aspp_rates": [2]},
+        },
+    }
+
+
+def test_presets_are_used_where_no_profile_has_a_section_by_profile_over_base(monkeypatch):
+    monkeypatch.setattr(irnas, "SPACE", Elsewhere())
+
+    found = resolved(profile="demo")
+
+    assert (found.of_space.layers, found.of_space.nodes, found.of_space.width) == (7, 1, 10)
+    assert found.of_network == CellsSizes(width=9, stem_channels=5, aspp_channels=0, aspp_rates=(2,))
+
+
+def test_a_profile_that_names_the_space_stands_above_its_presets(monkeypatch, profiles):
+    class Named(Elsewhere):
+        settings = "cells"  # which the base has
+
+    monkeypatch.setattr(irnas, "SPACE", Named())
+
+    found = resolved(own(profiles, "space: {cells: {layers: 3}}"), profile="own")
+
+    assert (found.of_space.layers, found.of_network.width) == (3, 18)  # own.yaml's; base.yaml's, not the preset's 9
+
+
+def test_presets_of_a_strategy_are_used_by_profile_over_base(monkeypatch, profiles):
+    base = yaml.safe_load((profiles / "base.yaml").read_text())
+    del base["strategy"]["random"]
+    own(profiles, "{}", yaml.safe_dump(base))
+
+    class Brought(random.Random):
+        presets = {"base": {"strategy": {"candidates": 5, "budget": 2}}, "own": {"strategy": {"budget": 0.5}}}  # noqa: RUF012
+
+    monkeypatch.setattr(random, "STRATEGY", Brought())
+
+    section = resolved(profiles, "random", profile="own").of_strategy
+
+    assert (section.candidates, section.budget) == (5, 0.5)
+
+
+def test_a_space_without_section_and_presets_is_refused_by_its_missing_keys(monkeypatch):
+    class Silent(Elsewhere):
+        presets = {}  # noqa: RUF012
+
+    monkeypatch.setattr(irnas, "SPACE", Silent())
+
+    with pytest.raises(ValueError, match=r"space must have exactly the keys .*; missing \['layers', 'nodes'"):
+        resolved()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            "serach: {}",
+            r"own.yaml may have the sections \['download', .*'tasks'\], got the unknown \['serach'\]; remove",
+        ),
+        ("search: {stepps: 3}", r"own.yaml: search must have exactly the keys .*; unknown \['stepps'\]"),
+        ("search: {steps: 1.5}", r"own.yaml: search: steps must be a int, got 1.5"),
+        ("search: {lr_max: 1e-3}", r"search: lr_max must be a float, got '1e-3' \(YAML reads 1e-3 as text"),
+        ("split: 3", r"own.yaml: split must be a mapping of keys to values, got 3"),
+        ("space: 3", r"a profile's space must hold a mapping of keys for each name, got 3; correct it"),
+        ("network: {cells: 3}", r"network must hold a mapping of keys for each name, got {'cells': 3}"),
+        (
+            "tasks: {denoise: {strategy: [darts]}}",
+            r"strategy must hold a mapping of keys for each name, got \['darts'\]",
+        ),
+        ("space: {cells: {layers: x}}", r"own.yaml: space: layers must be a int, got 'x'"),
+        ("space: {cells: {layerss: 3}}", r"space must have exactly the keys .*; unknown \['layerss'\]"),
+        ("network: {cells: {width: 0}}", r"network: network.width must be 1 or more, got 0"),
+        ("strategy: {darts: {order: 5}}", r"strategy: strategy.order must be 1 or 2, got 5"),
+        ("strategy: {random: {order: 5}}", None),  # of another strategy: not looked at
+        ("strategy: {darts: {keep_from: 10}}", r"strategy.keep_from must lie between search.warmup_steps .*got 10"),
+        ("space: {spheres: {}}", r"space and network may have the sections \['cells'\], got 'spheres'; remove it"),
+        ("network: {spheres: {}}", r"space and network may have the sections \['cells'\], got 'spheres'"),
+        ("strategy: {evolution: {}}", r"search.strategy must be one of \['darts', 'random'\], got 'evolution'"),
+        ("search: {strategy: evolution}", r"search.strategy must be one of \['darts', 'random'\], got 'evolution'"),
+        ("tasks: {deblur: {}}", r"must have a section 'tasks' with the keys \['denoise', 'derain', 'camera'\]"),
+        ("tasks: 3", r"must have a section 'tasks' with the keys .*got 3"),
+        (
+            "tasks: {denoise: {serach: {}}}",
+            r"tasks.denoise must hold some of the sections .*got {'serach': {}}; correct",
+        ),
+        ("tasks: {denoise: {search: {stepps: 3}}}", r"search must have exactly the keys .*; unknown \['stepps'\]"),
+    ],
+)
+def test_a_profile_that_does_not_fit_is_refused_and_named(profiles, text, message):
+    own(profiles, text)
+    if message is None:
+        assert resolved(profiles, profile="own").search.strategy == "darts"
+        return
+    with pytest.raises(ValueError, match=message):
+        resolved(profiles, profile="own")
+
+
+def test_a_missing_key_and_a_missing_section_are_named(profiles):
+    base = yaml.safe_load((profiles / "base.yaml").read_text())
+    del base["search"]["steps"]
+    with pytest.raises(ValueError, match=r"own.yaml: search must have exactly the keys .*; missing \['steps'\]"):
+        resolved(own(profiles, "{}", yaml.safe_dump(base)), profile="own")
+
+    base = yaml.safe_load((ROOT / "profiles/base.yaml").read_text())
+    del base["audit"]
+    with pytest.raises(ValueError, match=r"own.yaml must have a section 'audit', got .*; add it"):
+        resolved(own(profiles, "{}", yaml.safe_dump(base)), profile="own")
+
+
+def test_a_missing_profile_names_its_neighbours():
+    near = r"\['base', 'demo', 'fast', 'paper', 'small'\]"
+    with pytest.raises(ValueError, match=rf"profiles/nosuch.yaml, got nothing there; files beside it: {near}"):
+        resolved(profile="nosuch")
+
+
+@pytest.mark.parametrize(
+    ("params", "message"),
+    [
+        (
+            {"space": "spheres"},
+            r"space must be one of \['hinas', 'irnas'\], got 'spheres'; correct it, or add the file",
+        ),
+        ({"sigma": -5}, "params.yaml: sigma must be above 0"),
+        ({"sgima": 5}, r"params.yaml must have exactly the keys .*; unknown \['sgima'\]"),
+        ({"sigma": "loud"}, "params.yaml: sigma must be a float, got 'loud'"),
+    ],
+)
+def test_params_that_do_not_fit_are_refused_and_named(params, message):
+    with pytest.raises(ValueError, match=message):
+        resolved(**params)
+
+
+def test_an_unknown_strategy_is_refused_with_the_known_ones():
+    with pytest.raises(ValueError, match=r"search.strategy must be one of \['darts', 'random'\], got 'evolution'"):
+        resolved(strategy="evolution")
+
+
+def test_changes_replace_params_and_the_keys_of_their_section_alone():
+    values = resolved().values
+
+    found = change(
+        values, ["sigma=70", "search.batch=4", "retrain.ssim_weight=0", "space.width_factors=[1, 2]"], "here"
+    )
+
+    assert (found.params.sigma, found.search.batch, found.search.ssim_weight) == (70.0, 4, 0.5)
+    assert found.section("retrain", RetrainConfig).ssim_weight == 0.0
+    assert found.of_space.width_factors == (1.0, 2.0)
+    assert (values["params"]["sigma"], values["search"]["batch"]) == (50, 8)  # what was changed is a copy
+
+
+@pytest.mark.parametrize(
+    "text", ["sigma", "sgima=70", "search.stepps=3", "retrain=3", "code.search=0", "params.sigma=3", "cell.method=x"]
+)
+def test_a_change_of_what_no_file_has_is_refused_with_the_known_keys(text):
+    values = resolved().values | {"code": {"search": "0" * 64}, "cell": {"method": "irnas"}}
+    known = "keys are dataset, task, .*search.steps.*space.layers.*strategy.order"
+
+    with pytest.raises(ValueError, match=f"KEY=VALUE .* got '{text}'; {known}") as refused:
+        change(values, [text], "here")
+    assert "code." not in str(refused.value).partition("; keys")[2]
+
+
+def test_a_change_to_another_type_is_named_when_it_is_read():
+    with pytest.raises(ValueError, match="here: params: sigma must be a float, got 'loud'"):
+        _ = change(resolved().values, ["sigma=loud"], "here").params
+
+
+def test_a_settings_file_is_read_back_with_its_changes(tmp_path):
+    path = tmp_path / "settings.yaml"
+    path.write_text(yaml.safe_dump(resolved().values))
+
+    assert read(path).values == resolved().values
+    assert read(path, ["seed=3"]).params.seed == 3
+
+
+def test_a_file_that_is_no_settings_file_is_refused(tmp_path):
+    (tmp_path / "demo.yaml").write_text("search: {}")
+
+    with pytest.raises(
+        ValueError, match=r"demo.yaml must be what `python -m stages settings` wrote, got the keys \['se"
+    ):
+        read(tmp_path / "demo.yaml")
