@@ -35,7 +35,7 @@ repro: setup
 tables: setup
 	test -z '$(BM3D)' || $(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[pipeline,dev,bm3d]'
 	$(BIN)/python -m stages choose --profile $(PROFILE)
-	cd tables && NASIR_SEND=later NASIR_OWNER=$$PPID $(BIN)/dvc repro page; status=$$?; cd .. && $(BIN)/python -m stages sync; exit $$status
+	cd tables && NASIR_SEND=later NASIR_OWNER=$$PPID $(BIN)/dvc repro page; status=$$?; cd .. && mkdir -p runs && { nohup $(BIN)/python -m stages sync > runs/sync.log 2>&1 & exit $$status; }
 	@echo 'The page: tables/runs/$(PROFILE)/page/tables.md'
 
 test: setup lint

@@ -8,7 +8,7 @@ from typing import Any
 from nasir import task as tasks
 from nasir.config.evaluate import EvaluateConfig
 from nasir.data.pictures.collection import load_samples
-from nasir.evaluation import classical, scoring
+from nasir.evaluation import scoring
 from nasir.evaluation.protocols import Denoiser, Score
 from nasir.evaluation.scoring import MEASURES
 from nasir.files import Log, read_json, write_csv, write_json
@@ -153,6 +153,8 @@ def _classical(
     method: str, pictures: Path, split: Path, task: Task, sigma: float, seed: int, config: EvaluateConfig
 ) -> tuple[Denoiser, dict[str, float]]:
     """A classical denoiser, and the setting that was chosen for it on V."""
+    from nasir.evaluation import classical  # it imports scipy.stats, which no trained cell needs
+
     if method == "noisy":
         return classical.identity, {}
     if method == "bm3d":
