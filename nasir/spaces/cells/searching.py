@@ -87,7 +87,8 @@ class RelaxedCells:
 
     def weights(self) -> list[nn.Parameter]:
         """w."""
-        return [p for name, p in self.network.named_parameters() if name not in ("alpha", "beta")]
+        found: list[nn.Parameter] = self.network.weights()  # type: ignore[operator]
+        return found
 
     def architecture(self) -> list[nn.Parameter]:
         """alpha and beta."""
