@@ -1,5 +1,5 @@
 # make repro: the pipeline; make tables PROFILE=demo|small|fast|paper: the paper's tables, with BM3D=1 also BM3D (non-commercial
-# licence); make test: lint, types, tests. All set everything up first; a second call installs nothing.
+# licence); make study [HOURS=2]: search strategies against random networks, reports/search.md; make test: lint, types, tests. All set everything up first; a second call installs nothing.
 # CPU-only machines: make TORCH_INDEX=<the CPU wheel index that pytorch.org gives> avoids several GB of CUDA libraries.
 
 VENV ?= .venv
@@ -7,11 +7,13 @@ PYTHON ?= python3
 TORCH_INDEX ?=
 PROFILE ?= demo
 BM3D ?=
+WORKERS ?=
+HOURS ?=
 BIN := $(abspath $(VENV))/bin
 export PATH := $(BIN):$(PATH)
 export DVC_NO_ANALYTICS := 1
 
-.PHONY: help setup repro tables test test-slow lint ui bench
+.PHONY: help setup repro tables study test test-slow lint ui bench
 
 help:
 	@sed -n '1,3p' Makefile
@@ -37,6 +39,9 @@ tables: setup
 	$(BIN)/python -m stages choose --profile $(PROFILE)
 	cd tables && NASIR_SEND=later NASIR_OWNER=$$PPID $(BIN)/dvc repro page; status=$$?; cd .. && mkdir -p runs && { nohup $(BIN)/python -m stages sync > runs/sync.log 2>&1 & exit $$status; }
 	@echo 'The page: tables/runs/$(PROFILE)/page/tables.md'
+
+study: setup
+	$(BIN)/python -m stages searches $(if $(WORKERS),--workers $(WORKERS)) $(if $(HOURS),--hours $(HOURS))
 
 test: setup lint
 	$(BIN)/python -m pytest -q

@@ -101,6 +101,28 @@ def extras(package: Annotated[str, typer.Option(help="Its name.")], out: Out) ->
     write_json(out, {"version": found})
 
 
+def searches(
+    page: Out = Path("reports/search.md"),
+    plan: Annotated[Path, typer.Option(help="study/plan.yaml.")] = Path("study/plan.yaml"),
+    results: Annotated[Path, typer.Option(help="Folder of the results.")] = Path("study/results"),
+    work: Annotated[Path, typer.Option(help="Folder for the data set.")] = Path("runs/study"),
+    profiles: Profiles = Path("profiles"),
+    shipped: Annotated[Path, typer.Option(help="The folder of images that the repository ships.")] = Path("data"),
+    known: Annotated[Path, typer.Option(help="CSV file of images that another data set's test part has too.")] = Path(
+        "nasir/data/datasets/known_elsewhere.csv"
+    ),
+    workers: Annotated[int, typer.Option(help="Jobs at a time, each in one thread.", min=1)] = os.cpu_count() or 1,
+    hours: Annotated[float, typer.Option(help="No job is begun after that; 0 = no limit.", min=0)] = 0,
+) -> None:
+    """Compare search strategies with random networks: run what is missing of the study, write its page."""
+    from stages.searches import study as stage
+
+    stage.run(
+        plan=plan, profiles=profiles, shipped=shipped, known=known, work=work, results=results, page=page,
+        workers=workers, hours=hours,
+    )  # fmt: skip
+
+
 def sync(
     follow: Annotated[
         Path | None, typer.Option(help="Send one journal while its stage runs (used by the stages).")
@@ -130,7 +152,7 @@ def ui(port: Annotated[int, typer.Option(help="Port on loopback.")] = 5000) -> N
     raise typer.Exit(tracking.ui(port))
 
 
-OTHERS: tuple[Callable[..., None], ...] = (settings, data, choose, study, extras, sync, prepare, ui)
+OTHERS: tuple[Callable[..., None], ...] = (settings, data, choose, study, extras, searches, sync, prepare, ui)
 """Commands that are no stage with a `run`."""
 
 

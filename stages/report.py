@@ -37,11 +37,12 @@ def run(
     derive = folders.of("derive")
     drawn = {
         "search": figures.search_curves(read.search_history, read.search["best_step"]),
-        "choices": figures.choice_curves(read.search_history),
         "architecture": (derive / "architecture.png").read_bytes(),
         "architecture_svg": (derive / "architecture.svg").read_bytes(),
         "training": figures.training_curves(read.train_history),
     }
+    if page.has_choices(read):
+        drawn["choices"] = figures.choice_curves(read.search_history)
     task = tasks.find(read.params.task)
     if read.selection:
         drawn["noise"] = _noise_card(pictures, read, task)

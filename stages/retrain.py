@@ -103,7 +103,7 @@ def train(
         made_with = checkpoints.fingerprint(
             flat(config, "retrain.")
             | (flat(of_network, "network.") if network is None else {})
-            | facts(team.device)
+            | facts(team.device, team.precision)
             | {"task": task, "sigma": sigma, "seed": seed, "network": network},
             inputs,
             code,

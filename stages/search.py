@@ -16,6 +16,7 @@ from nasir.spaces.contract import Space
 from nasir.training import checkpoints
 from nasir.training.device import facts, set_determinism
 from nasir.training.parallel import assemble
+from stages.around.collapse import look
 
 ARTIFACTS = ("search.json",)
 PROCESSES = True
@@ -59,7 +60,7 @@ def run(
         set_determinism(device)
         settings = flat(config, "search.") | flat(of_space, "space.") | flat(of_strategy, "strategy.")
         made_with = checkpoints.fingerprint(
-            settings | facts(device) | {"task": task, "space": space.name, "seed": seed},
+            settings | facts(device, team.precision) | {"task": task, "space": space.name, "seed": seed},
             {"pictures": pictures / listing.FILE, "split": split / "split.json"},
             code,
         )
@@ -89,11 +90,14 @@ def run(
             )
         )
         if team.is_first:
-            _write(out, found, space, of_space, config.strategy)
+            signs = look(found, space, config.strategy)
+            _write(out, found, space, of_space, config.strategy, {"precision": team.precision} | signs)
             checkpoint.unlink(missing_ok=True)
+            if signs["collapse"]:
+                team.say(signs["collapse"])
 
 
-def _write(out: Path, found: Found, space: Space, of_space: Any, strategy: str) -> None:
+def _write(out: Path, found: Found, space: Space, of_space: Any, strategy: str, more: dict[str, Any]) -> None:
     """Write what was found, and the evidence."""
     for name, tensors in found.tensors.items():
         model.write_tensors(out / f"{name}.safetensors", tensors)
@@ -109,5 +113,6 @@ def _write(out: Path, found: Found, space: Space, of_space: Any, strategy: str) 
         {"space": space.name, "strategy": strategy}
         | flat(of_space)
         | {"best_step": found.step, "best_scores": found.scores, "spent_flops": found.spent_flops}
-        | found.facts,
+        | found.facts
+        | more,
     )

@@ -43,7 +43,9 @@ def folder(tmp_path_factory):
     sizes = CellsSizes(width=2, stem_channels=3, aspp_channels=0, aspp_rates=())
     torch.manual_seed(0)
     path = tmp_path_factory.mktemp("trained") / "model"
-    weights = {"best": irnas.SPACE.build(genotype, sizes, channels=1).state_dict()}
+    network = irnas.SPACE.build(genotype, sizes, channels=1)
+    network.output[1].reset_parameters()  # it starts at zero
+    weights = {"best": network.state_dict()}
     model.save(path, irnas.SPACE.to_json(genotype), sizes, 1, "denoise", 50.0, weights)
     return path
 

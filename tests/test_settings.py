@@ -111,7 +111,7 @@ def test_of_spaces_and_strategies_only_the_chosen_ones_sections_are_kept():
     values = resolved(strategy="random").values
 
     assert values["strategy"] == {"candidates": 8, "budget": 0.3}
-    assert "cells" not in values["space"] and values["space"]["layers"] == 2
+    assert "cells" not in values["space"] and values["space"]["layers"] == 3
     assert values["search"]["strategy"] == "random"
 
 
@@ -201,8 +201,14 @@ def test_a_space_without_section_and_presets_is_refused_by_its_missing_keys(monk
         ("strategy: {darts: {keep_from: 10}}", r"strategy.keep_from must lie between search.warmup_steps .*got 10"),
         ("space: {spheres: {}}", r"space and network may have the sections \['cells'\], got 'spheres'; remove it"),
         ("network: {spheres: {}}", r"space and network may have the sections \['cells'\], got 'spheres'"),
-        ("strategy: {evolution: {}}", r"search.strategy must be one of \['darts', 'random'\], got 'evolution'"),
-        ("search: {strategy: evolution}", r"search.strategy must be one of \['darts', 'random'\], got 'evolution'"),
+        (
+            "strategy: {evolution: {}}",
+            r"search.strategy must be one of \['darts', 'one_shot', 'random'\], got 'evolution'",
+        ),
+        (
+            "search: {strategy: evolution}",
+            r"search.strategy must be one of \['darts', 'one_shot', 'random'\], got 'evolution'",
+        ),
         ("tasks: {deblur: {}}", r"must have a section 'tasks' with the keys \['denoise', 'derain', 'camera'\]"),
         ("tasks: 3", r"must have a section 'tasks' with the keys .*got 3"),
         (
@@ -257,7 +263,9 @@ def test_params_that_do_not_fit_are_refused_and_named(params, message):
 
 
 def test_an_unknown_strategy_is_refused_with_the_known_ones():
-    with pytest.raises(ValueError, match=r"search.strategy must be one of \['darts', 'random'\], got 'evolution'"):
+    with pytest.raises(
+        ValueError, match=r"search.strategy must be one of \['darts', 'one_shot', 'random'\], got 'evolution'"
+    ):
         resolved(strategy="evolution")
 
 
@@ -265,12 +273,12 @@ def test_changes_replace_params_and_the_keys_of_their_section_alone():
     values = resolved().values
 
     found = change(
-        values, ["sigma=70", "search.batch=4", "retrain.ssim_weight=0", "space.width_factors=[1, 2]"], "here"
+        values, ["sigma=70", "search.batch=4", "retrain.ssim_weight=0.25", "space.width_factors=[1, 3]"], "here"
     )
 
-    assert (found.params.sigma, found.search.batch, found.search.ssim_weight) == (70.0, 4, 0.5)
-    assert found.section("retrain", RetrainConfig).ssim_weight == 0.0
-    assert found.of_space.width_factors == (1.0, 2.0)
+    assert (found.params.sigma, found.search.batch, found.search.ssim_weight) == (70.0, 4, 0.0)
+    assert found.section("retrain", RetrainConfig).ssim_weight == 0.25
+    assert found.of_space.width_factors == (1.0, 3.0)
     assert (values["params"]["sigma"], values["search"]["batch"]) == (50, 8)  # what was changed is a copy
 
 
@@ -278,7 +286,7 @@ def test_changes_replace_params_and_the_keys_of_their_section_alone():
     "text", ["sigma", "sgima=70", "search.stepps=3", "retrain=3", "code.search=0", "params.sigma=3", "cell.method=x"]
 )
 def test_a_change_of_what_no_file_has_is_refused_with_the_known_keys(text):
-    values = resolved().values | {"code": {"search": "0" * 64}, "cell": {"method": "irnas"}}
+    values = resolved(strategy="darts").values | {"code": {"search": "0" * 64}, "cell": {"method": "irnas"}}
     known = "keys are dataset, task, .*search.steps.*space.layers.*strategy.order"
 
     with pytest.raises(ValueError, match=f"KEY=VALUE .* got '{text}'; {known}") as refused:

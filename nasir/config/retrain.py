@@ -2,18 +2,23 @@
 
 from dataclasses import dataclass
 
-from nasir.config.training import require_training
+from nasir.config.reading import require
+from nasir.config.training import OPTIMISERS, require_training
 
 
 @dataclass(frozen=True, kw_only=True)
 class RetrainConfig:
-    """The `retrain:` section: the training of one network from scratch (IR-NAS, section 4.1)."""
+    """The `retrain:` section: the training of one network from scratch (IR-NAS, section 4.1, and what was measured since)."""
 
     steps: int
     batch: int
     patch: int
-    lr_max: float  # Adam, cosine from here
+    optimiser: str  # adam, adamw
+    weight_decay: float  # of adamw
+    warmup_steps: int  # over which the learning rate rises from 0 to lr_max
+    lr_max: float  # cosine from here
     lr_min: float  # to here
+    average: float  # decay of the running mean of the weights that is scored and kept; 0 = the weights themselves
     clip_norm: float
     ssim_weight: float
     val_period: int
@@ -28,3 +33,14 @@ class RetrainConfig:
 
     def __post_init__(self) -> None:
         require_training(self, "retrain")
+        require(self.optimiser in OPTIMISERS, f"retrain.optimiser must be one of {list(OPTIMISERS)}", self.optimiser)
+        require(self.weight_decay >= 0, "retrain.weight_decay must be 0 or more", self.weight_decay)
+        require(
+            self.weight_decay == 0 or self.optimiser == "adamw",
+            "retrain.weight_decay must be 0 with retrain.optimiser adam, which has none",
+            self.weight_decay,
+        )
+        require(
+            0 <= self.warmup_steps < self.steps, "retrain.warmup_steps must lie in 0 to steps - 1", self.warmup_steps
+        )
+        require(0 <= self.average < 1, "retrain.average must be 0 or more and below 1", self.average)

@@ -4,8 +4,11 @@ from typing import Protocol
 
 from nasir.config.reading import require
 
-PRECISIONS = ("32-true", "bf16-mixed")
-"""What `precision` may be: float32, or bfloat16 in convolutions with float32 weights and statistics."""
+PRECISIONS = ("auto", "32-true", "bf16-mixed")
+"""What `precision` may be: float32, or bfloat16 in convolutions with float32 weights and statistics; `auto`: what is faster."""
+
+OPTIMISERS = ("adam", "adamw")
+"""What `optimiser` may be: Adam (Kingma and Ba, ICLR 2015), or with decoupled weight decay (Loshchilov and Hutter, ICLR 2019)."""
 
 DEVICES = ("auto", "cpu", "cuda")
 """What `device` may be."""

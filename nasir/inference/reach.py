@@ -20,6 +20,11 @@ def deformable_layers(network: nn.Module) -> list[DeformableConv]:
     return [module for module in network.modules() if isinstance(module, DeformableConv)]
 
 
+def block_of(network: nn.Module) -> int:
+    """The side of the blocks of pixels that a network works on (`nasir.layers.downscaling`); 1 for most."""
+    return int(getattr(network, "downscale", 1))
+
+
 def radius(network: nn.Module, channels: int, offsets: Sequence[int] = ()) -> int:
     """The smallest r such that no output pixel depends on an input pixel more than r rows or columns away.
 
@@ -46,13 +51,14 @@ def radius(network: nn.Module, channels: int, offsets: Sequence[int] = ()) -> in
             raise ValueError(f"every layer must have stride 1 for a reach that is the same at every pixel, got {name}.")
     probe = nn.Sequential(copy.deepcopy(network).cpu().double()).eval()
     _replace_deformable(probe, offsets)
+    block = block_of(network)
     length = max(
-        FIRST_PROBE, 2 * _longest_step(probe) + 1
-    )  # a half is no shorter than a step, so that none leaps over it
-    while length <= LONGEST_PROBE + 4 * sum(offsets):
+        FIRST_PROBE, 2 * block * _longest_step(probe) + 1
+    )  # a half as long as a step, so that none leaps over it
+    while length <= LONGEST_PROBE + 4 * block * sum(offsets):
         reached = max(_spread(probe, (channels, *sides)) for sides in ((1, length), (length, 1)))
         if reached < length // 2:
-            return reached
+            return reached + block - 1  # the strip's middle lies at one place in its block
         length = 2 * length + 1
     raise ValueError(
         f"the network's reach must be bounded, got one of {LONGEST_PROBE // 2} pixels or more (global pooling?); "

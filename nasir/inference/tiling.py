@@ -22,7 +22,7 @@ from functools import cached_property
 import torch
 from torch import Tensor, nn
 
-from nasir.inference.reach import deformable_layers, radius
+from nasir.inference.reach import block_of, deformable_layers, radius
 from nasir.layers.deformable import TAPS, DeformableConv
 
 TILE = 512
@@ -111,8 +111,9 @@ class Tiled:
         repeated = 0
         while True:
             halo = self._radius()
-            first_row, first_column = max(0, top - halo), max(0, left - halo)
-            crop = image[..., first_row : bottom + halo, first_column : right + halo].to(device)
+            first_row, last_row = self._widen(top, bottom, halo)
+            first_column, last_column = self._widen(left, right, halo)
+            crop = image[..., first_row:last_row, first_column:last_column].to(device)
             with self._watch() as met:
                 output = self._run(crop)
             sides = max(height, width)
@@ -122,6 +123,14 @@ class Tiled:
                 return output[0, :, top - first_row : bottom - first_row, left - first_column : right - first_column]
             self._offsets = needed
             repeated += 1
+
+    def _widen(self, first: int, last: int, halo: int) -> tuple[int, int]:
+        """The rows or columns of a crop around those of a tile, first and last + 1; the end may lie outside of the image.
+
+        They begin and end between two blocks of a network that works on blocks of pixels, as the whole image does.
+        """
+        block = block_of(self.network)
+        return max(0, first - halo) // block * block, math.ceil((last + halo) / block) * block
 
     def _run(self, noisy: Tensor) -> Tensor:
         restored: Tensor = self.network(noisy.contiguous(memory_format=torch.channels_last))

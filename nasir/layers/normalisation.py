@@ -62,8 +62,11 @@ class BatchNorm(nn.BatchNorm2d):
     """
 
     def forward(self, x: Tensor) -> Tensor:
-        if not self.training or world_size() == 1:
+        if not self.training:
             return super().forward(x)
+        if world_size() == 1:
+            dense: Tensor = _DenseGradient.apply(super().forward(x))
+            return dense
         self._check_input_dim(x)
         normalised, mean, variance = _Normalise.apply(x, self.weight, self.bias, self.eps)
         if self.running_mean is not None and self.running_var is not None and self.num_batches_tracked is not None:
@@ -73,6 +76,24 @@ class BatchNorm(nn.BatchNorm2d):
             self.running_mean.mul_(1 - share).add_(mean, alpha=share)
             self.running_var.mul_(1 - share).add_(variance, alpha=share * count / (count - 1))
         return normalised
+
+
+class _DenseGradient(torch.autograd.Function):
+    """The identity; its gradient is laid out as its input is.
+
+    A part of a concatenation gets a gradient that is a slice of a wider one. torch's kernel for the gradient of batch
+    normalisation takes 10 to 40 times as long for such a slice on a CPU.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        is_last = x.is_contiguous(memory_format=torch.channels_last)
+        ctx.memory_format = torch.channels_last if is_last else torch.contiguous_format
+        return x.view_as(x)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        return gradients[0].contiguous(memory_format=ctx.memory_format)
 
 
 class _Normalise(torch.autograd.Function):

@@ -31,7 +31,7 @@ def search_curves(history: History, best_step: int | None = None) -> bytes:
         _plot(losses, history, {"train_loss": ("weights, on W", _BLUE), "val_loss": ("architecture, on A", _ORANGE)})
         losses.set(title="Loss", xlabel="step")
         _log_scale(losses, history, ("train_loss", "val_loss"))
-        _plot(scores, history, {"psnr_db": ("supernet, on V", _BLUE)})
+        _plot(scores, history, {"psnr_db": ("on V", _BLUE)})
         scores.set(title="PSNR in dB", xlabel="step")
         if best_step is not None:
             scores.axvline(best_step, color=_GREY, lw=1, ls="--", label=f"kept: step {best_step}")

@@ -45,6 +45,14 @@ class Problem:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Control:
+    """What was found against random genotypes, by the measure and with the weights that a search has anyway."""
+
+    found: float
+    random: list[float]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Found:
     """What a search ends with: a genotype, and the evidence for it."""
 
@@ -55,6 +63,7 @@ class Found:
     spent_flops: float  # operations of forward passes in training, of the whole search
     history: list[tuple[int, str, float]]
     tensors: "dict[str, dict[str, Tensor]]" = field(default_factory=dict)  # by name of the file they are kept in
+    control: "Control | None" = None  # what chance reaches by this search's own measure
     candidates: list[dict[str, Any]] | None = None  # of a strategy that scores candidates, in their order
     facts: dict[str, Any] = field(default_factory=dict)  # what else is to be told of this search
 

@@ -4,10 +4,21 @@ IR-NAS, sections 3.3 and 4.1: the weights follow the loss on W by SGD; after a w
 A by Adam, one update of each kind in turn; the supernet is scored on V at a set period and the best is kept. What may be
 added to that: the architecture's gradient through one step of the weights (`gradient.unrolled`), a penalty on the expected
 size, an early end (`gradient.stopping`). What is watched at each score: `gradient.watch`.
+
+Cures for the collapse onto skip connections, each off by default:
+
+    beta_decay    Beta-DARTS (Ye et al., CVPR 2022): the architecture's loss has the mean logsumexp of the logits (`Relaxed.
+                  smoothness`), with a weight that rises linearly from 0 at the end of the warm-up to this at the last step.
+                  Theirs rises with the epoch, in their code as 50 epoch / 100
+    fading_skip   DARTS- (Chu et al., ICLR 2021): beside every mixed operation stands an identity (`Relaxed.fade`), with a
+                  weight that falls linearly from this to 0 at the last step, as in their search script, which starts at 1. It
+                  takes part in scores on V, not in the watch's discretised one, and nothing of it in what is derived
+    select        perturbation, DARTS-PT (Wang et al., ICLR 2021), in place of the largest logits: see `gradient.selection`
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -19,18 +30,25 @@ from nasir.config.search import SearchConfig
 from nasir.layers.cost import flops_per_pixel, parameters
 from nasir.search import contract
 from nasir.search.contract import Found, Problem
+from nasir.search.gradient.control import control
 from nasir.search.gradient.course import Course, judge
+from nasir.search.gradient.selection import select
 from nasir.search.gradient.unrolled import unrolled_gradients
 from nasir.spaces.contract import Relaxed, part
 from nasir.training import loop
 from nasir.training.gradients import finite, gradients
 from nasir.training.loop import Batch, Descent
+from nasir.training.validation import validate
 
 CHOICES = {
     "complexity_of": ("parameters", "flops"),
     "early_stop": ("none", "skip_count", "rank_stable", "val_plateau"),
+    "select": ("alpha", "perturbation"),
 }
 """What keys of text may be."""
+
+CURES = {"beta_decay": (0, "smoothness"), "fading_skip": (0, "fade"), "select": ("alpha", "select")}
+"""The value of each option that does nothing, and the method of a supernet that any other value needs."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +63,10 @@ class DartsSection:
     early_stop: str  # none, skip_count, rank_stable, val_plateau
     patience: int  # scores on V that rank_stable and val_plateau wait
     keep_from: int  # the best supernet is chosen among scores from this step on
+    beta_decay: float  # weight of the logits' smoothness in the architecture's loss at the last step; 0 = none
+    fading_skip: float  # weight of an identity beside every mixed operation, at the start; 0 = none
+    select: str  # what an edge keeps: alpha (the largest), perturbation (what the score misses most)
+    select_steps: int  # of the weights after each choice by perturbation
 
     def __post_init__(self) -> None:
         for name, choices in CHOICES.items():
@@ -52,7 +74,8 @@ class DartsSection:
                 getattr(self, name) in choices, f"strategy.{name} must be one of {list(choices)}", getattr(self, name)
             )
         require(self.order in (1, 2), "strategy.order must be 1 or 2", self.order)
-        require(self.complexity >= 0, "strategy.complexity must be 0 or more", self.complexity)
+        for name in ("complexity", "beta_decay", "fading_skip", "select_steps"):
+            require(getattr(self, name) >= 0, f"strategy.{name} must be 0 or more", getattr(self, name))
         require(self.patience >= 1, "strategy.patience must be 1 or more", self.patience)
 
 
@@ -96,10 +119,16 @@ def search(relaxed: Relaxed, problem: Problem) -> Found:
         before. With every score on V the history has `spent_flops`, `best_score`, the best of all scores so far, those
         before `keep_from` included, and what `nasir.search.gradient.watch` gives; at an early end also `stopped_at`.
 
+        With `select: perturbation` it is what is selected from that supernet (`nasir.search.gradient.selection`). The tensors
+        are then those after the selection, `selected_score` among the facts is their score on V, `spent_flops` has the tuning
+        in addition, and the runner-up is told by beta alone: next to an operation that was selected all others weigh nothing.
+
     Raises:
         FloatingPointError: if a loss is not finite; it names the step.
+        ValueError: if an option needs what this supernet does not have.
     """
     config, section, team = problem.config, problem.of_strategy, problem.team
+    require_methods(relaxed, section)
     supernet = relaxed.network.to(team.device)
     on_weights, on_architecture = optimisers(relaxed, config, section)
     generator = torch.Generator().manual_seed(problem.seed)
@@ -117,10 +146,13 @@ def search(relaxed: Relaxed, problem: Problem) -> Found:
 
     def advance(step: int) -> dict[str, float]:
         news = {"learning_rate": descent.anneal(step)}
+        if section.fading_skip > 0:
+            relaxed.fade(section.fading_skip * (1 - step / config.steps))
         batch_a = descent.draw(problem.patches_a) if step > config.warmup_steps else None
         batch_w = descent.draw()
         if batch_a is not None:
-            val_loss, slopes = architecture_gradients(relaxed, batch_a, batch_w, descent, section)
+            decay = section.beta_decay * (step - config.warmup_steps) / (config.steps - config.warmup_steps)
+            val_loss, slopes = architecture_gradients(relaxed, batch_a, batch_w, descent, section, decay)
             news["val_loss"] = finite(val_loss, descent.where(step), descent.section)
             loop.descend(on_architecture, relaxed.architecture(), slopes)
         return news | {"train_loss": descent.descend(batch_w, step)}
@@ -145,25 +177,64 @@ def search(relaxed: Relaxed, problem: Problem) -> Found:
     )  # fmt: skip
     assert course.best is not None  # the last step is always scored, and keep_from <= steps
     tensors, watched = course.best["supernet"], relaxed.facts()
+    spent, more = course.values("spent_flops")[-1], {}
+    if section.fading_skip > 0:
+        relaxed.fade(0.0)
+    if section.select == "perturbation":
+        fresh = sgd(relaxed, config, config.lr_min)
+        selected = select(
+            relaxed, tensors, replace(descent, optimiser=fresh), steps=section.select_steps, images_v=problem.images_v,
+            sigmas=config.sigmas, seed=problem.seed,
+        )  # fmt: skip
+        tensors, more = selected.tensors, {"selected_score": selected.score}
+        spent += selected.steps * config.batch * config.patch**2 * cost
+    chance = control(
+        relaxed,
+        tensors,
+        lambda: team.score(partial(validate, supernet, sigmas=config.sigmas, seed=problem.seed), problem.images_v)[
+            "score"
+        ],
+        problem.seed,
+    )
     return Found(
         genotype=relaxed.decode(tensors),
         runner_up=relaxed.runner_up(tensors),
         step=course.best["step"],
         scores=course.best["scores"],
-        spent_flops=course.values("spent_flops")[-1],
+        spent_flops=spent,
         history=course.history,
+        control=chance,
         tensors={"architecture": relaxed.evidence(tensors), "supernet": tensors},
         facts={"steps": course.stopped_at or config.steps, "parameters": parameters(supernet)}
+        | more
         | {name: value for step, name, value in course.history if step == course.best["step"] and name in watched},
     )
+
+
+def require_methods(relaxed: Relaxed, section: DartsSection) -> None:
+    """Refuse an option whose method the supernet does not have.
+
+    Raises:
+        ValueError: it names the option and the method.
+    """
+    for option, (off, method) in CURES.items():
+        value = getattr(section, option)
+        require(
+            value == off or hasattr(relaxed, method),
+            f"strategy.{option} must be {off} with a supernet that has no method {method} ({type(relaxed).__name__})",
+            value,
+        )
+
+
+def sgd(relaxed: Relaxed, config: SearchConfig, lr: float) -> Optimizer:
+    """SGD for the weights."""
+    return torch.optim.SGD(relaxed.weights(), lr=lr, momentum=config.momentum, weight_decay=config.weight_decay)
 
 
 def optimisers(relaxed: Relaxed, config: SearchConfig, section: DartsSection) -> tuple[Optimizer, Optimizer]:
     """SGD for the weights, Adam for the architecture."""
     return (
-        torch.optim.SGD(
-            relaxed.weights(), lr=config.lr_max, momentum=config.momentum, weight_decay=config.weight_decay
-        ),
+        sgd(relaxed, config, config.lr_max),
         torch.optim.Adam(
             relaxed.architecture(), lr=section.architecture_lr, weight_decay=section.architecture_weight_decay
         ),
@@ -224,21 +295,22 @@ def spent_flops(step: int, config: SearchConfig, order: int, cost: float) -> flo
 
 
 def architecture_gradients(
-    relaxed: Relaxed, batch_a: Batch, batch_w: Batch, descent: Descent, section: DartsSection
+    relaxed: Relaxed, batch_a: Batch, batch_w: Batch, descent: Descent, section: DartsSection, decay: float
 ) -> tuple[Tensor, Sequence[Tensor | None]]:
     """The architecture's loss on `batch_a`, and its gradient.
 
-    The loss is that of the weights plus `section.complexity` times the expected size. At order 2 it is the loss at the
+    The loss is that of the weights plus `section.complexity` times the expected size and `decay` times the smoothness. At
+    order 2 it is the loss at the
     weights one step ahead on `batch_w`, the batch that the weights follow next; running statistics are put back. At
     order 1 they move, as with every pass in training mode.
     """
 
     def val_loss() -> Tensor:
         loss = descent.loss(batch_a)
-        if section.complexity == 0:
-            return loss
         # the mean of equal numbers, so that the processes' gradients add up to that of one
-        return loss + section.complexity * descent.team.mean(relaxed.size(section.complexity_of))
+        if section.complexity > 0:
+            loss = loss + section.complexity * descent.team.mean(relaxed.size(section.complexity_of))
+        return loss + decay * descent.team.mean(relaxed.smoothness()) if decay > 0 else loss
 
     if section.order == 1:
         loss = val_loss()

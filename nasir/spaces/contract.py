@@ -5,7 +5,7 @@ described and drawn, and the settings of both. Nothing here knows of cells or wi
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from importlib import import_module
@@ -88,6 +88,10 @@ class Space(ABC):
     def from_tokens(self, section: Any, chosen: Sequence[int]) -> Genotype:
         """The genotype of one number for each token; a choice that the mask forbids is refused with a ValueError."""
 
+    def idle_share(self, genotype: Genotype) -> float:
+        """The share of a genotype's operations that compute nothing, such as skips; 0 in a space that has none such."""
+        return 0.0
+
     @abstractmethod
     def describe(self, genotype: Genotype, sizes: Any) -> str:
         """A sentence or two on a network, for a report."""
@@ -128,6 +132,35 @@ class Relaxed(Protocol):
     def discretised(self) -> AbstractContextManager[None]:
         """Meanwhile the architecture is one-hot at what it derives to; afterwards it is what it was."""
 
+    def shuffled(self, generator: "torch.Generator") -> AbstractContextManager[None]:
+        """Meanwhile the architecture is random, so that it derives to a random genotype; afterwards it is what it was."""
+
+    # a supernet may leave out what follows; the options that need it are refused then
+
+    def smoothness(self) -> "Tensor":
+        """How far the logits of rival choices have grown, the mean of their logsumexp; a scalar with a gradient to them."""
+
+    def fade(self, factor: float) -> None:
+        """Beside every mix of rival operations stands an identity of this weight from now on; 0 = none, as at first."""
+
+    def select(self, score: "Callable[[], float]", tune: "Callable[[], None]", generator: "torch.Generator") -> None:
+        """Fix the operations one after the other at those that the score misses most; afterwards `decode` gives them.
+
+        Args:
+            score: of the network as it is at the call, higher is better.
+            tune: trains the weights a little with the architecture as it is at the call; called after each choice.
+            generator: the only source of randomness.
+        """
+
+
+class Shared(Protocol):
+    """The weights of all networks of a space, shared by those that have the same parts, as one-shot strategies use them."""
+
+    network: "nn.Module"  # all parts
+
+    def path(self, genotype: Genotype) -> "nn.Module":
+        """A genotype's network, at the sizes of candidates, out of these parts; to train it is to train them."""
+
 
 class Searching(Protocol):
     """The module `Space.searching`."""
@@ -139,6 +172,12 @@ class Searching(Protocol):
         """The supernet for images of so many channels, weights and architecture drawn from the seed.
 
         A space without a supernet leaves this function out.
+        """
+
+    def share(self, space: str, section: Any, channels: int, seed: int) -> Shared:
+        """The shared weights for images of so many channels, drawn from the seed.
+
+        A space without them leaves this function out.
         """
 
 

@@ -9,21 +9,23 @@ what differs from `nasir.spaces.irnas`:
   h_{l-2}. Where that cell does not exist, a 1x1 convolution widens the next narrower level's.
 - Every width that is left at the end has a head, a small ASPP; a 3x3 convolution joins them.
 - Two 1x1 convolutions bring h_{l-2} and h_{l-1} of the derived network to a cell's width. A decoder reads the last cell
-  and, through a projection, the last cell of level 0 before it (the endpoint; the stem if there is none).
+  and, through a projection, the last cell of level 0 before it (the endpoint; the stem if there is none, or with
+  `reads_stem`). With that the supernet's output reads the stem, too.
 
 Batch normalisation of the supernet has no scale and shift except in the dilated branch of the heads. A cell is always shared
 by its incoming paths. Initial alpha and beta are N(0, 0.001^2), where the authors have ones: the same to a softmax.
 """
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 
-from nasir.layers.normalisation import BatchNorm
-from nasir.spaces.cells.cell import DerivedCell, SuperCell, edges
+from nasir.layers.downscaling import enlarge, shrink
+from nasir.spaces.cells.cell import DerivedCell, SuperCell, Take, edges, exclude, fresh, take_at
 from nasir.spaces.cells.genotype import Genotype
-from nasir.spaces.cells.operations import Style, pointwise
+from nasir.spaces.cells.operations import Style, normalise, pointwise, start_at_zero, usable_or_none
 from nasir.spaces.cells.operations import activation as activate
 from nasir.spaces.cells.space import CellSpace
 from nasir.spaces.cells.widths import levels, mix_paths, sources
@@ -44,21 +46,24 @@ DECODER = 128
 """Channels of the rest of the decoder."""
 
 
-def conv_norm(channels_in: int, channels_out: int, size: int, affine: bool) -> nn.Sequential:
+def conv_norm(channels_in: int, channels_out: int, size: int, affine: bool, norm: str = "batch") -> nn.Sequential:
     """A convolution of odd `size` that keeps height and width, and batch normalisation."""
-    conv = nn.Conv2d(channels_in, channels_out, size, padding=size // 2, bias=False)
-    return nn.Sequential(conv, BatchNorm(channels_out, affine=affine))
+    conv = nn.Conv2d(channels_in, channels_out, size, padding=size // 2, bias=norm == "none")
+    return nn.Sequential(conv, *normalise(channels_out, affine, norm))
 
 
-def separable(channels_in: int, channels_out: int, rate: int, name: str, affine: bool) -> nn.Sequential:
+def separable(
+    channels_in: int, channels_out: int, rate: int, name: str, affine: bool, norm: str = "batch"
+) -> nn.Sequential:
     """A depthwise 3x3 convolution of dilation `rate`, then a pointwise one, each with normalisation and activation `name`."""
-    depthwise = nn.Conv2d(channels_in, channels_in, 3, padding=rate, dilation=rate, groups=channels_in, bias=False)
+    bias = norm == "none"
+    depthwise = nn.Conv2d(channels_in, channels_in, 3, padding=rate, dilation=rate, groups=channels_in, bias=bias)
     return nn.Sequential(
         depthwise,
-        BatchNorm(channels_in, affine=affine),
+        *normalise(channels_in, affine, norm),
         activate(name),
-        nn.Conv2d(channels_in, channels_out, 1, bias=False),
-        BatchNorm(channels_out, affine=affine),
+        nn.Conv2d(channels_in, channels_out, 1, bias=bias),
+        *normalise(channels_out, affine, norm),
         activate(name),
     )
 
@@ -73,19 +78,35 @@ class Aspp(nn.Module):
         rates: dilation of each separable convolution; their normalisation is always affine.
         name: of the activation after every normalisation.
         affine: of the other normalisations.
+        norm: batch or none.
     """
 
     def __init__(
-        self, channels_in: int, channels: int, channels_out: int, rates: Sequence[int], name: str, affine: bool
+        self,
+        channels_in: int,
+        channels: int,
+        channels_out: int,
+        rates: Sequence[int],
+        name: str,
+        affine: bool,
+        norm: str = "batch",
     ) -> None:
         super().__init__()
-        self.atrous = nn.ModuleList(separable(channels_in, channels, rate, name, affine=True) for rate in rates)
-        self.pointwise = nn.Sequential(pointwise(channels_in, channels, affine), activate(name))
-        self.join = nn.Sequential(pointwise(channels * (len(rates) + 1), channels_out, affine), activate(name))
+        self.atrous = nn.ModuleList(separable(channels_in, channels, rate, name, True, norm) for rate in rates)
+        self.pointwise = nn.Sequential(pointwise(channels_in, channels, affine, norm), activate(name))
+        self.join = nn.Sequential(pointwise(channels * (len(rates) + 1), channels_out, affine, norm), activate(name))
 
     def forward(self, x: Tensor) -> Tensor:
         """Shape (N, channels_out, H, W)."""
         return self.join(torch.cat([*(branch(x) for branch in self.atrous), self.pointwise(x)], dim=1))
+
+
+def output(channels_in: int, channels: int, residual: bool) -> nn.Conv2d:
+    """The last convolution."""
+    conv = nn.Conv2d(channels_in, channels, 3, padding=1)
+    if residual:
+        start_at_zero(conv)
+    return conv
 
 
 class Supernet(nn.Module):
@@ -94,11 +115,14 @@ class Supernet(nn.Module):
     Args:
         channels: of the images.
         nodes, layers, width, width_factors, stem_channels, residual, share_alpha, beta_norm, activation, sigmoid,
-            partial: see
+            partial, downscale, reads_stem: see
             `nasir.spaces.cells.section.CellsSection`.
+        usable: operations that edges may have beside `none`; empty: all.
         generator: draws the initial alpha and beta; the weights come from torch's default generator.
         cell: makes a cell out of operations, nodes, channels and style, with the forward of `SuperCell`.
     """
+
+    fade: float = 0.0  # weight of the identity beside every mixed operation, see `nasir.spaces.cells.searching`
 
     def __init__(
         self,
@@ -115,17 +139,22 @@ class Supernet(nn.Module):
         activation: str,
         sigmoid: bool,
         partial: int,
+        downscale: int = 1,
+        reads_stem: bool = False,
+        usable: Sequence[str] = (),
         generator: torch.Generator,
         cell: Callable[[Sequence[str], int, int, Style], nn.Module] = SuperCell,
     ) -> None:
         super().__init__()
-        operations = OPERATIONS
+        operations = usable_or_none(OPERATIONS, usable)
         style = Style(activation=activation, separable=SEPARABLE, partial=partial)
         cell_widths = [int(width * factor) for factor in width_factors]
         self.layers, self.widths = layers, len(cell_widths)
-        self.residual, self.sigmoid, self.beta_norm = residual, sigmoid, beta_norm
+        self.residual, self.sigmoid, self.beta_norm, self.downscale = residual, sigmoid, beta_norm, downscale
+        channels *= downscale**2
         table = (len(edges(nodes)), len(operations))
         self.alpha = nn.Parameter(1e-3 * torch.randn(table if share_alpha else (layers, *table), generator=generator))
+        exclude(self.alpha, OPERATIONS, usable)
         self.beta = nn.Parameter(1e-3 * torch.randn(layers, self.widths, 3, generator=generator))
 
         self.activation = activate(activation)
@@ -154,7 +183,8 @@ class Supernet(nn.Module):
             Aspp(nodes * cell_widths[level], out, out, (HEAD_RATE,), activation, affine=False) for level in ends
         )
         self.join = nn.Sequential(conv_norm(len(ends) * out, len(ends) * out, 3, affine=False), activate(activation))
-        self.output = nn.Conv2d(len(ends) * out, channels, 3, padding=1)
+        self.from_stem = pointwise(out, len(ends) * out, affine=False) if reads_stem else None
+        self.output = output(len(ends) * out, channels, residual)
 
     def weights(self) -> list[nn.Parameter]:
         """w: every parameter but alpha and beta."""
@@ -167,8 +197,11 @@ class Supernet(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Restore images, shape (N, C, H, W); not clipped, or with a sigmoid in (0, 1)."""
         alpha = self.alpha.softmax(dim=-1)
-        first = self.stem(x)
-        before_last, last = {0: self.stem_before_last(first)}, {0: self.stem_last(self.activation(first))}
+        if self.fade > 0:
+            alpha = alpha + self.fade * alpha.new_tensor([name == "skip" for name in OPERATIONS])
+        first = self.stem(shrink(x, self.downscale))
+        stem = self.stem_last(self.activation(first))
+        before_last, last = {0: self.stem_before_last(first)}, {0: stem}
         for layer in range(self.layers):
             for level in levels(layer, self.widths):
                 if level not in before_last:
@@ -179,7 +212,9 @@ class Supernet(nn.Module):
             last = {level: cells[str(level)](before_last[level], value, weights) for level, value in inputs.items()}  # type: ignore[index]
             before_last = inputs
         heads = [head(last[level]) for level, head in enumerate(self.heads)]
-        result = self.output(self.join(torch.cat(heads, dim=1)))
+        features = self.join(torch.cat(heads, dim=1))
+        features = features if self.from_stem is None else features + self.from_stem(stem)
+        result = enlarge(self.output(features), self.downscale, x)
         result = x - result if self.residual else result
         return result.sigmoid() if self.sigmoid else result
 
@@ -201,6 +236,7 @@ class Network(nn.Module):
         aspp_channels: of each branch of an ASPP on the last cell; 0 = a 1x1 convolution in its place.
         aspp_rates: dilation of each branch but one.
         affine: of batch normalisation, except where the endpoint is made of the stem, which never is.
+        take: gives its parts; two networks may share those that have the same name.
     """
 
     def __init__(
@@ -213,41 +249,61 @@ class Network(nn.Module):
         aspp_channels: int,
         aspp_rates: Sequence[int],
         affine: bool = True,
+        take: Take = fresh,
     ) -> None:
         super().__init__()
         name = genotype.activation
-        self.residual = genotype.residual
+        norm = genotype.norm
+        self.residual, self.downscale = genotype.residual, genotype.downscale
+        channels *= self.downscale**2
         self.activation = activate(name)
-        self.endpoint = genotype.endpoint
-        self.stem = nn.Sequential(conv_norm(channels, stem_channels, 3, affine), activate(name))
-        self.stem_last = conv_norm(stem_channels, stem_channels, 3, affine)
+        self.endpoint = None if genotype.reads_stem else genotype.endpoint
+        style = Style(activation=name, separable=SEPARABLE, norm=norm)
+        self.stem = take(
+            "stem", lambda: nn.Sequential(conv_norm(channels, stem_channels, 3, affine, norm), activate(name))
+        )
+        self.stem_last = take(
+            "second layer of the stem", lambda: conv_norm(stem_channels, stem_channels, 3, affine, norm)
+        )
         self.cells, self.from_last, self.from_before_last = nn.ModuleList(), nn.ModuleList(), nn.ModuleList()
         before_last, last = stem_channels, stem_channels
         for layer, level in enumerate(genotype.path):
             out = int(width * genotype.width_factors[level])
-            self.from_before_last.append(pointwise(before_last, out, affine))
-            self.from_last.append(pointwise(last, out, affine))
-            self.cells.append(
-                DerivedCell(genotype.cell_of(layer), out, affine, Style(activation=name, separable=SEPARABLE))
-            )
+            take_here = partial(take_at, take, f"layer {layer} at level {level}")
+            for routes, before, channels_in in (
+                (self.from_before_last, "the last but one", before_last),
+                (self.from_last, "the last", last),
+            ):
+                make = partial(pointwise, channels_in, out, affine, norm)
+                routes.append(take_here(f"{before} of {channels_in} channels", make))
+            self.cells.append(DerivedCell(genotype.cell_of(layer), out, affine, style, take_here))
             before_last, last = last, genotype.nodes * out
         narrow = genotype.nodes * int(width * genotype.width_factors[0])
         if self.endpoint is None:
-            self.reduce = conv_norm(stem_channels, narrow, 3, affine=False)
-        self.project = nn.Sequential(pointwise(narrow, PROJECTION, affine), activate(name))
-        self.tail = (
-            Aspp(last, aspp_channels, DECODER, aspp_rates, name, affine)
-            if aspp_channels
-            else nn.Sequential(pointwise(last, DECODER, affine), activate(name))
+            self.reduce = take("reduction of the stem", lambda: conv_norm(stem_channels, narrow, 3, False, norm))
+        self.project = take(
+            "projection", lambda: nn.Sequential(pointwise(narrow, PROJECTION, affine, norm), activate(name))
         )
-        self.decoder = nn.Sequential(
-            separable(PROJECTION + DECODER, DECODER, 1, name, affine), separable(DECODER, DECODER, 1, name, affine)
+        self.tail = take(
+            f"tail behind {last} channels",
+            lambda: (
+                Aspp(last, aspp_channels, DECODER, aspp_rates, name, affine, norm)
+                if aspp_channels
+                else nn.Sequential(pointwise(last, DECODER, affine, norm), activate(name))
+            ),
         )
-        self.output = nn.Conv2d(DECODER, channels, 3, padding=1)
+        self.decoder = take(
+            "decoder",
+            lambda: nn.Sequential(
+                separable(PROJECTION + DECODER, DECODER, 1, name, affine, norm),
+                separable(DECODER, DECODER, 1, name, affine, norm),
+            ),
+        )
+        self.output = take("output", lambda: output(DECODER, channels, genotype.residual))
 
     def forward(self, x: Tensor) -> Tensor:
         """Restore images, shape (N, C, H, W); not clipped."""
-        first = self.stem(x)
+        first = self.stem(shrink(x, self.downscale))
         stem = self.stem_last(self.activation(first))
         hidden = [first, stem]
         for skip, route, cell in zip(self.from_before_last, self.from_last, self.cells, strict=True):
@@ -255,7 +311,7 @@ class Network(nn.Module):
             hidden.append(cell(skip(before_last), route(last)))
         narrow = self.reduce(stem) if self.endpoint is None else hidden[2 + self.endpoint]
         joined = torch.cat([self.project(narrow), self.tail(self.activation(hidden[-1]))], dim=1)
-        result = self.output(self.decoder(joined))
+        result = enlarge(self.output(self.decoder(joined)), self.downscale, x)
         return x - result if self.residual else result
 
 

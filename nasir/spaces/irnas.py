@@ -9,22 +9,26 @@ What the paper leaves open, and what stands here:
 - f_{l-2}^i is a 1x1 convolution of h_{l-2}^i; where that cell does not exist, of the stem's output.
 - In the derived network there is one h_{l-2}, of whatever width; a 1x1 convolution brings it to the layer's width.
 - ASPP has no image-level pooling, so that the network's reach stays bounded.
-- A global residual (output = input - network) is a parameter; the paper has none. So are an alpha for each layer, a leaky
-  ReLU, the other norm of beta and a sigmoid on the supernet's output, all of which the authors' later code has.
+- A global residual (output = input - network) is a parameter; the paper has none. Its last convolution starts at zero.
+  So are an alpha for each layer, a leaky ReLU, the other norm of beta and a sigmoid on the supernet's output, all of which
+  the authors' later code has.
+- For small budgets, not in the paper: blocks of pixels as channels (`downscale`), no normalisation (`norm`), and the stem's
+  output added before the last convolution, through a 1x1 convolution of the last features (`reads_stem`).
 
 IR-NAS shares one cell among the incoming width paths (equation 5); Auto-DeepLab has a cell for each of them (equation 6).
 The supernet can be either. Both derive to the same kind of network, in which a cell has one incoming path.
 """
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 
-from nasir.layers.normalisation import BatchNorm
-from nasir.spaces.cells.cell import DerivedCell, SuperCell, edges
+from nasir.layers.downscaling import enlarge, shrink
+from nasir.spaces.cells.cell import DerivedCell, SuperCell, Take, edges, exclude, fresh, take_at
 from nasir.spaces.cells.genotype import Genotype
-from nasir.spaces.cells.operations import Style, pointwise
+from nasir.spaces.cells.operations import Style, normalise, pointwise, start_at_zero, usable_or_none
 from nasir.spaces.cells.operations import activation as activate
 from nasir.spaces.cells.space import CellSpace
 from nasir.spaces.cells.widths import levels, mix_paths, read_paths, sources, weighted_sum, width_weights
@@ -39,17 +43,20 @@ SEPARABLE = 1
 class Stem(nn.Module):
     """Input layer and two convolutions: h_{-1} and h_0, both with N * W channels."""
 
-    def __init__(self, channels: int, stem_channels: int, out_channels: int, affine: bool, name: str) -> None:
+    def __init__(
+        self, channels: int, stem_channels: int, out_channels: int, affine: bool, name: str, norm: str = "batch"
+    ) -> None:
         super().__init__()
+        bias = norm == "none"
         self.input = nn.Sequential(
-            nn.Conv2d(channels, stem_channels, 3, padding=1, bias=False),
-            BatchNorm(stem_channels, affine=affine),
+            nn.Conv2d(channels, stem_channels, 3, padding=1, bias=bias),
+            *normalise(stem_channels, affine, norm),
             activate(name),
         )
         self.before_last, self.last = (
             nn.Sequential(
-                nn.Conv2d(stem_channels, out_channels, 3, padding=1, bias=False),
-                BatchNorm(out_channels, affine=affine),
+                nn.Conv2d(stem_channels, out_channels, 3, padding=1, bias=bias),
+                *normalise(out_channels, affine, norm),
             )
             for _ in range(2)
         )
@@ -65,12 +72,15 @@ class Supernet(nn.Module):
     Args:
         channels: of the images.
         nodes, layers, width, width_factors, stem_channels, residual, share_cells, share_alpha, beta_norm, activation,
-            sigmoid, partial: see
+            sigmoid, partial, downscale, reads_stem: see
             `nasir.spaces.cells.section.CellsSection`. `cells[l][i]` is the cell C_l^i, or without sharing its cells
             C_l^{ik} by the level k that they read.
+        usable: operations that edges may have beside `none`; empty: all.
         generator: draws the initial alpha and beta, N(0, 0.001^2); the weights come from torch's default generator.
         cell: makes a cell out of operations, nodes, channels and style, with the forward of `SuperCell`.
     """
+
+    fade: float = 0.0  # weight of the identity beside every mixed operation, see `nasir.spaces.cells.searching`
 
     def __init__(
         self,
@@ -88,17 +98,23 @@ class Supernet(nn.Module):
         activation: str,
         sigmoid: bool,
         partial: int,
+        downscale: int = 1,
+        reads_stem: bool = False,
+        usable: Sequence[str] = (),
         generator: torch.Generator,
         cell: Callable[[Sequence[str], int, int, Style], nn.Module] = SuperCell,
     ) -> None:
         super().__init__()
-        operations, style = OPERATIONS, Style(activation=activation, separable=SEPARABLE, partial=partial)
+        operations = usable_or_none(OPERATIONS, usable)
+        style = Style(activation=activation, separable=SEPARABLE, partial=partial)
         cell_widths = [int(width * factor) for factor in width_factors]
         widths = len(cell_widths)
         self.layers, self.widths, self.share_cells = layers, widths, share_cells
-        self.residual, self.sigmoid, self.beta_norm = residual, sigmoid, beta_norm
+        self.residual, self.sigmoid, self.beta_norm, self.downscale = residual, sigmoid, beta_norm, downscale
+        channels *= downscale**2
         table = (len(edges(nodes)), len(operations))
         self.alpha = nn.Parameter(1e-3 * torch.randn(table if share_alpha else (layers, *table), generator=generator))
+        exclude(self.alpha, OPERATIONS, usable)
         self.beta = nn.Parameter(1e-3 * torch.randn(layers, widths, 3, generator=generator))
 
         stem_out = nodes * cell_widths[0]
@@ -122,7 +138,9 @@ class Supernet(nn.Module):
             self.from_last.append(last)
             self.from_before_last.append(before_last)
         ends = [cell_widths[level] for level in levels(layers - 1, widths)]
-        self.output = nn.Sequential(activate(activation), nn.Conv2d(nodes * sum(ends), channels, 3, padding=1))
+        last_out = nodes * sum(ends)
+        self.tail = pointwise(last_out, stem_out, affine=False) if reads_stem else None
+        self.output = _output(stem_out if reads_stem else last_out, channels, activation, residual)
 
     def weights(self) -> list[nn.Parameter]:
         """w: every parameter but alpha and beta."""
@@ -135,7 +153,9 @@ class Supernet(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Restore images, shape (N, C, H, W); not clipped, or with a sigmoid in (0, 1)."""
         alpha = self.alpha.softmax(dim=-1)
-        before_stem, stem = self.stem(x)
+        if self.fade > 0:
+            alpha = alpha + self.fade * alpha.new_tensor([name == "skip" for name in OPERATIONS])
+        before_stem, stem = self.stem(shrink(x, self.downscale))
         before_last, last = {0: before_stem}, {0: stem}  # width level -> h_{l-2}, h_{l-1}
         for layer in range(self.layers):
             weights = alpha if alpha.ndim == 2 else alpha[layer]
@@ -146,7 +166,9 @@ class Supernet(nn.Module):
                 for level in levels(layer, self.widths)
             }
             before_last, last = last, self._cells(layer, skipped, last, weights)
-        result = self.output(torch.cat([last[level] for level in sorted(last)], dim=1))
+        features = torch.cat([last[level] for level in sorted(last)], dim=1)
+        result = self.output(features if self.tail is None else stem + self.tail(features))
+        result = enlarge(result, self.downscale, x)
         result = x - result if self.residual else result
         return result.sigmoid() if self.sigmoid else result
 
@@ -173,22 +195,30 @@ class Supernet(nn.Module):
         return mix_paths(routes, last, self.beta, layer, self.beta_norm)
 
 
+def _output(channels_in: int, channels: int, name: str, residual: bool) -> nn.Sequential:
+    conv = nn.Conv2d(channels_in, channels, 3, padding=1)
+    if residual:
+        start_at_zero(conv)
+    return nn.Sequential(activate(name), conv)
+
+
 class Aspp(nn.Module):
     """Atrous spatial pyramid pooling (DeepLab) without image-level pooling: parallel convolutions of several rates.
 
     One 1x1 and one 3x3 convolution for each rate, concatenated and joined by a 1x1 convolution.
     """
 
-    def __init__(self, channels_in: int, channels: int, rates: Sequence[int], name: str) -> None:
+    def __init__(self, channels_in: int, channels: int, rates: Sequence[int], name: str, norm: str = "batch") -> None:
         super().__init__()
+        bias = norm == "none"
         self.branches = nn.ModuleList(
-            nn.Sequential(conv, BatchNorm(channels), activate(name))
+            nn.Sequential(conv, *normalise(channels, True, norm), activate(name))
             for conv in (
-                nn.Conv2d(channels_in, channels, 1, bias=False),
-                *(nn.Conv2d(channels_in, channels, 3, padding=r, dilation=r, bias=False) for r in rates),
+                nn.Conv2d(channels_in, channels, 1, bias=bias),
+                *(nn.Conv2d(channels_in, channels, 3, padding=r, dilation=r, bias=bias) for r in rates),
             )
         )
-        self.join = pointwise(channels * len(self.branches), channels, affine=True)
+        self.join = pointwise(channels * len(self.branches), channels, True, norm)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.join(torch.cat([branch(x) for branch in self.branches], dim=1))
@@ -205,6 +235,7 @@ class Network(nn.Module):
         aspp_channels: of each ASPP branch; 0 leaves ASPP out.
         aspp_rates: dilation of each 3x3 branch.
         affine: of batch normalisation.
+        take: gives its parts; two networks may share those that have the same name.
     """
 
     def __init__(
@@ -217,31 +248,49 @@ class Network(nn.Module):
         aspp_channels: int,
         aspp_rates: Sequence[int],
         affine: bool = True,
+        take: Take = fresh,
     ) -> None:
         super().__init__()
-        self.residual = genotype.residual
-        nodes, name = genotype.nodes, genotype.activation
-        style = Style(activation=name, separable=SEPARABLE)
+        self.residual, self.downscale = genotype.residual, genotype.downscale
+        channels *= self.downscale**2
+        nodes, name, norm = genotype.nodes, genotype.activation, genotype.norm
+        style = Style(activation=name, separable=SEPARABLE, norm=norm)
         stem_out = nodes * int(width * genotype.width_factors[0])
-        self.stem = Stem(channels, stem_channels, stem_out, affine, name)
+        self.stem = take("stem", lambda: Stem(channels, stem_channels, stem_out, affine, name, norm))
         self.cells, self.from_last, self.from_before_last = nn.ModuleList(), nn.ModuleList(), nn.ModuleList()
         before_last, last = stem_out, stem_out
         for layer, level in enumerate(genotype.path):
             out = int(width * genotype.width_factors[level])
-            self.from_before_last.append(pointwise(before_last, out, affine))
-            self.from_last.append(pointwise(last, out, affine))
-            self.cells.append(DerivedCell(genotype.cell_of(layer), out, affine, style))
+            take_here = partial(take_at, take, f"layer {layer} at level {level}")
+            for routes, before, channels_in in (
+                (self.from_before_last, "the last but one", before_last),
+                (self.from_last, "the last", last),
+            ):
+                make = partial(pointwise, channels_in, out, affine, norm)
+                routes.append(take_here(f"{before} of {channels_in} channels", make))
+            self.cells.append(DerivedCell(genotype.cell_of(layer), out, affine, style, take_here))
             before_last, last = last, nodes * out
-        tail = Aspp(last, aspp_channels, aspp_rates, name) if aspp_channels else None
-        self.aspp = nn.Sequential(activate(name), tail) if tail else nn.Identity()
-        self.output = nn.Sequential(activate(name), nn.Conv2d(aspp_channels or last, channels, 3, padding=1))
+        behind = f"behind {last} channels"
+        self.aspp: nn.Module = nn.Identity()
+        if aspp_channels:
+            tail = take(f"aspp {behind}", lambda: Aspp(last, aspp_channels, aspp_rates, name, norm))
+            self.aspp = nn.Sequential(activate(name), tail)
+        ends = aspp_channels or last
+        self.tail: nn.Module | None = None
+        if genotype.reads_stem:
+            self.tail = take(f"tail {behind}", lambda: pointwise(ends, stem_out, affine, norm))
+        final = stem_out if genotype.reads_stem else ends
+        self.output = take(f"output behind {final} channels", lambda: _output(final, channels, name, genotype.residual))
 
     def forward(self, x: Tensor) -> Tensor:
         """Restore images, shape (N, C, H, W); not clipped."""
-        before_last, last = self.stem(x)
+        before_last, last = self.stem(shrink(x, self.downscale))
+        stem = last
         for skip, route, cell in zip(self.from_before_last, self.from_last, self.cells, strict=True):
             before_last, last = last, cell(skip(before_last), route(last))
-        result = self.output(self.aspp(last))
+        features = self.aspp(last)
+        result = self.output(features if self.tail is None else stem + self.tail(features))
+        result = enlarge(result, self.downscale, x)
         return x - result if self.residual else result
 
 
@@ -251,7 +300,7 @@ class IrNas(CellSpace):
     name = "irnas"
     operations = OPERATIONS
     separable = SEPARABLE
-    tail = "ASPP"
+    tail = "tail"
     Supernet = Supernet
     Network = Network
 

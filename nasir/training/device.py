@@ -24,10 +24,10 @@ def set_determinism(device: torch.device) -> None:
     setattr(torch.utils.deterministic, "fill_uninitialized_memory", False)  # noqa: B010 (the stubs lack it)
 
 
-def facts(device: torch.device) -> dict[str, object]:
-    """What a run's bits depend on besides its settings: device, torch version and, on a CPU, the number of threads."""
+def facts(device: torch.device, precision: str) -> dict[str, object]:
+    """What a run's bits depend on besides its settings: device, precision, torch and, on a CPU, the number of threads."""
     threads = {"threads": torch.get_num_threads()} if device.type == "cpu" else {}
-    return {"device used": device.type, "torch": torch.__version__, **threads}
+    return {"device used": device.type, "precision used": precision, "torch": torch.__version__, **threads}
 
 
 def peak_memory_mib(device: torch.device) -> float:

@@ -96,10 +96,15 @@ class Descent:
     team: Team
     section: str  # of the profile, for messages
     of: str = ""  # what is trained, for messages, where several are
+    warmup_steps: int = 0  # over which the learning rate rises
+    lr_max: float | None = None  # in place of the budget's
+    lr_min: float | None = None
 
     def anneal(self, step: int) -> float:
         """Set the learning rate of a step, counted from 1, and give it."""
-        return anneal(self.optimiser, step - 1, self.steps, self.budget.lr_max, self.budget.lr_min)
+        lr_max = self.budget.lr_max if self.lr_max is None else self.lr_max
+        lr_min = self.budget.lr_min if self.lr_min is None else self.lr_min
+        return anneal(self.optimiser, step - 1, self.steps, lr_max, lr_min, self.warmup_steps)
 
     def draw(self, patches: PatchSampler | None = None) -> Batch:
         """A fresh batch, of `patches` or of the weights' own."""

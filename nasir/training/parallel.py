@@ -1,7 +1,7 @@
 """Several processes that train one network on one batch, set up by Lightning Fabric; or one process, without it.
 
 Fabric starts the processes (or finds those of torchrun or SLURM), gives each its device, joins them (gloo on CPUs, NCCL on
-GPUs) and brings autocast for `bf16-mixed`. The rest is here, and gives the numbers of one process with the whole batch:
+GPUs) and brings their autocast for `bf16-mixed`. The rest is here, and gives the numbers of one process with the whole batch:
 
     batch        every process draws the whole batch from the same generator state and takes its part
     statistics   of batch normalisation, and both means in the loss, are over all processes (`Team.mean`)
@@ -28,6 +28,8 @@ from torch import Tensor, distributed, nn
 from nasir.data.pictures.collection import Sample
 from nasir.layers.normalisation import reduce_sum, reduce_sums, share_statistics, together, world_size
 from nasir.training.device import choose
+from nasir.training.precision import FULL
+from nasir.training.precision import choose as choose_precision
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -46,6 +48,7 @@ class Team:
     size: int
     device: torch.device
     autocast: Callable[[], AbstractContextManager[Any]] = nullcontext  # around the network's forward pass
+    precision: str = FULL  # of that pass
 
     @property
     def is_first(self) -> bool:
@@ -152,13 +155,14 @@ def assemble(*, section: str, devices: int, parallel: str, precision: str, devic
     """Join the processes of a step.
 
     Without torchrun or SLURM, Fabric starts the command of this process again, `devices` - 1 times, with LOCAL_RANK set. One
-    process in float32 needs no Fabric, which is not even imported then. All wait for each other at the end.
+    process needs no Fabric, which is not even imported then. All wait for each other at the end.
 
     Args:
         section: of the profile, for messages.
         devices: processes in all: one for each GPU, on all machines, or on one machine's CPU.
         parallel: Fabric's strategy: ddp, or auto, which is the same here.
-        precision: 32-true, or bf16-mixed: convolutions in bfloat16, weights, statistics and loss in float32.
+        precision: 32-true, or bf16-mixed: convolutions in bfloat16, weights, statistics and loss in float32; auto: see
+            `nasir.training.precision`.
         device: auto, cpu or cuda.
 
     Raises:
@@ -166,6 +170,7 @@ def assemble(*, section: str, devices: int, parallel: str, precision: str, devic
         ConnectionError: if the processes do not come together, or one of them ends before the others.
     """
     kind = choose(device)
+    precision = choose_precision(precision, kind)
     started = _started_outside(devices)
     if started not in (None, devices):
         raise ValueError(
@@ -174,15 +179,21 @@ def assemble(*, section: str, devices: int, parallel: str, precision: str, devic
         )
     if parallel not in KINDS:
         raise ValueError(f"{section}.parallel must be one of {list(KINDS)}, got {parallel!r}.")
-    if devices == 1 and precision == "32-true":
-        yield alone(kind)
+    if devices == 1:
+        autocast = nullcontext if precision == FULL else partial(torch.autocast, kind.type, torch.bfloat16)
+        yield Team(rank=0, size=1, device=kind, autocast=autocast, precision=precision)
         return
     fabric = _fabric(section, devices, precision, kind)
     together(fabric.launch)
-    yield Team(rank=fabric.global_rank, size=fabric.world_size, device=fabric.device, autocast=fabric.autocast)
-    if fabric.world_size > 1:  # not after an error, when the others would wait for nothing
-        together(fabric.barrier)
-        distributed.destroy_process_group()
+    yield Team(
+        rank=fabric.global_rank,
+        size=fabric.world_size,
+        device=fabric.device,
+        autocast=fabric.autocast,
+        precision=precision,
+    )
+    together(fabric.barrier)  # not after an error, when the others would wait for nothing
+    distributed.destroy_process_group()
 
 
 def _started_outside(devices: int) -> int | None:
@@ -208,7 +219,7 @@ def _fabric(section: str, devices: int, precision: str, kind: torch.device) -> "
     except ImportError as error:
         raise ValueError(
             f"{section}.devices {devices} with precision {precision} needs Lightning Fabric, got {error}; "
-            "install it (pip install lightning-fabric), or set devices to 1 and precision to 32-true."
+            "install it (pip install lightning-fabric), or set devices to 1."
         ) from error
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # it would announce every process
     is_outside = "TORCHELASTIC_RUN_ID" in os.environ or _is_srun(devices)

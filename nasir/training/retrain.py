@@ -1,7 +1,7 @@
 """Training of a discrete network from scratch (IR-NAS, section 4.1)."""
 
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,7 @@ from nasir.data.pictures.collection import Sample
 from nasir.files import Log
 from nasir.inference.fusing import lay_out
 from nasir.training import loop
+from nasir.training.averaging import Average
 from nasir.training.parallel import Team, alone
 from nasir.training.validation import validate
 
@@ -42,7 +43,9 @@ def retrain(
     log: Log,
     team: Team | None = None,
 ) -> Trained:
-    """Train with Adam under a cosine learning rate.
+    """Train with Adam or AdamW under a learning rate that rises, where that is asked for, and falls by a cosine.
+
+    Scored and kept is the running mean of the weights, where `config.average` asks for one.
 
     Args:
         network: changed in place.
@@ -60,10 +63,11 @@ def retrain(
     """
     team = team or alone(next(network.parameters()).device)
     lay_out(network)
+    average = Average(network, config.average)
     if config.compile:
         network.compile()
     weights = list(network.parameters())
-    optimiser = torch.optim.Adam(weights, lr=config.lr_max)
+    optimiser = _optimiser(weights, config)
     generator = torch.Generator().manual_seed(seed)
     history: loop.History = []
     best: dict[str, Any] = {}
@@ -71,24 +75,33 @@ def retrain(
     if state is not None:
         network.load_state_dict(state["network"])
         optimiser.load_state_dict(state["optimiser"])
+        average.restore(state["average"])
         generator.set_state(state["generator"])
         history, best, start = [tuple(row) for row in state["history"]], state["best"], state["step"]
     team.align(network, start)
+    team.align(average.network, start)
     descent = loop.Descent(
         network=network, weights=weights, optimiser=optimiser, patches=patches, sigmas=sigma, budget=config,
         steps=config.steps, parts=1, generator=generator, team=team, section="retrain",
+        warmup_steps=config.warmup_steps,
     )  # fmt: skip
 
+    def advance(step: int) -> dict[str, float]:
+        news = descent.advance(step)
+        average.follow()
+        return news
+
     def score(step: int) -> dict[str, float]:
-        scores = team.score(lambda images: validate(network, images, (sigma,), seed), images_v)
+        scores = team.score(lambda images: validate(average.network, images, (sigma,), seed), images_v)
         if not best or scores["psnr_db"] > best["scores"]["psnr_db"]:
-            best.update(step=step, scores=scores, network=copy.deepcopy(network.state_dict()))
+            best.update(step=step, scores=scores, network=copy.deepcopy(average.network.state_dict()))
         return scores
 
     def checkpoint(step: int) -> dict[str, Any]:
         return {
             "step": step,
             "network": network.state_dict(),
+            "average": average.state(),
             "optimiser": optimiser.state_dict(),
             "generator": generator.get_state(),
             "history": history,
@@ -97,13 +110,19 @@ def retrain(
 
     network.train()
     loop.run(
-        start=start, steps=config.steps, budget=config, advance=descent.advance, score=score, history=history,
+        start=start, steps=config.steps, budget=config, advance=advance, score=score, history=history,
         state=checkpoint, save=save, log=log, team=team,
     )  # fmt: skip
     return Trained(
-        last=network.state_dict(),
+        last=average.network.state_dict(),
         best=best["network"],
         best_step=best["step"],
         best_scores=best["scores"],
         history=history,
     )
+
+
+def _optimiser(weights: Sequence[nn.Parameter], config: RetrainConfig) -> torch.optim.Optimizer:
+    if config.optimiser == "adamw":
+        return torch.optim.AdamW(weights, lr=config.lr_max, weight_decay=config.weight_decay)
+    return torch.optim.Adam(weights, lr=config.lr_max)

@@ -18,8 +18,8 @@ PACKAGES = ("torch", "numpy", "pillow", "scikit-image", "scipy", "dvc", "mlflow"
 class Receipt:
     """Started with a stage, written when it is done."""
 
-    def __init__(self, stage: str, params: Params, checkpoint: Path | None) -> None:
-        self.stage, self.params = stage, params
+    def __init__(self, stage: str, params: Params, checkpoint: Path | None, precision: str | None = None) -> None:
+        self.stage, self.params, self.precision = stage, params, precision
         self.is_resumed = checkpoint is not None and checkpoint.exists()
         self.started = datetime.now(UTC)
         self.clock = time.perf_counter()
@@ -35,6 +35,7 @@ class Receipt:
                 "seconds": round(time.perf_counter() - self.clock, 3),
                 "peak_memory_mib": round(memory.peak_mib(), 1),
                 "device": device(),
+                "precision": self.precision,  # of a training; else None
                 "versions": {"python": platform.python_version()} | versions(),
                 "commit": commit(),
                 "seed": self.params.seed,

@@ -118,7 +118,8 @@ def run(step: str, module: ModuleType, settings: Settings, options: Mapping[str,
     if hasattr(module, "count"):
         total = module.count(**{name: values[name] for name in inspect.signature(module.count).parameters})
     checkpoint = options.get("checkpoint")
-    with around(step, settings.params, facts, receipt, artifacts, total, checkpoint, _is_first(module)) as log:
+    is_first, precision = _is_first(module), _precision(module, told)
+    with around(step, settings.params, facts, receipt, artifacts, total, checkpoint, is_first, precision) as log:
         module.run(**values | {"log": log})
 
 
@@ -139,6 +140,16 @@ def _is_first(module: ModuleType) -> bool:
     return parallel.is_first()
 
 
+def _precision(module: ModuleType, told: Mapping[str, Any]) -> str | None:
+    """The numbers that a stage trains in (`nasir.training.precision`); None of one that trains nothing."""
+    if not getattr(module, "PROCESSES", False):
+        return None
+    from nasir.training import device, precision
+
+    config = next(section for section in told.values() if hasattr(section, "precision"))
+    return precision.choose(config.precision, device.choose(config.device))
+
+
 @contextmanager
 def around(
     step: str,
@@ -149,6 +160,7 @@ def around(
     total: int | None = None,
     checkpoint: Path | None = None,
     is_first: bool = True,
+    precision: str | None = None,
 ) -> Iterator[Log]:
     """A progress bar, a journal and a receipt around a stage; gives the function that takes its news.
 
@@ -164,7 +176,7 @@ def around(
         yield lambda step, news: None
         return
     orphans.watch()
-    cost = Receipt(step, params, checkpoint)
+    cost = Receipt(step, params, checkpoint, precision)
     record = journal.Journal(journal.new_path(tracking.folder(), step))
     record.start(step, flat(params) | dict(facts), journal.find_pipeline(flat(params)))
     follower = tracking.start_follower(record.path)

@@ -33,6 +33,9 @@ def shake(network: nn.Module) -> nn.Module:
                     module.bias.normal_(std=0.3)
             elif isinstance(module, DeformableConv):
                 module.predict.weight.normal_(std=0.2)
+        if isinstance(network, irnas.Network | hinas.Network):
+            [last] = [module for module in network.output.modules() if isinstance(module, nn.Conv2d)]
+            last.reset_parameters()  # it starts at zero
     return network.eval()
 
 

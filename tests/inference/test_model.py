@@ -1,11 +1,13 @@
 """A trained network survives its folder and refuses what it was not trained for."""
 
+import dataclasses
 import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from nasir.inference import model
 from nasir.layers.cost import parameters
@@ -27,20 +29,45 @@ GENOTYPE = Genotype(
 SIZES = CellsSizes(width=2, stem_channels=3, aspp_channels=2, aspp_rates=(2,))
 
 
+def build(genotype: Genotype) -> nn.Module:
+    torch.manual_seed(0)
+    network = irnas.SPACE.build(genotype, SIZES, channels=1)
+    network.output[1].reset_parameters()  # it starts at zero
+    return network.eval()
+
+
+def save(genotype: Genotype, folder: Path) -> Path:
+    weights = {"best": build(genotype).state_dict()}
+    model.save(folder, irnas.SPACE.to_json(genotype), SIZES, 1, "denoise", 50.0, weights)
+    return folder
+
+
 @pytest.fixture
 def folder(tmp_path):
-    torch.manual_seed(0)
-    network = irnas.SPACE.build(GENOTYPE, SIZES, channels=1)
-    genotype = irnas.SPACE.to_json(GENOTYPE)
-    model.save(tmp_path / "model", genotype, SIZES, 1, "denoise", 50.0, {"best": network.state_dict()})
-    return tmp_path / "model"
+    return save(GENOTYPE, tmp_path / "model")
 
 
 def test_the_same_network_comes_back(folder):
-    torch.manual_seed(0)
-    expected = irnas.SPACE.build(GENOTYPE, SIZES, channels=1).eval()
+    expected = build(GENOTYPE)
     noisy = torch.rand(1, 1, 9, 7, generator=torch.Generator().manual_seed(1))
+    assert (expected(noisy) - noisy).abs().max() > 0.01
     torch.testing.assert_close(model.load(folder)(noisy, 50), expected(noisy), rtol=0, atol=1e-6)  # fused
+
+
+def test_a_network_of_blocks_without_normalisation_that_reads_its_stem_comes_back(tmp_path):
+    genotype = dataclasses.replace(GENOTYPE, downscale=2, norm="none", reads_stem=True)
+    folder, expected = save(genotype, tmp_path / "model"), build(genotype)
+    noisy = torch.rand(1, 1, 9, 7, generator=torch.Generator().manual_seed(1))
+
+    described = model.describe(folder)["genotype"]
+    assert {key: described[key] for key in ("version", "downscale", "norm", "reads_stem")} == {
+        "version": 3, "downscale": 2, "norm": "none", "reads_stem": True,
+    }  # fmt: skip
+    assert irnas.SPACE.from_json(described) == genotype
+    denoise = model.load(folder)
+    assert list(denoise.network.state_dict()) == list(expected.state_dict())
+    assert (expected(noisy) - noisy).abs().max() > 0.01
+    torch.testing.assert_close(denoise(noisy, 50), expected(noisy), rtol=0, atol=1e-6)
 
 
 def test_a_network_is_described_by_its_sizes_and_its_genotype(folder):

@@ -1,5 +1,6 @@
 """Receptive fields: by hand, and by changing pixels."""
 
+import dataclasses
 import random
 
 import pytest
@@ -8,6 +9,7 @@ from torch import nn
 
 from nasir.inference.reach import deformable_layers, radius
 from nasir.layers.deformable import DeformableConv
+from nasir.layers.downscaling import enlarge, shrink
 from nasir.networks import catalogue
 from nasir.spaces import hinas, irnas
 from nasir.spaces.cells.genotype import Edge, Genotype
@@ -28,9 +30,21 @@ def draw(seed: int, operations: tuple[str, ...]) -> Genotype:
     )
 
 
-def build(seed: int, operations: tuple[str, ...]) -> nn.Module:
+def build(seed: int, operations: tuple[str, ...], downscale: int = 1) -> nn.Module:
     torch.manual_seed(seed)
-    return irnas.SPACE.build(draw(seed, operations), SIZES, channels=1).double().eval()
+    network = irnas.SPACE.build(dataclasses.replace(draw(seed, operations), downscale=downscale), SIZES, channels=1)
+    network.output[1].reset_parameters()  # it starts at zero
+    return network.double().eval()
+
+
+def open_up(network: nn.Module) -> None:
+    """Make all positive: no activation is closed, nothing cancels; then each pixel within the reach counts."""
+    with torch.no_grad():
+        for module in network.modules():
+            if isinstance(module, nn.Conv2d):
+                module.weight.abs_()
+            if isinstance(module, nn.BatchNorm2d):
+                module.running_mean.zero_()
 
 
 PLAIN = tuple(name for name in irnas.OPERATIONS if name not in ("def_3x3", "none"))
@@ -123,19 +137,44 @@ def test_no_pixel_farther_away_changes_anything_in_a_random_network(seed):
 
 
 def test_no_pixel_nearer_would_do():
-    # all positive: no activation is closed, nothing cancels; then each pixel within the reach counts
     network = build(0, PLAIN)
-    with torch.no_grad():
-        for module in network.modules():
-            if isinstance(module, nn.Conv2d):
-                module.weight.abs_()
-            if isinstance(module, nn.BatchNorm2d):
-                module.running_mean.zero_()
+    open_up(network)
     reach = radius(network, 1)
     x = torch.full((1, 1, 61, 61), 0.5, dtype=torch.float64, requires_grad=True)
     network(x)[0, 0, 30, 30].backward()
     rows, columns = x.grad[0, 0].nonzero(as_tuple=True)
     assert max((rows - 30).abs().max(), (columns - 30).abs().max()) == reach
+
+
+@pytest.mark.parametrize("downscale", [2, 3])
+def test_the_reach_of_a_network_of_blocks_holds_at_each_place_in_a_block(downscale):
+    network = build(0, PLAIN, downscale)
+    open_up(network)
+    reach = radius(network, 1)
+    side = 2 * reach + 2 * downscale + 1
+    x = torch.full((1, 1, side, side), 0.5, dtype=torch.float64, requires_grad=True)
+    output, farthest = network(x), []
+    for place in range(downscale**2):
+        row, column = (side // 2 + shift for shift in divmod(place, downscale))
+        [slope] = torch.autograd.grad(output[0, 0, row, column], x, retain_graph=True)
+        rows, columns = slope[0, 0].nonzero(as_tuple=True)
+        farthest.append(max((rows - row).abs().max().item(), (columns - column).abs().max().item()))
+    assert reach - downscale < max(farthest) <= reach
+    assert min(farthest) < max(farthest) or downscale == 2  # in the middle of a block of three it is one pixel less
+
+
+def test_wild_offsets_in_a_network_of_blocks_are_no_pooling():
+    class Blocks(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.downscale = 4
+            self.layer = DeformableConv(16, 16)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return enlarge(self.layer(shrink(x, 4)), 4, x)
+
+    # blocks 9,001 away, from any place in one to any place in the other
+    assert 4 * 9001 + 3 <= radius(Blocks(), 1, (9000,)) <= 4 * 9001 + 3 + 3
 
 
 def test_weights_of_zero_reach_no_less():

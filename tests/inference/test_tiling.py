@@ -30,15 +30,22 @@ def picture(*shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
     return torch.rand(shape, generator=torch.Generator().manual_seed(0), dtype=dtype)
 
 
-def derived(operation: str, spread: float = 0.0) -> nn.Module:
-    """A network of two layers with one kind of convolution; `spread` is the size of its deformable offsets, pixels."""
+def derived(operation: str, spread: float = 0.0, downscale: int = 1) -> nn.Module:
+    """A network of two layers with one kind of convolution; `spread` is the size of its deformable offsets, in its pixels."""
     cell = tuple(tuple(Edge(input=i, operation=operation) for i in (node, node + 1)) for node in range(2))
     genotype = Genotype(
-        space="irnas", cells=(cell,), path=(0, 1), width_factors=(1.0, 2.0), residual=True, activation="relu"
+        space="irnas",
+        cells=(cell,),
+        path=(0, 1),
+        width_factors=(1.0, 2.0),
+        residual=True,
+        activation="relu",
+        downscale=downscale,
     )
     sizes = CellsSizes(width=3, stem_channels=4, aspp_channels=3, aspp_rates=(2, 4))
     torch.manual_seed(0)
     network = irnas.SPACE.build(genotype, sizes, channels=1)
+    network.output[1].reset_parameters()  # it starts at zero
     with torch.no_grad():
         for module in network.modules():
             if isinstance(module, DeformableConv):
@@ -58,6 +65,33 @@ def test_tiles_give_what_the_whole_image_gives(operation, tile):
         expected, found = network(x), Tiled(network, 1, tile)(x)
     assert (expected - x).std() > 1e-3
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("tile", [16, 37])
+@pytest.mark.parametrize("downscale", [2, 3])
+@pytest.mark.parametrize(("operation", "spread"), [("conv_3x3", 0.0), ("def_3x3", 1.0), ("def_3x3", 4.0)])
+def test_tiles_of_a_network_of_blocks_give_what_the_whole_image_gives(operation, spread, downscale, tile):
+    network = derived(operation, spread, downscale)
+    x = picture(1, 1, 127, 113)  # sides that are multiples of neither
+    tiled = Tiled(network, 1, tile)
+    with torch.no_grad():
+        expected, found = network(x), tiled(x)
+    assert (expected - x).std() > 1e-3
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)
+    assert tiled.tiling is not None and tiled.tiling.tiles > 9
+
+
+def test_crops_begin_and_end_between_two_blocks():
+    class Blocks(Recorder):
+        downscale = 3
+
+    recorder = Blocks(nn.Conv2d(1, 1, 3, padding=1))  # reach 1, and 2 more for the places in a block
+    x = picture(1, 1, 1, 29)
+    with torch.no_grad():
+        torch.testing.assert_close(Tiled(recorder, 1, 5)(x), recorder.inner(x))
+    # tiles of 5 columns read 3 more on either side: 0 to 8, 2 to 13, 7 to 18, 12 to 23, 17 to 28, 22 to 29
+    columns = (9, 15, 12, 12, 14, 8)
+    assert recorder.sizes == [(1, 1, 1, width) for width in columns]
 
 
 def test_tiles_give_what_the_whole_image_gives_with_every_digit():

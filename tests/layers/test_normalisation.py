@@ -132,6 +132,42 @@ def test_one_process_gives_the_bits_of_torch(given, training):
     assert all(torch.equal(value, plain.state_dict()[name]) for name, value in ours.state_dict().items())
 
 
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-5), (torch.bfloat16, 2**-6)])
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_parts_of_a_concatenation_get_the_gradients_of_torch(dtype, tolerance, layout):
+    generator = torch.Generator().manual_seed(0)
+    pictures = [torch.randn(4, 3, 5, 2, generator=generator, dtype=dtype) for _ in range(2)]
+    slope = torch.randn(4, 6, 5, 2, generator=generator, dtype=dtype).to(memory_format=layout)
+    found = []
+    for make in (BatchNorm, nn.BatchNorm2d):
+        norm = make(3)
+        with torch.no_grad():
+            norm.weight.copy_(torch.tensor([0.5, 1.0, 2.0]))
+        leaves = [picture.clone(memory_format=layout).requires_grad_() for picture in pictures]
+        joined = torch.cat([norm(leaf) for leaf in leaves], dim=1)
+        found.append([joined, *torch.autograd.grad(joined, (*leaves, norm.weight, norm.bias), slope)])
+    for ours, plain in zip(*found, strict=True):
+        assert ours.dtype == plain.dtype
+        torch.testing.assert_close(ours, plain, rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_the_gradient_of_a_part_is_laid_out_as_the_part_is(monkeypatch, layout):
+    given = []
+    plain = nn.BatchNorm2d.forward
+
+    def forward(self: nn.BatchNorm2d, x: torch.Tensor) -> torch.Tensor:
+        y = plain(self, x)
+        y.register_hook(given.append)
+        return y
+
+    monkeypatch.setattr(nn.BatchNorm2d, "forward", forward)
+    x = torch.randn(4, 3, 5, 2).to(memory_format=layout)
+    joined = torch.cat([BatchNorm(3)(x), BatchNorm(3)(x)], dim=1)
+    joined.backward(torch.randn(4, 6, 5, 2).to(memory_format=layout))
+    assert [gradient.is_contiguous(memory_format=layout) for gradient in given] == [True, True]
+
+
 def test_one_process_makes_no_copies():
     x = torch.ones(2)
     assert normalisation.world_size() == 1

@@ -31,7 +31,7 @@ from nasir.training.schedule import cosine
 from tests.spaces.cells.small import SMALL
 
 ROOT = Path(__file__).parents[2]
-DEMO = settings.Settings(settings.resolve(reading.read(ROOT / "params.yaml"), ROOT / "profiles"), "demo")
+DEMO = settings.Settings(settings.resolve(reading.read(ROOT / "params.yaml"), ROOT / "profiles", "darts"), "demo")
 CONFIG = dataclasses.replace(
     DEMO.search,
     batch=2,
@@ -43,6 +43,7 @@ CONFIG = dataclasses.replace(
     log_period=1,
     checkpoint_period=2,
     accumulate=1,
+    ssim_weight=0.5,
 )
 DARTS = dataclasses.replace(DEMO.of_strategy, keep_from=2, early_stop="none", patience=2, order=1, complexity=0.0)
 IMAGES = {str(i): np.random.default_rng(i).integers(0, 256, (20, 24), dtype=np.uint8) for i in range(2)}

@@ -37,7 +37,7 @@ def supernet(
     sigmoid=False,
 ) -> hinas.Supernet:
     torch.manual_seed(0)
-    return hinas.Supernet(
+    net = hinas.Supernet(
         channels=channels,
         nodes=nodes,
         layers=layers,
@@ -52,6 +52,14 @@ def supernet(
         partial=1,
         generator=torch.Generator().manual_seed(0),
     )
+    return awake(net)
+
+
+def awake(net):
+    """The same, with a last convolution that does not start at zero, as it does with a residual."""
+    torch.manual_seed(1)
+    net.output.reset_parameters()
+    return net
 
 
 def draw_cell(nodes: int, seed: int) -> Cell:
@@ -73,7 +81,7 @@ def network(path=(0, 1, 2), aspp_channels=0, affine=True, residual=False) -> hin
         activation="leaky_relu",
     )
     torch.manual_seed(0)
-    return hinas.Network(
+    net = hinas.Network(
         genotype,
         channels=1,
         width=2,
@@ -82,6 +90,7 @@ def network(path=(0, 1, 2), aspp_channels=0, affine=True, residual=False) -> hin
         aspp_rates=(2, 4) if aspp_channels else (),
         affine=affine,
     )
+    return awake(net)
 
 
 @pytest.mark.parametrize("is_training", [True, False], ids=["train", "eval"])

@@ -31,7 +31,7 @@ def supernet(
     sigmoid=False,
 ) -> irnas.Supernet:
     torch.manual_seed(0)
-    return irnas.Supernet(
+    net = irnas.Supernet(
         channels=channels,
         nodes=nodes,
         layers=layers,
@@ -47,6 +47,9 @@ def supernet(
         partial=1,
         generator=torch.Generator().manual_seed(0),
     )
+    torch.manual_seed(1)
+    net.output[1].reset_parameters()  # it starts at zero with a residual
+    return net
 
 
 def paths(layers: int) -> list[tuple[int, ...]]:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import nn
 
 from nasir.spaces import irnas
 from nasir.spaces.cells.genotype import Edge, Genotype
@@ -34,8 +35,9 @@ from nasir.training.retrain import retrain
 devices, out = int(sys.argv[1]), sys.argv[2]
 torch.use_deterministic_algorithms(True)
 config = RetrainConfig(
-    steps=3, batch=4, patch=12, lr_max=0.01, lr_min=0.001, clip_norm=0.5, ssim_weight=0.5, val_period=2, val_crop=0,
-    log_period=1, checkpoint_period=1, compile=False, devices=devices, parallel="auto", precision="32-true", device="cpu",
+    steps=3, batch=4, patch=12, optimiser="adam", weight_decay=0.0, warmup_steps=1, lr_max=0.01, lr_min=0.001,
+    average=0.2, clip_norm=0.5, ssim_weight=0.5, val_period=2, val_crop=0, log_period=1,
+    checkpoint_period=1, compile=False, devices=devices, parallel="auto", precision="32-true", device="cpu",
 )
 edges = [[(0, "conv_3x3"), (1, "def_3x3")], [(2, "sep_3x3"), (1, "skip")], [(2, "dil_3x3"), (3, "conv_3x3")]]
 cell = tuple(tuple(Edge(input=i, operation=name) for i, name in node) for node in edges)
@@ -61,9 +63,9 @@ class Wide(nn.Module):
 def build(name):
     torch.manual_seed(0)
     if name == "derived":
-        return irnas.Network(
-            genotype, channels=1, width=2, stem_channels=3, aspp_channels=2, aspp_rates=(2,)
-        )
+        network = irnas.Network(genotype, channels=1, width=2, stem_channels=3, aspp_channels=2, aspp_rates=(2,))
+        network.output[1].reset_parameters()  # it starts at zero
+        return network
     return catalogue.build(name, 1)
 
 
@@ -137,16 +139,26 @@ def test_both_processes_hold_the_same_bits_and_the_first_one_tells(three_steps):
     assert all(torch.equal(value, second[name]) for name, value in first.items() if name != "told")
 
 
-def test_one_process_in_float32_does_not_need_fabric(three_steps, monkeypatch):
+def test_one_process_does_not_need_fabric(three_steps, monkeypatch):
     assert not three_steps["0-of-1"]["fabric"]
     assert three_steps["0-of-2"]["fabric"]
     monkeypatch.setitem(sys.modules, "lightning_fabric", None)  # as if not installed
-    for devices, precision in ((2, "32-true"), (1, "bf16-mixed")):
-        with (
-            pytest.raises(ValueError, match=r"needs Lightning Fabric, got .*pip install lightning-fabric"),
-            assemble(devices=devices, precision=precision),
-        ):
-            pass
+    for precision, dtype in (("32-true", torch.float32), ("bf16-mixed", torch.bfloat16)):
+        with assemble(precision=precision) as team, team.autocast():
+            assert (team.size, team.precision) == (1, precision)
+            assert nn.Conv2d(1, 1, 1)(torch.ones(1, 1, 1, 1)).dtype == dtype
+    with (
+        pytest.raises(ValueError, match=r"needs Lightning Fabric, got .*pip install lightning-fabric.*devices to 1"),
+        assemble(devices=2),
+    ):
+        pass
+
+
+@pytest.mark.parametrize(("is_fast", "precision"), [(True, "bf16-mixed"), (False, "32-true")])
+def test_the_team_knows_what_auto_was_taken_for(monkeypatch, is_fast, precision):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": is_fast})
+    with assemble(precision="auto") as team:
+        assert team.precision == precision
 
 
 def assemble(devices=1, parallel_="auto", precision="32-true", device="cpu"):
@@ -180,6 +192,7 @@ def test_a_bfloat16_step_is_close_to_a_float32_one():
         space="irnas", cells=((edges,),), path=(0, 1), width_factors=(1.0, 2.0), residual=True, activation="relu"
     )
     network = irnas.Network(genotype, channels=1, width=4, stem_channels=8, aspp_channels=4, aspp_rates=(2,))
+    network.output[1].reset_parameters()  # it starts at zero
     clean = torch.rand(8, 1, 24, 24)
     noisy = clean + 0.2 * torch.randn(clean.shape)
 

@@ -63,6 +63,8 @@ def _top(record: Record) -> str:
     failed = [check["check"] for check in record.checks if check["success"] is False]
     if failed:
         lines.append(f"**Checks failed: {', '.join(failed)}.** Read the [checks](#checks) before any number here.")
+    if record.search.get("collapse"):
+        lines.append(f"**{record.search['collapse']}**")
     return "\n\n".join([*lines, _summary(record)])
 
 
@@ -153,17 +155,25 @@ def _pairs(record: Record) -> str:
 
 
 def _search(record: Record) -> str:
-    facts = [[key.replace("_", " "), fact(value)] for key, value in record.search.items()]
-    return "\n\n".join(
-        [
-            "## Search",
-            f"![losses and PSNR on V over the steps of the search]({FIGURES['search']})",
+    facts = [[key.replace("_", " "), fact(value)] for key, value in record.search.items() if value not in ("", [])]
+    lines = ["## Search", f"![losses and PSNR on V over the steps of the search]({FIGURES['search']})"]
+    if has_choices(record):
+        lines += [
             f"![entropy of alpha and beta, share of skip and none, over the steps]({FIGURES['choices']})",
             "Entropy in nats, mean over edges (alpha) and over width steps (beta): it falls as the search makes up its "
             "mind. Share: mean softmax weight of the operation over edges.",
-            table(("fact", "value"), facts),
         ]
-    )
+    if record.search.get("strategy") == "one_shot":
+        lines.append(
+            f"Up to step {record.search['steps']:,} the shared weights are trained, and a few random paths scored; each step "
+            "behind is a candidate, scored with these weights."
+        )
+    return "\n\n".join([*lines, table(("fact", "value"), facts)])
+
+
+def has_choices(record: Record) -> bool:
+    """Whether the search weighed its choices against each other, and so has a figure of how decided it was."""
+    return "alpha_entropy" in record.search_history
 
 
 def _architecture(record: Record) -> str:

@@ -124,7 +124,7 @@ def receipt(record: Record) -> str:
             receipt["stage"] + (" (carried on: since its checkpoint)" if receipt["is_resumed"] else ""),
             number(receipt["seconds"], 1),
             "not measured" if receipt["peak_memory_mib"] is None else number(receipt["peak_memory_mib"], 0),
-            receipt["device"],
+            ", ".join(part for part in (receipt["device"], receipt.get("precision")) if part),
         ]
         for receipt in receipts
     ]

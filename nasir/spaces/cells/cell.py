@@ -4,7 +4,8 @@ A cell's inputs are counted as 0: h_{l-2}, 1: h_{l-1}, 2 + i: node i. Its output
 (IR-NAS, equations 1 to 3).
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -12,10 +13,40 @@ from torch import Tensor, nn
 from nasir.spaces.cells.genotype import Edge
 from nasir.spaces.cells.operations import Style, operation
 
+Take = Callable[[str, Callable[[], nn.Module]], nn.Module]
+"""Gives the part of a network that has a name: what the function makes, or what other networks have under that name, too."""
+
+
+def fresh(name: str, make: Callable[[], nn.Module]) -> nn.Module:
+    """The `Take` of a network of its own."""
+    return make()
+
+
+def take_at(take: Take, where: str, name: str, make: Callable[[], nn.Module]) -> nn.Module:
+    """A part whose name says where in the network it stands."""
+    return take(f"{where}, {name}", make)
+
 
 def edges(nodes: int) -> list[tuple[int, int]]:
     """All (node, input) pairs of a cell, in the order of alpha's rows: node i reads inputs 0 to i + 1."""
     return [(node, source) for node in range(nodes) for source in range(node + 2)]
+
+
+EXCLUDED = -1000.0
+"""Logit of an operation that is not usable: beside logits of any search its weight is 0 exactly."""
+
+
+def exclude(alpha: Tensor, operations: Sequence[str], usable: Sequence[str]) -> None:
+    """Give the operations that are not usable no weight, in place; `none` is always usable, and empty means all are.
+
+    Args:
+        alpha: logits, shape (..., operations).
+        operations: names of its columns.
+        usable: names.
+    """
+    if usable:
+        columns = [column for column, name in enumerate(operations) if name not in (*usable, "none")]
+        alpha.data[..., columns] = EXCLUDED
 
 
 class SuperCell(nn.Module):
@@ -79,13 +110,21 @@ class DerivedCell(nn.Module):
         channels: of each node.
         affine: of batch normalisation.
         style: of the operations.
+        take: gives the operations, named by node, input and kind.
     """
 
-    def __init__(self, cell: Sequence[Sequence[Edge]], channels: int, affine: bool, style: Style) -> None:
+    def __init__(
+        self, cell: Sequence[Sequence[Edge]], channels: int, affine: bool, style: Style, take: Take = fresh
+    ) -> None:
         super().__init__()
         self.inputs = [[edge.input for edge in kept] for kept in cell]
+
+        def of(node: int, edge: Edge) -> nn.Module:
+            make = partial(operation, edge.operation, channels, affine, style)
+            return take(f"node {node}, input {edge.input}, {edge.operation}", make)
+
         self.operations = nn.ModuleList(
-            nn.ModuleList(operation(edge.operation, channels, affine, style) for edge in kept) for kept in cell
+            nn.ModuleList(of(node, edge) for edge in kept) for node, kept in enumerate(cell)
         )
 
     def forward(self, before_last: Tensor, last: Tensor) -> Tensor:

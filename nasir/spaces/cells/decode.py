@@ -24,6 +24,7 @@ def decode(
     activation: str,
     beta_norm: str,
     inputs: int,
+    none: str = "ranked",
 ) -> Genotype:
     """Derive the genotype.
 
@@ -32,6 +33,7 @@ def decode(
         beta: logits, shape (layers, widths, 3).
         space, nodes, width_factors, residual, activation, beta_norm: as in the search.
         inputs: edges kept into each node.
+        none: see `ranking_logits`.
 
     Raises:
         ValueError: if alpha or beta has another shape than the space gives, or holds values that are not finite.
@@ -53,7 +55,7 @@ def decode(
         space=space,
         cells=tuple(
             strongest_edges(weights, nodes, operations_of(space), inputs)
-            for weights in alpha.double().softmax(dim=-1).view(-1, *table)
+            for weights in ranking_logits(alpha, operations_of(space), none).softmax(dim=-1).view(-1, *table)
         ),
         path=viterbi(step_evidence(beta.double(), beta_norm)),
         width_factors=tuple(width_factors),
@@ -62,13 +64,28 @@ def decode(
     )
 
 
+def ranking_logits(alpha: Tensor, operations: Sequence[str], none: str) -> Tensor:
+    """The logits whose softmax ranks the edges of a node against each other, in float64.
+
+    Args:
+        alpha: logits, shape (..., operations).
+        operations: names, in the order of alpha's columns.
+        none: `ranked`: alpha itself, so that a strong `none` weakens its edge, though it is never chosen (DARTS, section
+            2.4). `left_out`: minus infinity for `none`, so that the softmax is over the other operations alone.
+    """
+    if none == "ranked":
+        return alpha.double()
+    is_none = torch.tensor([name == "none" for name in operations], device=alpha.device)
+    return alpha.double().masked_fill(is_none, -math.inf)
+
+
 def strongest_edges(weights: Tensor, nodes: int, operations: Sequence[str], inputs: int) -> Cell:
     """For each node the `inputs` edges whose strongest operation except `none` weighs most, strongest first.
 
     DARTS, section 2.4. Equal weights keep the order of inputs and operations.
 
     Args:
-        weights: softmax(alpha), shape (edges, operations).
+        weights: the softmax of `ranking_logits`, shape (edges, operations).
     """
     allowed = [column for column, name in enumerate(operations) if name != "none"]
     best: list[list[tuple[float, int, str]]] = [[] for _ in range(nodes)]
@@ -144,7 +161,7 @@ def viterbi(steps: Steps) -> tuple[int, ...]:
     return max(sorted(ends.items()), key=lambda end: end[1][0])[1][1]
 
 
-def runner_up(found: Genotype, alpha: Tensor, beta: Tensor, norm: str) -> Genotype | None:
+def runner_up(found: Genotype, alpha: Tensor, beta: Tensor, norm: str, none: str = "ranked") -> Genotype | None:
     """What would be chosen next: of all genotypes one choice away, the one that the logits speak for most.
 
     A choice is the operation of a kept edge, which of the edges into a node is kept in place of its weakest, or the level of
@@ -156,12 +173,13 @@ def runner_up(found: Genotype, alpha: Tensor, beta: Tensor, norm: str) -> Genoty
         alpha: logits, shape (edges, operations), or (layers, edges, operations).
         beta: logits, shape (layers, widths, 3).
         norm: of beta, `incoming` or `outgoing`.
+        none: see `ranking_logits`; as in `decode`.
 
     Returns:
         None if there is no other genotype.
     """
-    tables = alpha.double().log_softmax(dim=-1).view(-1, *alpha.shape[-2:])
     names = operations_of(found.space)
+    tables = ranking_logits(alpha, names, none).log_softmax(dim=-1).view(-1, *alpha.shape[-2:])
     rivals: list[tuple[float, Genotype]] = []
     for place, (cell, table) in enumerate(zip(found.cells, tables.tolist(), strict=True)):
         for loss, node, edges_in in _other_nodes(cell, table, names):

@@ -15,10 +15,16 @@ from typing import Any
 from nasir.files import read_json, write_json
 from nasir.spaces import contract
 
-VERSION = 2
+VERSION = 3
 
 ACTIVATIONS = ("relu", "leaky_relu")
 """What may stand before each convolution; the leaky one has slope 0.2."""
+
+NORMS = ("batch", "none")
+"""What may follow each convolution."""
+
+SINCE_3 = {"downscale": 1, "norm": "batch", "reads_stem": False}
+"""Keys that version 3 brought, with what every genotype before it had."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +45,8 @@ class Genotype:
 
     `cells` is one cell that all layers share (alpha was shared), or one for each layer. `path[l]` is the width level of
     layer l, an index into `width_factors`: level k has `width * width_factors[k]` channels. `activation` stands before
-    every convolution.
+    every convolution, `norm` behind it. The network works on blocks of `downscale` x `downscale` pixels; if it `reads_stem`,
+    so does what follows its last cell.
     """
 
     space: str
@@ -48,11 +55,18 @@ class Genotype:
     width_factors: tuple[float, ...]
     residual: bool
     activation: str
+    downscale: int = 1
+    norm: str = "batch"
+    reads_stem: bool = False
 
     def __post_init__(self) -> None:
         operations_of(self.space)
         if self.activation not in ACTIVATIONS:
             raise ValueError(f"activation must be one of {list(ACTIVATIONS)}, got {self.activation!r}.")
+        if self.norm not in NORMS:
+            raise ValueError(f"norm must be one of {list(NORMS)}, got {self.norm!r}.")
+        if not isinstance(self.downscale, int) or self.downscale < 1:
+            raise ValueError(f"downscale must be a whole number, 1 or more, got {self.downscale!r}.")
         if not self.path or not self.cells or not all(self.cells):
             raise ValueError("a genotype needs at least one node and one layer, got none; derive it again.")
         if len(self.cells) not in (1, self.layers):
@@ -128,18 +142,23 @@ def to_json(genotype: Genotype) -> dict[str, Any]:
         "width_factors": list(genotype.width_factors),
         "residual": genotype.residual,
         "activation": genotype.activation,
+        "downscale": genotype.downscale,
+        "norm": genotype.norm,
+        "reads_stem": genotype.reads_stem,
     }
 
 
 def from_json(value: Any) -> Genotype:
     """The inverse of `to_json`; another version and missing or unknown keys are refused and named.
 
-    Version 1 is read too: it had one `cell` for all layers and always ReLU.
+    Versions 1 and 2 are read too: 1 had one `cell` for all layers and always ReLU, 2 nothing of `SINCE_3`.
     """
     if isinstance(value, dict) and value.get("version") == 1 and "cell" in value:
         others = {key: part for key, part in value.items() if key != "cell"}
-        value = others | {"version": VERSION, "cells": [value["cell"]], "activation": "relu"}
-    expected = {"version", "space", "cells", "path", "width_factors", "residual", "activation"}
+        value = others | {"version": 2, "cells": [value["cell"]], "activation": "relu"}
+    if isinstance(value, dict) and value.get("version") == 2 and not set(SINCE_3) & set(value):
+        value = value | SINCE_3 | {"version": VERSION}
+    expected = {"version", "space", "cells", "path", "width_factors", "residual", "activation", *SINCE_3}
     if not isinstance(value, dict) or set(value) != expected:
         got = sorted(value) if isinstance(value, dict) else type(value).__name__
         raise ValueError(f"a genotype must have exactly the keys {sorted(expected)}, got {got}.")
@@ -162,6 +181,9 @@ def from_json(value: Any) -> Genotype:
         width_factors=factors,
         residual=bool(value["residual"]),
         activation=value["activation"],
+        downscale=value["downscale"],
+        norm=value["norm"],
+        reads_stem=bool(value["reads_stem"]),
     )
 
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from nasir.layers.keeping import put_back
 from nasir.spaces.cells import widths
 from nasir.spaces.cells.cell import edges
-from nasir.spaces.cells.decode import step_evidence, strongest_edges, viterbi
+from nasir.spaces.cells.decode import ranking_logits, step_evidence, strongest_edges, viterbi
 from nasir.spaces.cells.genotype import Cell, operations_of
 
 CERTAIN = 1000.0
@@ -46,27 +46,28 @@ def ranks(alpha: Tensor, space: str) -> Tensor:
     return order.argsort(dim=-1)
 
 
-def derived_cells(alpha: Tensor, nodes: int, space: str, inputs: int) -> list[Cell]:
-    """The cell that would be derived now; with an alpha for each layer, that of each layer."""
-    weights = alpha.detach().double().softmax(dim=-1)
+def derived_cells(alpha: Tensor, nodes: int, space: str, inputs: int, none: str = "ranked") -> list[Cell]:
+    """The cell that would be derived now (`nasir.spaces.cells.decode`); with an alpha for each layer, that of each layer."""
+    weights = ranking_logits(alpha.detach(), operations_of(space), none).softmax(dim=-1)
     return [
         strongest_edges(table, nodes, operations_of(space), inputs) for table in weights.view(-1, *alpha.shape[-2:])
     ]
 
 
-def most_skips(alpha: Tensor, nodes: int, space: str, inputs: int) -> int:
+def most_skips(alpha: Tensor, nodes: int, space: str, inputs: int, none: str = "ranked") -> int:
     """The most `skip` that one derived cell has."""
     return max(
         sum(edge.operation == "skip" for kept in cell for edge in kept)
-        for cell in derived_cells(alpha, nodes, space, inputs)
+        for cell in derived_cells(alpha, nodes, space, inputs, none)
     )
 
 
-def one_hot_alpha(alpha: Tensor, nodes: int, space: str, inputs: int) -> Tensor:
+def one_hot_alpha(alpha: Tensor, nodes: int, space: str, inputs: int, none: str = "ranked") -> Tensor:
     """Logits whose softmax is 1 for what is derived from alpha now: kept edges' operations, `none` on all other edges."""
     names = operations_of(space)
     logits = torch.zeros_like(alpha)
-    for layer, cell in zip(logits.view(-1, *alpha.shape[-2:]), derived_cells(alpha, nodes, space, inputs), strict=True):
+    cells = derived_cells(alpha, nodes, space, inputs, none)
+    for layer, cell in zip(logits.view(-1, *alpha.shape[-2:]), cells, strict=True):
         kept = {(node, edge.input): edge.operation for node, edges_in in enumerate(cell) for edge in edges_in}
         for row, place in zip(layer, edges(nodes), strict=True):
             row[names.index(kept.get(place, "none"))] = CERTAIN
@@ -95,10 +96,10 @@ def one_hot_beta(beta: Tensor, norm: str) -> Tensor:
 
 @contextmanager
 def discretised(
-    alpha: nn.Parameter, beta: nn.Parameter, nodes: int, space: str, norm: str, inputs: int
+    alpha: nn.Parameter, beta: nn.Parameter, nodes: int, space: str, norm: str, inputs: int, none: str = "ranked"
 ) -> Iterator[None]:
     """Meanwhile alpha and beta are one-hot at what they derive to; afterwards they are what they were."""
     with put_back([alpha, beta]):
-        alpha.data.copy_(one_hot_alpha(alpha.detach(), nodes, space, inputs))
+        alpha.data.copy_(one_hot_alpha(alpha.detach(), nodes, space, inputs, none))
         beta.data.copy_(one_hot_beta(beta.detach(), norm))
         yield

@@ -1,9 +1,11 @@
 """The candidate operations of an edge; each keeps channels and size.
 
 IR-NAS (Zhang et al., 2019), section 3.1: each convolution is ReLU, convolution, batch normalisation. The authors' later code
-has a leaky ReLU and applies separable convolutions twice, as DARTS does (`Style`).
+has a leaky ReLU and applies separable convolutions twice, as DARTS does (`Style`). Without normalisation (EDSR, Lim et al.,
+CVPRW 2017, section 3.1) a step of training is faster, and short trainings get further.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -23,6 +25,7 @@ class Style:
     activation: str  # relu, leaky_relu
     separable: int  # how often a separable convolution is applied
     partial: int = 1  # of a supernet's cell: 1 / partial of the channels pass through the operations (PC-DARTS)
+    norm: str = "batch"  # after every convolution: batch normalisation, or none and a bias in the convolution
 
 
 def activation(name: str) -> nn.Module:
@@ -41,6 +44,11 @@ KERNELS = {"conv_3x3": (3, 1), "sep_3x3": (3, 1), "sep_5x5": (5, 1), "dil_3x3": 
 """Side and dilation of each operation that is a convolution on a fixed grid."""
 
 
+def usable_or_none(operations: Sequence[str], usable: Sequence[str]) -> tuple[str, ...]:
+    """`operations` with `none` in the place of those that are not usable, so that they cost nothing; empty: all are."""
+    return tuple(name if not usable or name in usable else "none" for name in operations)
+
+
 def operation(name: str, channels: int, affine: bool, style: Style) -> nn.Module:
     """Build one operation by its name.
 
@@ -57,7 +65,7 @@ def operation(name: str, channels: int, affine: bool, style: Style) -> nn.Module
         return Zero()
     if name == "def_3x3":
         return nn.Sequential(
-            activation(style.activation), DeformableConv(channels, channels), BatchNorm(channels, affine=affine)
+            activation(style.activation), DeformableConv(channels, channels), *normalise(channels, affine, style.norm)
         )
     if name not in KERNELS:
         raise ValueError(f"an operation must be one of {[*KERNELS, 'def_3x3', 'skip', 'none']}; got {name!r}.")
@@ -66,16 +74,40 @@ def operation(name: str, channels: int, affine: bool, style: Style) -> nn.Module
     layers: list[nn.Module] = []
     for _ in range(style.separable if name.startswith("sep") else 1):
         layers.append(activation(style.activation))
-        groups = channels if name.startswith("sep") else 1
+        is_separable, is_bare = name.startswith("sep"), style.norm == "none"
         layers.append(
-            nn.Conv2d(channels, channels, size, padding=padding, dilation=dilation, groups=groups, bias=False)
+            nn.Conv2d(
+                channels,
+                channels,
+                size,
+                padding=padding,
+                dilation=dilation,
+                groups=channels if is_separable else 1,
+                bias=is_bare and not is_separable,
+            )
         )
-        if name.startswith("sep"):
-            layers.append(nn.Conv2d(channels, channels, 1, bias=False))
-        layers.append(BatchNorm(channels, affine=affine))
+        if is_separable:
+            layers.append(nn.Conv2d(channels, channels, 1, bias=is_bare))
+        layers += normalise(channels, affine, style.norm)
     return nn.Sequential(*layers)
 
 
-def pointwise(channels_in: int, channels_out: int, affine: bool) -> nn.Module:
+def normalise(channels: int, affine: bool, norm: str) -> list[nn.Module]:
+    """What follows a convolution: batch normalisation, or with the norm `none` nothing."""
+    return [BatchNorm(channels, affine=affine)] if norm == "batch" else []
+
+
+def pointwise(channels_in: int, channels_out: int, affine: bool, norm: str = "batch") -> nn.Module:
     """The 1x1 convolution with batch normalisation that brings features to a cell's width (section 3.2)."""
-    return nn.Sequential(nn.Conv2d(channels_in, channels_out, 1, bias=False), BatchNorm(channels_out, affine=affine))
+    conv = nn.Conv2d(channels_in, channels_out, 1, bias=norm == "none")
+    return nn.Sequential(conv, *normalise(channels_out, affine, norm))
+
+
+def start_at_zero(conv: nn.Conv2d) -> None:
+    """Let a network that says what to subtract from its input start by subtracting nothing.
+
+    With random values it starts far from any restoration, and a short training does not make up for it.
+    """
+    nn.init.zeros_(conv.weight)
+    if conv.bias is not None:
+        nn.init.zeros_(conv.bias)

@@ -1,20 +1,23 @@
 """What a search needs of a space of cells and widths: random genotypes, and the supernet with what is asked of it."""
 
-from collections.abc import Mapping
-from contextlib import AbstractContextManager
+import dataclasses
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
 
+from nasir.layers.keeping import put_back
 from nasir.spaces import contract
 from nasir.spaces.cells import decode as decoding
-from nasir.spaces.cells import monitor
-from nasir.spaces.cells.cell import SuperCell, edges
+from nasir.spaces.cells import monitor, perturbation
+from nasir.spaces.cells.cell import SuperCell, edges, exclude
 from nasir.spaces.cells.complexity import operation_costs, relative_cost
 from nasir.spaces.cells.fast.twin import convert
 from nasir.spaces.cells.genotype import Genotype
 from nasir.spaces.cells.operations import Style
 from nasir.spaces.cells.section import CellsSection
+from nasir.spaces.cells.sharing import SharedCells
 from nasir.spaces.cells.space import CellSpace
 
 
@@ -22,6 +25,7 @@ def random_genotype(space: str, section: CellsSection, generator: torch.Generato
     """A random genotype: logits from N(0, 1) in the shapes of alpha and beta, decoded as those of a search are."""
     table = (len(edges(section.nodes)), len(_find(space).operations))
     alpha = torch.randn(table if section.share_alpha else (section.layers, *table), generator=generator)
+    exclude(alpha, _find(space).operations, _find(space).usable(section))
     beta = torch.randn(section.layers, len(section.width_factors), 3, generator=generator)
     return _decode(alpha, beta, space, section)
 
@@ -50,6 +54,9 @@ def relax(space: str, section: CellsSection, channels: int, seed: int) -> "Relax
         partial=section.partial,
         generator=torch.Generator().manual_seed(seed),
         **({"share_cells": section.share_cells} if found.has_unshared else {}),
+        downscale=section.downscale,
+        reads_stem=section.reads_stem,
+        usable=found.usable(section),
     )
     if section.twin == "fast":
         convert(network, section.recompute)
@@ -58,6 +65,11 @@ def relax(space: str, section: CellsSection, channels: int, seed: int) -> "Relax
             if isinstance(module, SuperCell):
                 module.compile()
     return RelaxedCells(network, space, section)
+
+
+def share(space: str, section: CellsSection, channels: int, seed: int) -> SharedCells:
+    """The shared weights of all networks for images of so many channels, drawn from the seed."""
+    return SharedCells(_find(space), section, channels, seed)
 
 
 class RelaxedCells:
@@ -72,6 +84,11 @@ class RelaxedCells:
     def __init__(self, network: nn.Module, space: str, section: CellsSection) -> None:
         self.network, self.space, self.section = network, space, section
         self._costs: dict[str, Tensor] = {}
+
+    @property
+    def usable(self) -> tuple[str, ...]:
+        """The operations that an edge may have."""
+        return _find(self.space).usable(self.section)
 
     @property
     def alpha(self) -> nn.Parameter:
@@ -101,7 +118,7 @@ class RelaxedCells:
     def runner_up(self, tensors: Mapping[str, Tensor]) -> Genotype | None:
         """The genotype of those one choice away whose logits fall short the least."""
         found = self.decode(tensors)
-        return decoding.runner_up(found, tensors["alpha"], tensors["beta"], self.section.beta_norm)
+        return decoding.runner_up(found, tensors["alpha"], tensors["beta"], self.section.beta_norm, self.section.none)
 
     def evidence(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """alpha and beta."""
@@ -126,17 +143,51 @@ class RelaxedCells:
 
     def skips(self) -> float:
         """The most `skip` that one derived cell has."""
-        return float(monitor.most_skips(self.alpha, self.section.nodes, self.space, self.section.inputs))
+        section = self.section
+        return float(monitor.most_skips(self.alpha, section.nodes, self.space, section.inputs, section.none))
 
-    def discretised(self) -> AbstractContextManager[None]:
-        """See `nasir.spaces.cells.monitor.discretised`."""
-        return monitor.discretised(
-            self.alpha, self.beta, self.section.nodes, self.space, self.section.beta_norm, self.section.inputs
-        )
+    @contextmanager
+    def shuffled(self, generator: torch.Generator) -> Iterator[None]:
+        """Meanwhile alpha and beta are random, as those of `random_genotype`."""
+        with put_back([self.alpha, self.beta]):
+            for logits in (self.alpha, self.beta):
+                logits.data.copy_(torch.randn(logits.shape, generator=generator))
+            exclude(self.alpha, _find(self.space).operations, self.usable)
+            yield
+
+    @contextmanager
+    def discretised(self) -> Iterator[None]:
+        """See `nasir.spaces.cells.monitor.discretised`; nothing of `fade` is left meanwhile."""
+        section, factor = self.section, float(self.network.fade)  # type: ignore[arg-type]
+        self.fade(0.0)
+        try:
+            with monitor.discretised(
+                self.alpha, self.beta, section.nodes, self.space, section.beta_norm, section.inputs, section.none
+            ):
+                yield
+        finally:
+            self.fade(factor)
+
+    def smoothness(self) -> Tensor:
+        """The mean of logsumexp(alpha) over the edges, a scalar: the loss of Beta-DARTS (Ye et al., CVPR 2022)."""
+        return self.alpha.logsumexp(dim=-1).mean()
+
+    def fade(self, factor: float) -> None:
+        """Put an identity beside every mixed operation, with the weight `factor`; 0 = none.
+
+        DARTS- (Chu et al., ICLR 2021): an identity helps the training whatever alpha says, so that `skip` wins no alpha by it.
+        The forward adds the factor to the weight of `skip` in softmax(alpha), which is the same sum. With partial channels the
+        identity is of those that pass through the operations; the others go past them as they are.
+        """
+        self.network.fade = factor  # type: ignore[assignment]
+
+    def select(self, score: Callable[[], float], tune: Callable[[], None], generator: torch.Generator) -> None:
+        """See `nasir.spaces.cells.perturbation.select`."""
+        perturbation.select(self, score, tune, generator)
 
 
 def _decode(alpha: Tensor, beta: Tensor, space: str, section: CellsSection) -> Genotype:
-    return decoding.decode(
+    genotype = decoding.decode(
         alpha,
         beta,
         space=space,
@@ -146,7 +197,9 @@ def _decode(alpha: Tensor, beta: Tensor, space: str, section: CellsSection) -> G
         activation=section.activation,
         beta_norm=section.beta_norm,
         inputs=section.inputs,
+        none=section.none,
     )
+    return dataclasses.replace(genotype, downscale=section.downscale, norm=section.norm, reads_stem=section.reads_stem)
 
 
 def _find(space: str) -> CellSpace:

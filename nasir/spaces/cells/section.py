@@ -5,8 +5,10 @@ from dataclasses import dataclass
 from nasir.config.reading import require
 
 CHOICES = {
+    "none": ("ranked", "left_out"),
     "beta_norm": ("incoming", "outgoing"),
     "activation": ("relu", "leaky_relu"),
+    "norm": ("batch", "none"),
     "twin": ("fast", "plain"),
     "recompute": ("none", "edge", "cell"),
 }
@@ -19,11 +21,18 @@ class CellsSection:
 
     layers: int  # L, cells one after the other
     nodes: int  # N, nodes in a cell
+    operations: tuple[str, ...]  # that an edge may have, of the space's; none given: all of them
     inputs: int  # edges kept into each node; the paper keeps two
+    none: str  # in the softmax that ranks a node's edges: ranked (DARTS, section 2.4: in it, never chosen), left_out
     width: int  # W, channels of the narrowest cell
     width_factors: tuple[float, ...]  # what a cell may choose, ascending
     stem_channels: int
+    downscale: (
+        int  # blocks of downscale x downscale pixels become channels (FFDNet); 1 = full resolution, as in the paper
+    )
     residual: bool  # the network predicts what to subtract from its input; the paper has none
+    norm: str  # after each convolution of a discrete network: batch (the paper), none; a supernet of darts always has batch
+    reads_stem: bool  # what follows the last cell also reads the stem's output; the paper's does not
     share_cells: bool  # one cell for all incoming width paths (equation 5), or one for each (equation 6)
     share_alpha: bool  # one alpha for all layers (the paper), or one for each
     beta_norm: str  # incoming: over the cells that feed a cell (equation 5); outgoing: over a cell's own steps
@@ -35,7 +44,7 @@ class CellsSection:
     compile: bool  # torch.compile on each cell of the plain twin; minutes of compiling
 
     def __post_init__(self) -> None:
-        for name in ("layers", "nodes", "width", "stem_channels", "partial"):
+        for name in ("layers", "nodes", "width", "stem_channels", "partial", "downscale"):
             require(getattr(self, name) >= 1, f"space.{name} must be 1 or more", getattr(self, name))
         require(self.inputs in (1, 2), "space.inputs must be 1 or 2 (a first node has two inputs)", self.inputs)
         for name, choices in CHOICES.items():

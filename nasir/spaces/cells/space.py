@@ -1,12 +1,14 @@
 """What the spaces of cells and widths have in common as spaces: genotypes, tokens, networks, words."""
 
 from collections.abc import Sequence
+from functools import cache
 from typing import Any, ClassVar
 
 from torch import nn
 
 from nasir.spaces import contract
 from nasir.spaces.cells import genotype as genotypes
+from nasir.spaces.cells.cell import Take, fresh
 from nasir.spaces.cells.genotype import Edge, Genotype
 from nasir.spaces.cells.section import CellsSection, CellsSizes
 from nasir.spaces.contract import Token
@@ -37,6 +39,10 @@ class CellSpace(contract.Space):
         return genotypes.from_json(value)
 
     def build(self, genotype: Genotype, sizes: CellsSizes, channels: int) -> nn.Module:
+        return self.assemble(genotype, sizes, channels, fresh)
+
+    def assemble(self, genotype: Genotype, sizes: CellsSizes, channels: int, take: Take) -> nn.Module:
+        """`build`, out of parts that `take` gives (`nasir.spaces.cells.cell.Take`)."""
         return self.Network(
             genotype,
             channels=channels,
@@ -44,25 +50,29 @@ class CellSpace(contract.Space):
             stem_channels=sizes.stem_channels,
             aspp_channels=sizes.aspp_channels,
             aspp_rates=sizes.aspp_rates,
+            take=take,
         )
 
     def candidate_sizes(self, section: CellsSection) -> CellsSizes:
         """The search's own width, and no ASPP."""
         return CellsSizes(width=section.width, stem_channels=section.stem_channels, aspp_channels=0, aspp_rates=())
 
+    def usable(self, section: CellsSection) -> tuple[str, ...]:
+        """The operations that an edge may have, `none` left out.
+
+        Raises:
+            ValueError: if the section names one that the space does not have.
+        """
+        all_of_them = tuple(name for name in self.operations if name != "none")
+        if unknown := sorted(set(section.operations) - set(all_of_them)):
+            raise ValueError(
+                f"space.operations may have {list(all_of_them)} of the space {self.name}, got {unknown}; correct it."
+            )
+        return tuple(name for name in all_of_them if not section.operations or name in section.operations)
+
     def tokens(self, section: CellsSection) -> tuple[Token, ...]:
         """For each cell and node the input and the operation of each kept edge; then the level of each layer."""
-        usable = tuple(name for name in self.operations if name != "none")
-        tokens = []
-        for cell in range(1 if section.share_alpha else section.layers):
-            for node in range(section.nodes):
-                for edge in range(section.inputs):
-                    where = f"cell {cell}, node {node}, edge {edge}"
-                    inputs = tuple(str(source) for source in range(node + 2))
-                    tokens += [Token(name=f"{where}: input", choices=inputs)]
-                    tokens += [Token(name=f"{where}: operation", choices=usable)]
-        widths = tuple(str(level) for level in range(len(section.width_factors)))
-        return (*tokens, *(Token(name=f"layer {layer}: level", choices=widths) for layer in range(section.layers)))
+        return _tokens(section, self.usable(section))
 
     def mask(self, section: CellsSection, chosen: Sequence[int]) -> tuple[bool, ...]:
         """A node's edges read different inputs; a layer's level is at most one from that before, the stem's being 0."""
@@ -101,12 +111,35 @@ class CellSpace(contract.Space):
             width_factors=section.width_factors,
             residual=section.residual,
             activation=section.activation,
+            downscale=section.downscale,
+            norm=section.norm,
+            reads_stem=section.reads_stem,
         )
+
+    def idle_share(self, genotype: Genotype) -> float:
+        """The share of `skip` among the kept edges."""
+        kept = [edge.operation for cell in genotype.cells for edges in cell for edge in edges]
+        return kept.count("skip") / len(kept)
 
     def describe(self, genotype: Genotype, sizes: CellsSizes) -> str:
         channels = ", ".join(f"{sizes.width * genotype.width_factors[level]:g}" for level in genotype.path)
         residual = "a global residual" if genotype.residual else "no global residual"
+        scale = f", at 1 / {genotype.downscale} of the resolution" if genotype.downscale > 1 else ""
         return (
-            f"{genotype.layers} cells of {genotype.nodes} nodes, {residual}. The drawing shows the search's width; the "
+            f"{genotype.layers} cells of {genotype.nodes} nodes{scale}, {residual}. The drawing shows the search's width; the "
             f"network was retrained with W = {sizes.width}, which gives cells of {channels} channels."
         )
+
+
+@cache
+def _tokens(section: CellsSection, operations: tuple[str, ...]) -> tuple[Token, ...]:
+    tokens = []
+    for cell in range(1 if section.share_alpha else section.layers):
+        for node in range(section.nodes):
+            for edge in range(section.inputs):
+                where = f"cell {cell}, node {node}, edge {edge}"
+                inputs = tuple(str(source) for source in range(node + 2))
+                tokens += [Token(name=f"{where}: input", choices=inputs)]
+                tokens += [Token(name=f"{where}: operation", choices=operations)]
+    widths = tuple(str(level) for level in range(len(section.width_factors)))
+    return (*tokens, *(Token(name=f"layer {layer}: level", choices=widths) for layer in range(section.layers)))

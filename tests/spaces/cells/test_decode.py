@@ -10,6 +10,7 @@ from nasir.spaces import irnas
 from nasir.spaces.cells.cell import edges
 from nasir.spaces.cells.decode import decode, path_evidence, runner_up, step_evidence, strongest_edges, viterbi
 from nasir.spaces.cells.genotype import Edge, Genotype
+from nasir.spaces.cells.monitor import derived_cells, most_skips, one_hot_alpha
 
 NAMES = irnas.OPERATIONS
 
@@ -173,17 +174,18 @@ def row(**weights: float) -> list[float]:
     return [math.log(weights.get(name, left)) for name in NAMES]
 
 
-def one_node(table, beta, space="irnas", norm="outgoing", inputs=1) -> Genotype:
+def one_node(table, beta, space="irnas", norm="outgoing", inputs=1, none="ranked", width_factors=(1, 2)) -> Genotype:
     return decode(
         table,
         beta,
         space=space,
         nodes=1,
-        width_factors=(1, 2),
+        width_factors=width_factors,
         residual=True,
         activation="relu",
         beta_norm=norm,
         inputs=inputs,
+        none=none,
     )
 
 
@@ -284,3 +286,29 @@ def test_the_runner_up_is_the_best_of_all_genotypes_that_differ_in_one_place(see
 
     second = runner_up(found, alpha, beta, norm)
     assert (*((n, e.input, e.operation) for n, (e,) in enumerate(second.cells[0])), *second.path) == best
+
+
+@pytest.mark.parametrize(("none", "source", "operation"), [("ranked", 1, "sep_3x3"), ("left_out", 0, "skip")])
+def test_a_strong_none_weakens_its_edge_unless_it_is_left_out(none, source, operation):
+    # skip of input 0 weighs 0.45 beside 0.5 of none, sep of input 1 0.48 beside 0.13: without none 0.9 and 0.55
+    alpha = torch.tensor([row(skip=0.45, none=0.5), row(sep_3x3=0.48, none=0.13)], dtype=torch.float64)
+    beta = torch.zeros(1, 2, 3, dtype=torch.float64)
+    assert one_node(alpha, beta, none=none).cells == (((Edge(input=source, operation=operation),),),)
+    assert derived_cells(alpha, 1, "irnas", 1, none) == [((Edge(input=source, operation=operation),),)]
+    assert most_skips(alpha, 1, "irnas", 1, none) == (operation == "skip")
+    kept = one_hot_alpha(alpha, 1, "irnas", 1, none).argmax(dim=-1).tolist()
+    assert kept[source] == NAMES.index(operation) and kept[1 - source] == NAMES.index("none")
+
+
+@pytest.mark.parametrize(
+    ("none", "expected"),
+    [("ranked", Edge(input=0, operation="skip")), ("left_out", Edge(input=1, operation="sep_3x3"))],
+)
+def test_the_runner_up_ranks_none_as_the_genotype_does(none, expected):
+    # conv of input 0 weighs 0.6 and skip there 0.3, times 2; sep of input 1 0.2, times 3. Without none, 0.6 / 0.975 is times
+    # 1.23 of 0.2 / 0.4
+    alpha = torch.tensor([row(conv_3x3=0.6, skip=0.3), row(sep_3x3=0.2, none=0.6)], dtype=torch.float64)
+    beta = torch.zeros(1, 1, 3, dtype=torch.float64)
+    found = one_node(alpha, beta, none=none, width_factors=(1,))
+    assert found.cells == (((Edge(input=0, operation="conv_3x3"),),),)
+    assert runner_up(found, alpha, beta, "outgoing", none).cells == (((expected,),),)

@@ -58,6 +58,8 @@ def plain(space="irnas", share_alpha=True, beta_norm="incoming", activation=None
         for name, parameter in net.named_parameters():
             if "predict" in name:  # else offsets are zero and sampled at whole pixels, where their gradient jumps
                 parameter.normal_(std=0.3)
+    [last] = [module for module in net.output.modules() if isinstance(module, nn.Conv2d)]
+    last.reset_parameters()  # it starts at zero
     return net
 
 
@@ -278,6 +280,21 @@ def test_bfloat16_convolutions_keep_float32_statistics():
     assert relative(restored.float(), exact) < 0.05  # bfloat16 has 8 bits
     assert all(gradient.dtype == torch.float32 and gradient.isfinite().all() for gradient in gradients.values())
     assert all(buffer.dtype == torch.float32 for name, buffer in net.named_buffers() if "running" in name)
+
+
+@pytest.mark.parametrize("space", ["irnas", "hinas"])
+def test_a_backward_pass_in_bfloat16_needs_no_autocast_of_its_own(space):
+    # as in training, where only the forward pass is in it
+    found = []
+    for enabled in (False, True):
+        net = twin(plain(space).float())
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=enabled):
+            restored = net(torch.rand(2, 1, 11, 12, generator=torch.Generator().manual_seed(1)))
+        restored.float().square().mean().backward()
+        found.append(torch.cat([p.grad.flatten() for p in net.parameters() if p.grad is not None]))
+
+    exact, rounded = found
+    assert 0 < (rounded - exact).norm() < 0.3 * exact.norm()
 
 
 @pytest.mark.parametrize("recompute", ["edge", "cell"])

@@ -29,7 +29,10 @@ ONE_EACH = dataclasses.replace(
 )
 
 
-@pytest.mark.parametrize("genotype", [GENOTYPE, ONE_EACH], ids=["shared", "one each"])
+OF_BLOCKS = dataclasses.replace(GENOTYPE, downscale=2, norm="none", reads_stem=True)
+
+
+@pytest.mark.parametrize("genotype", [GENOTYPE, ONE_EACH, OF_BLOCKS], ids=["shared", "one each", "of blocks"])
 def test_a_genotype_survives_its_file(tmp_path, genotype):
     genotypes.save(genotype, tmp_path / "genotype.json")
     assert genotypes.load(tmp_path / "genotype.json") == genotype
@@ -57,9 +60,26 @@ def test_a_file_of_version_1_is_read():
     assert genotypes.from_json(old | {"version": 1, "cell": value["cells"][0]}) == GENOTYPE
 
 
+def test_a_genotype_of_version_2_is_read_with_what_every_one_had_then():
+    value = genotypes.to_json(GENOTYPE)
+    assert [value.pop(key) for key in ("version", "downscale", "norm", "reads_stem")] == [3, 1, "batch", False]
+    assert genotypes.from_json(value | {"version": 2}) == GENOTYPE
+
+
+def test_version_3_says_all_that_it_brought_and_version_2_nothing():
+    value = genotypes.to_json(OF_BLOCKS)
+    assert [value[key] for key in ("version", "downscale", "norm", "reads_stem")] == [3, 2, "none", True]
+    with pytest.raises(ValueError, match="reads genotype versions 1 to 3, got 2"):
+        genotypes.from_json(value | {"version": 2})
+    del value["norm"]
+    for version in (2, 3):
+        with pytest.raises(ValueError, match=r"must have exactly the keys .*'norm'.*, got \["):
+            genotypes.from_json(value | {"version": version})
+
+
 def test_another_version_is_refused():
-    value = genotypes.to_json(GENOTYPE) | {"version": 3}
-    with pytest.raises(ValueError, match="reads genotype versions 1 to 2, got 3"):
+    value = genotypes.to_json(GENOTYPE) | {"version": 4}
+    with pytest.raises(ValueError, match="reads genotype versions 1 to 3, got 4"):
         genotypes.from_json(value)
 
 
@@ -89,6 +109,10 @@ def test_an_unknown_key_is_refused():
         ({"cells": ((),)}, "at least one node and one layer"),
         ({"path": ()}, "at least one node and one layer"),
         ({"activation": "gelu"}, "activation must be one of .*, got 'gelu'"),
+        ({"norm": "group"}, r"norm must be one of \['batch', 'none'\], got 'group'"),
+        ({"downscale": 0}, "downscale must be a whole number, 1 or more, got 0"),
+        ({"downscale": 1.5}, "downscale must be a whole number, 1 or more, got 1.5"),
+        ({"downscale": "2"}, "downscale must be a whole number, 1 or more, got '2'"),
         ({"width_factors": (2.0, 1.0, 4.0)}, "positive and ascending"),
         ({"space": "other"}, "space must be one of"),
     ],

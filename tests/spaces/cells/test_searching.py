@@ -17,15 +17,21 @@ from nasir.spaces.cells.searching import random_genotype, relax
 from tests.spaces.cells.small import SMALL
 
 WIDE = dataclasses.replace(SMALL, layers=4, nodes=3, width_factors=(1.0, 2.0, 4.0))
+CHANGES = [
+    {},
+    {"share_alpha": False, "beta_norm": "outgoing"},
+    {"inputs": 1},
+    {"share_alpha": False, "inputs": 1, "none": "left_out"},
+]
 
 
 def rules(section) -> dict:
     """What decoding takes of a section."""
-    names = ("nodes", "width_factors", "residual", "activation", "beta_norm", "inputs")
+    names = ("nodes", "width_factors", "residual", "activation", "beta_norm", "inputs", "none")
     return {name: getattr(section, name) for name in names}
 
 
-@pytest.mark.parametrize("changes", [{}, {"share_alpha": False, "beta_norm": "outgoing"}, {"inputs": 1}], ids=str)
+@pytest.mark.parametrize("changes", CHANGES, ids=str)
 @pytest.mark.parametrize("space", [irnas.SPACE, hinas.SPACE], ids=lambda space: space.name)
 def test_a_draw_is_decoded_from_standard_normal_logits(space, changes):
     section = dataclasses.replace(WIDE, **changes)
@@ -75,7 +81,7 @@ def test_weights_and_architecture_divide_the_parameters():
     assert parts[0] | parts[1] == {id(p) for p in relaxed.network.parameters()}
 
 
-@pytest.mark.parametrize("changes", [{}, {"share_alpha": False, "beta_norm": "outgoing"}, {"inputs": 1}], ids=str)
+@pytest.mark.parametrize("changes", CHANGES, ids=str)
 @pytest.mark.parametrize("space", [irnas.SPACE, hinas.SPACE], ids=lambda space: space.name)
 def test_alpha_and_beta_are_read_by_the_section_s_rules(space, changes):
     section = dataclasses.replace(WIDE, **changes)
@@ -87,13 +93,13 @@ def test_alpha_and_beta_are_read_by_the_section_s_rules(space, changes):
     found = relaxed.decode(state)
     assert found == decode(alpha, beta, space=space.name, **rules(section))
     assert {len(kept) for cell in found.cells for kept in cell} == {section.inputs}
-    assert relaxed.runner_up(state) == runner_up(found, alpha, beta, section.beta_norm)
+    assert relaxed.runner_up(state) == runner_up(found, alpha, beta, section.beta_norm, section.none)
     assert {name: id(value) for name, value in relaxed.evidence(state).items()} == {
         name: id(state[name]) for name in ("alpha", "beta")
     }
     assert relaxed.facts() == architecture_facts(alpha, beta, space.name, section.beta_norm)
     assert torch.equal(relaxed.ranking(), ranks(alpha, space.name))
-    assert relaxed.skips() == most_skips(alpha, 3, space.name, section.inputs)
+    assert relaxed.skips() == most_skips(alpha, 3, space.name, section.inputs, section.none)
     style = Style(activation=section.activation, separable=space.separable)
     for of in ("parameters", "flops"):
         costs = operation_costs(space.operations, [2, 4, 8], style, of)
@@ -113,3 +119,23 @@ def test_discretised_it_derives_to_what_it_did():
         inside = relaxed.decode(relaxed.network.state_dict())
         assert edges_of(inside) == edges_of(found)
     assert torch.equal(relaxed.alpha, before)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_leaving_none_out_changes_what_is_derived_and_what_is_discretised_alike(seed):
+    section = dataclasses.replace(WIDE, share_alpha=False, inputs=1)
+    ranked, left_out = (
+        relax("irnas", dataclasses.replace(section, none=none), 1, 0) for none in ("ranked", "left_out")
+    )
+    for relaxed in (ranked, left_out):
+        relaxed.alpha.data.normal_(generator=torch.Generator().manual_seed(seed))
+    assert ranked.decode(ranked.network.state_dict()).cells != left_out.decode(left_out.network.state_dict()).cells
+    for relaxed in (ranked, left_out):
+        found = relaxed.decode(relaxed.network.state_dict())
+        with relaxed.discretised():
+            assert relaxed.decode(relaxed.network.state_dict()).cells == found.cells
+
+
+def test_an_unknown_place_of_none_is_refused():
+    with pytest.raises(ValueError, match=r"space\.none must be one of \['ranked', 'left_out'\], got 'kept'"):
+        dataclasses.replace(SMALL, none="kept")

@@ -108,7 +108,7 @@ class Separable:
         """Gradients with respect to the activated source and the weights."""
         gradients: list[Tensor] = []
         for time in reversed(range(self.times)):
-            d_between, d_point = d_pointwise(g, kept[2 * time], weights[2 * time + 1], a.edges)
+            d_between, d_point = d_pointwise(g.to(kept[2 * time].dtype), kept[2 * time], weights[2 * time + 1], a.edges)
             if time == 0:
                 g, d_depth = d_depthwise(d_between, a.repeated, weights[0])
             else:

@@ -1,0 +1,82 @@
+"""What the study says of each search: where its networks stand among random ones, and whether shared weights can tell them."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import fmean, median
+from typing import Any
+
+import numpy as np
+from scipy.stats import kendalltau
+
+from nasir.evaluation.statistics import DRAWS, TAILS, Comparison, Interval, compare
+
+Scores = Mapping[str, float]
+"""PSNR of each test image, dB, by its name."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Found:
+    """A network that a search found, trained and scored."""
+
+    search: str
+    seed: int
+    result: Mapping[str, Any]  # of the training
+    cost: Mapping[str, Any]  # of the search
+    percentile: float  # of random networks that it is not below
+    against_median: Comparison  # with the random network in the middle (the lower of two)
+    against_best: Comparison  # with the best random network
+
+    @property
+    def psnr_db(self) -> float:
+        """Mean over the test images."""
+        return fmean(self.result["psnr_db"].values())
+
+
+def judge(
+    search: str, seed: int, result: Mapping[str, Any], cost: Mapping[str, Any], random: Sequence[Scores]
+) -> Found:
+    """Where a network stands among random ones.
+
+    Args:
+        search, seed: what found it.
+        result, cost: of its training and of the search.
+        random: scores of each random network on the same images.
+    """
+    means = sorted(random, key=lambda scores: fmean(scores.values()))
+    own = fmean(result["psnr_db"].values())
+    return Found(
+        search=search,
+        seed=seed,
+        result=result,
+        cost=cost,
+        percentile=100 * fmean(fmean(scores.values()) <= own for scores in random),
+        against_median=compare(result["psnr_db"], means[(len(means) - 1) // 2]),
+        against_best=compare(result["psnr_db"], means[-1]),
+    )
+
+
+def middle(values: Sequence[float]) -> float:
+    """The median."""
+    return median(values)
+
+
+def tau(first: Sequence[float], second: Sequence[float], seed: int = 0) -> Interval:
+    """Kendall's tau-b of two rankings of the same networks, with its 95 % interval by the percentile bootstrap.
+
+    Resamples in which one ranking is constant count as 0.
+    """
+    a, b = np.asarray(first), np.asarray(second)
+    generator = np.random.default_rng(seed)
+    draws = []
+    for _ in range(DRAWS // 10):
+        chosen = generator.integers(len(a), size=len(a))
+        found = kendalltau(a[chosen], b[chosen]).statistic
+        draws.append(float(np.nan_to_num(found)))
+    low, high = np.quantile(draws, TAILS)
+    return Interval(mean=float(kendalltau(a, b).statistic), low=float(low), high=float(high))
+
+
+def operations(genotype: Mapping[str, Any]) -> dict[str, int]:
+    """How often each operation stands in a genotype's cells, the most frequent first; empty if it has no cells."""
+    names = [edge["operation"] for cell in genotype.get("cells", ()) for node in cell for edge in node]
+    return {name: names.count(name) for name in sorted(set(names), key=lambda name: (-names.count(name), name))}

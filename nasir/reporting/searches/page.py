@@ -1,0 +1,192 @@
+"""`reports/search.md`: does a search find better networks than chance? What is there of the study, and nothing else."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from statistics import fmean, stdev
+from typing import Any
+
+from nasir.files import write_bytes, write_text
+from nasir.reporting.searches import figures
+from nasir.reporting.searches.judgement import Found, Scores, judge, middle, operations, tau
+from nasir.reporting.tables import interval, number, psnr, signed, table
+from nasir.spaces import contract
+
+ENOUGH = 90
+"""The percentile among random networks that a search should reach with every seed."""
+
+
+def write(page: Path, plan: Mapping[str, Any], jobs: Sequence[Mapping[str, Any]], results: Mapping[str, Any]) -> None:
+    """Write the page, and its figures into `figures/` beside it.
+
+    Args:
+        page: Markdown file.
+        plan: of the study, as its file has it.
+        jobs: all jobs in order: name, search (None: a random network), seed, is_training.
+        results: those that are there, by the job's name.
+    """
+    random = {job["name"]: results[job["name"]] for job in jobs if job["search"] is None and job["name"] in results}
+    scores = [result["psnr_db"] for result in random.values()]
+    found: dict[str, list[Found]] = {}
+    for job in jobs:
+        name = job["name"]
+        if job["search"] is not None and job["is_training"] and name in results and len(scores) > 1:
+            cost = results[name.replace("found-", "search-", 1)]
+            found.setdefault(job["search"], []).append(judge(job["search"], job["seed"], results[name], cost, scores))
+    sections = [_top(plan, jobs, results, scores, found)]
+    if len(scores) > 1:
+        sections.append(_random(page, random, found, scores))
+    if found:
+        sections += [_strategies(found), _networks(found), _drawn(page, found)]
+    sections.append(_rankings(page, jobs, results, random))
+    sections.append(_made(plan))
+    write_text(page, "\n\n".join(section for section in sections if section) + "\n")
+
+
+def _top(
+    plan: Mapping[str, Any],
+    jobs: Sequence[Mapping[str, Any]],
+    results: Mapping[str, Any],
+    random: Sequence[Scores],
+    found: Mapping[str, Sequence[Found]],
+) -> str:
+    lines = [
+        "# Does a search find better networks than chance?",
+        f"{plan['dataset']}, sigma {plan['sigma']:g}, protocol `whole`, {plan['images']} test images. Every network has "
+        f"{plan['window'][0]:,} to {plan['window'][1]:,} parameters (or as near as an even width comes), the same recipe "
+        f"and {plan['seconds']:g} seconds of processor time to train in.",
+    ]
+    if len(results) < len(jobs):
+        lines.append(f"**Unfinished: {len(results)} of {len(jobs)} jobs are done.** `make study` goes on.")
+    whole = {name: those for name, those in found.items() if len(those) == len(plan["seeds"])}
+    good = [name for name, those in whole.items() if min(one.percentile for one in those) >= ENOUGH]
+    if good:
+        lines.append(f"At or above the {ENOUGH}th percentile of random networks with every seed: {', '.join(good)}.")
+    elif whole:
+        lines.append(f"No strategy reached the {ENOUGH}th percentile of random networks with every seed.")
+    return "\n\n".join(lines)
+
+
+def _random(
+    page: Path, random: Mapping[str, Any], found: Mapping[str, Sequence[Found]], scores: Sequence[Scores]
+) -> str:
+    write_bytes(page.parent / "figures" / "search_distribution.png", figures.distribution(scores, found))
+    means = [fmean(one.values()) for one in scores]
+    return "\n\n".join(
+        [
+            "## Random networks",
+            f"{len(means)} networks: median {psnr(middle(means))} dB, {psnr(min(means))} to {psnr(max(means))} dB, standard "
+            f"deviation {number(stdev(means), 3)} dB.",
+            "![PSNR of random and found networks](figures/search_distribution.png)",
+        ]
+    )
+
+
+def _strategies(found: Mapping[str, Sequence[Found]]) -> str:
+    rows = []
+    for name, those in found.items():
+        rows.append(
+            [
+                name,
+                ", ".join(psnr(one.psnr_db) for one in those),
+                ", ".join(number(one.percentile, 0) for one in those),
+                number(fmean(one.cost["seconds"] for one in those) / 60, 1),
+                number(max(one.cost["peak_memory_mib"] for one in those), 0),
+                number(fmean(_share(one, "skip") for one in those), 2),
+            ]
+        )
+    columns = ["search", "PSNR, dB, by seed", "percentile, by seed", "minutes", "peak MiB", "share of skip"]
+    return "\n\n".join(
+        [
+            "## Strategies",
+            table(columns, rows, columns[3:]),
+            "Minutes: of the search, processor time in one thread. Percentile: of random networks that are not above.",
+        ]
+    )
+
+
+def _networks(found: Mapping[str, Sequence[Found]]) -> str:
+    rows = []
+    for name, those in found.items():
+        for one in those:
+            median, best = one.against_median.difference, one.against_best.difference
+            operations_text = ", ".join(f"{count} {op}" for op, count in operations(one.result["genotype"]).items())
+            rows.append(
+                [
+                    f"{name}, seed {one.seed}",
+                    psnr(one.psnr_db),
+                    f"{signed(median.mean, 3)} {interval(median, 3)}",
+                    f"{signed(best.mean, 3)} {interval(best, 3)}",
+                    f"{one.result['parameters']:,}",
+                    f"{one.result['width']}",
+                    f"{one.result['steps']:,}",
+                    operations_text,
+                ]
+            )
+    columns = ["network", "PSNR, dB", "less the median random", "less the best random", "parameters", "width", "steps"]
+    return "\n\n".join(
+        [
+            "## Networks",
+            table([*columns, "operations"], rows, ["PSNR, dB", "parameters", "width", "steps"]),
+            "Differences: over the test images, paired, with their 95 % interval.",
+        ]
+    )
+
+
+def _drawn(page: Path, found: Mapping[str, Sequence[Found]]) -> str:
+    best = max((one for those in found.values() for one in those), key=lambda one: one.psnr_db)
+    value = best.result["genotype"]
+    space = contract.of_json(value)
+    facts = best.cost["made_with"]["space"]
+    folder = page.parent / "figures"
+    contract.part(space.drawing).draw(
+        space.from_json(value), facts, folder / "search_best.svg", folder / "search_best.png"
+    )
+    return f"The best of them, {best.search}, seed {best.seed}:\n\n![width path and cell](figures/search_best.png)"
+
+
+def _rankings(
+    page: Path, jobs: Sequence[Mapping[str, Any]], results: Mapping[str, Any], random: Mapping[str, Any]
+) -> str:
+    """Kendall's tau between shared weights and training, where all random networks have been trained."""
+    total = [job["name"] for job in jobs if job["search"] is None]
+    if len(random) < max(3, len(total)):
+        return ""
+    trained = [fmean(result["psnr_db"].values()) for result in random.values()]
+    shared = {
+        f"{job['search']}, seed {job['seed']}": results[job["name"]]["ranking"]
+        for job in jobs
+        if job["search"] is not None and not job["is_training"] and results.get(job["name"], {}).get("ranking")
+    }
+    if not shared:
+        return ""
+    write_bytes(page.parent / "figures" / "search_rankings.png", figures.rankings(trained, shared))
+    rows = []
+    for name, scores in shared.items():
+        found = tau(scores, trained)
+        rows.append([name, number(found.mean, 2), interval(found, 2)])
+    return "\n\n".join(
+        [
+            "## Can shared weights tell good networks?",
+            "Kendall's tau between the score with shared weights on V and the score after training, over the random networks:",
+            table(["search", "tau", "95 % interval"], rows, ["tau"]),
+            "![shared weights against training](figures/search_rankings.png)",
+        ]
+    )
+
+
+def _made(plan: Mapping[str, Any]) -> str:
+    rows = [[name, of["strategy"], "; ".join(of["changes"]) or "none"] for name, of in plan["searches"].items()]
+    shared = "; ".join(plan["changes"]) or "none"
+    return "\n\n".join(
+        [
+            "## How it was made",
+            f"`make study`, from `study/plan.yaml`: profile `{plan['profile']}`, changed for all: {shared}.",
+            table(["search", "strategy", "changes"], rows),
+            "Each job ran in one thread; its result, with settings and commit, is a file of `study/results`.",
+        ]
+    )
+
+
+def _share(one: Found, operation: str) -> float:
+    counts = operations(one.result["genotype"])
+    return counts.get(operation, 0) / max(1, sum(counts.values()))

@@ -1,0 +1,318 @@
+"""One-shot search: a supernet trained on single paths, then candidates scored with the weights that they share.
+
+SPOS (Guo et al., ECCV 2020): each step trains one path drawn uniformly. FairNAS (Chu et al., ICCV 2021): each step trains a group
+of paths in which every choice stands equally often, and follows the sum of their gradients. A step costs one path where the
+supernet of `darts` costs all operations of all widths. Afterwards candidates within a window of size are scored on V, their
+statistics of batch normalisation set anew on W, and chosen at random or by regularised evolution (Real et al., AAAI 2019).
+
+The weights follow the loss on W by AdamW under a rate that rises over the first twentieth of the steps and falls by a cosine.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from statistics import fmean
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from nasir.config.reading import require
+from nasir.config.search import SearchConfig
+from nasir.inference.fusing import lay_out
+from nasir.layers.cost import flops_per_pixel, parameters
+from nasir.layers.normalisation import MOMENTUM
+from nasir.search import contract
+from nasir.search.contract import Control, Found, Problem
+from nasir.search.sampling import tokens as sampling
+from nasir.search.sampling.evolution import evolve, select_random
+from nasir.search.sampling.tokens import Tokens, Window
+from nasir.spaces.contract import Shared, part, random_tokens
+from nasir.training import loop
+from nasir.training.gradients import finite, gradients
+from nasir.training.loop import Descent
+from nasir.training.validation import validate
+
+CHOICES = {"sampling": ("uniform", "fair"), "selection": ("random", "evolution")}
+"""What keys of text may be."""
+
+RISE = 20
+"""The learning rate rises over one of so many parts of the steps."""
+
+PROBES = 4
+"""Random paths that are scored on V as the training goes: how far it is, not what is chosen."""
+
+KEEP = 20
+"""Candidates between two checkpoints."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class OneShotSection:
+    """What this strategy reads beside the search's section."""
+
+    sampling: str  # uniform (a path a step), fair (a group of paths a step)
+    lr_max: float  # of AdamW
+    selection: str  # random, evolution
+    candidates: int  # that are scored on V
+    population: int  # of evolution
+    tournament: int  # of evolution
+    calibration: int  # batches of W on which a candidate's statistics are set anew
+    window_of: str  # parameters, flops
+    window: tuple[float, ...]  # the lowest and the highest that a candidate may have, at the search's sizes
+
+    def __post_init__(self) -> None:
+        for name, choices in CHOICES.items():
+            require(
+                getattr(self, name) in choices, f"strategy.{name} must be one of {list(choices)}", getattr(self, name)
+            )
+        require(self.lr_max > 0, "strategy.lr_max must be above 0", self.lr_max)
+        for name in ("candidates", "population", "tournament", "calibration"):
+            require(getattr(self, name) >= 1, f"strategy.{name} must be 1 or more", getattr(self, name))
+        require(
+            self.tournament <= self.population,
+            f"strategy.tournament must not be above strategy.population ({self.population})",
+            self.tournament,
+        )
+        require(len(self.window) == 2, "strategy.window must hold two numbers", list(self.window))
+        _ = self.limits
+
+    @property
+    def limits(self) -> Window:
+        """The window."""
+        return Window(of=self.window_of, lowest=self.window[0], highest=self.window[1])
+
+
+class OneShot(contract.Strategy):
+    """This strategy as the search step sees it."""
+
+    name = "one_shot"
+    Section = OneShotSection
+
+    def count(self, section: OneShotSection, config: SearchConfig) -> int:
+        """Steps, then candidates."""
+        return config.steps + section.candidates
+
+    def search(self, problem: Problem) -> Found:
+        """Train the space's shared weights and choose by them; see `search`."""
+        space = problem.space
+        share = getattr(part(space.searching), "share", None)
+        if share is None:
+            raise ValueError(
+                f"search.strategy one_shot needs a space with shared weights, got {space.name}, which has none; "
+                "take random."
+            )
+        return search(share(space.name, problem.of_space, problem.channels, problem.seed), problem)
+
+
+STRATEGY = OneShot()
+
+
+def search(shared: Shared, problem: Problem) -> Found:
+    """Train the shared weights, on the device of the problem's team, then score candidates.
+
+    Returns:
+        The candidate with the best score on V; `candidates` holds all of them. The history has the training's news at its
+        steps, and each candidate's at `search.steps` plus its number. `spent_flops` is the number of paths trained times the
+        mean of 32 random ones.
+
+    Raises:
+        FloatingPointError: if a loss is not finite; it names the step.
+        ValueError: if the window holds no candidate.
+    """
+    config, section, team = problem.config, problem.of_strategy, problem.team
+    shared.network.to(team.device)
+    lay_out(shared.network)
+    course = _Course(shared, problem)
+    start = course.restore(problem.state) if problem.state is not None else 0
+    team.align(shared.network, start)
+    course.draw()  # so that an empty window is refused before the training
+    shared.network.train()
+    loop.run(
+        start=start, steps=config.steps, budget=config, advance=course.advance, score=course.probe, history=course.history,
+        state=course.state, save=problem.save, log=problem.log, team=team,
+    )  # fmt: skip
+    if section.selection == "random":
+        select_random(course.score, course.draw, section.candidates)
+    else:
+        generator = torch.Generator().manual_seed(problem.seed)
+        evolve(
+            course.score, course.draw, course.mutate, candidates=section.candidates, population=section.population,
+            tournament=section.tournament, generator=generator,
+        )  # fmt: skip
+    return course.finish()
+
+
+class _Course:
+    """The shared weights in training, and what candidates have scored."""
+
+    def __init__(self, shared: Shared, problem: Problem) -> None:
+        config, section = problem.config, problem.of_strategy
+        self.shared, self.problem, self.history = shared, problem, list[tuple[int, str, float]]()
+        self.candidates: list[dict[str, Any]] = []
+        self._known: dict[Tokens, float] = {}
+        self._generator = torch.Generator().manual_seed(problem.seed)
+        self._drawing = torch.Generator().manual_seed(problem.seed)
+        self._batches: list[Tensor] = []
+        weights = list(shared.network.parameters())
+        self._descent = Descent(
+            network=shared.network, weights=weights,
+            optimiser=torch.optim.AdamW(weights, lr=section.lr_max, weight_decay=config.weight_decay),
+            patches=problem.patches_w, sigmas=config.sigmas, budget=config, steps=config.steps, parts=config.accumulate,
+            generator=self._generator, team=problem.team, section="search", warmup_steps=config.steps // RISE,
+            lr_max=section.lr_max, lr_min=0.0,
+        )  # fmt: skip
+        probing = torch.Generator().manual_seed(problem.seed)
+        self._probes = [tuple(random_tokens(problem.space, problem.of_space, probing)) for _ in range(PROBES)]
+
+    def advance(self, step: int) -> dict[str, float]:
+        """One step of the weights, on one path or on a group of them."""
+        problem, descent = self.problem, self._descent
+        news = {"learning_rate": descent.anneal(step)}
+        if problem.of_strategy.sampling == "fair":
+            paths = sampling.fair(problem.space, problem.of_space, self._generator)
+        else:
+            paths = [tuple(random_tokens(problem.space, problem.of_space, self._generator))]
+        slopes: dict[nn.Parameter, Tensor] = {}
+        losses = []
+        for tokens in paths:
+            network = self.network(tokens)
+            loss = loop.batch_loss(network, descent.draw(), problem.config.ssim_weight, problem.team, descent.parts)
+            losses.append(finite(loss, descent.where(step), descent.section))
+            own = list(network.parameters())
+            for weight, slope in zip(own, gradients(loss, own), strict=True):
+                if slope is not None:
+                    slopes[weight] = slopes[weight] + slope if weight in slopes else slope
+        loop.descend(descent.optimiser, list(slopes), list(slopes.values()), problem.config.clip_norm)
+        return news | {"train_loss": fmean(losses)}
+
+    def network(self, tokens: Sequence[int]) -> nn.Module:
+        """A candidate with the shared weights, in training mode."""
+        genotype = self.problem.space.from_tokens(self.problem.of_space, tokens)
+        return self.shared.path(genotype).train()
+
+    def probe(self, step: int) -> dict[str, float]:
+        """The mean score of a few random paths."""
+        scores = [self.validate(self.network(tokens)) for tokens in self._probes]
+        return {name: fmean(each[name] for each in scores) for name in scores[0]}
+
+    def validate(self, network: nn.Module) -> dict[str, float]:
+        """A candidate's scores on V, its statistics set anew."""
+        problem = self.problem
+        if not self._batches:  # the same for all candidates
+            generator = torch.Generator().manual_seed(problem.seed)
+            draw = partial(
+                loop.draw_batch, problem.patches_w, problem.config.sigmas, problem.config.batch, generator, problem.team
+            )
+            self._batches = [draw()[0] for _ in range(problem.of_strategy.calibration)]
+        set_statistics(network, self._batches)
+        return problem.team.score(
+            partial(validate, network, sigmas=problem.config.sigmas, seed=problem.seed), problem.images_v
+        )
+
+    def draw(self) -> Tokens:
+        """A random candidate within the window."""
+        problem = self.problem
+        return sampling.draw(
+            problem.space, problem.of_space, problem.channels, problem.of_strategy.limits, self._drawing
+        )
+
+    def mutate(self, parent: Tokens) -> Tokens:
+        """A child of a candidate, within the window."""
+        problem = self.problem
+        return sampling.mutate(
+            parent, problem.space, problem.of_space, problem.channels, problem.of_strategy.limits, self._drawing
+        )
+
+    def score(self, tokens: Tokens) -> float:
+        """A candidate's score, from before the run was stopped if it is known."""
+        if tokens in self._known:
+            return self._known[tokens]
+        problem = self.problem
+        network = self.network(tokens)
+        scores = self.validate(network)
+        genotype = problem.space.to_json(problem.space.from_tokens(problem.of_space, tokens))
+        self.candidates.append(
+            {"genotype": genotype, "tokens": list(tokens), "parameters": parameters(network)} | scores
+        )
+        self._known[tokens] = scores["score"]
+        step = problem.config.steps + len(self.candidates)
+        news = scores | {"best_score": max(self._known.values())}
+        self.history += [(step, name, value) for name, value in news.items()]
+        if problem.team.is_first:
+            problem.log(step, news)
+            if len(self.candidates) % KEEP == 0:
+                problem.save(self.state(problem.config.steps))
+        return scores["score"]
+
+    @property
+    def _drawn(self) -> int:
+        """How many candidates were drawn at random, the first of all."""
+        section = self.problem.of_strategy
+        count = section.candidates if section.selection == "random" else section.population
+        return min(int(count), len(self.candidates))
+
+    def state(self, step: int) -> dict[str, Any]:
+        """All that the search needs to carry on behind `step`."""
+        return {
+            "step": step,
+            "weights": self.shared.network.state_dict(),
+            "optimiser": self._descent.optimiser.state_dict(),
+            "generator": self._generator.get_state(),
+            "history": self.history,
+            "candidates": self.candidates,
+        }
+
+    def restore(self, state: dict[str, Any]) -> int:
+        """The inverse of `state`; gives the step. What was scored is known, so that the choosing repeats itself up to there."""
+        self.shared.network.load_state_dict(state["weights"])
+        self._descent.optimiser.load_state_dict(state["optimiser"])
+        self._generator.set_state(state["generator"])
+        self.history = [tuple(row) for row in state["history"]]
+        self.candidates = state["candidates"]
+        self._known = {tuple(candidate["tokens"]): candidate["score"] for candidate in self.candidates}
+        step: int = state["step"]
+        return step
+
+    def finish(self) -> Found:
+        """What was found."""
+        problem, config = self.problem, self.problem.config
+        order = sorted(self.candidates, key=lambda candidate: -candidate["score"])
+        best = order[0]
+        of = [problem.space.from_tokens(problem.of_space, candidate["tokens"]) for candidate in order[:2]]
+        generator = torch.Generator().manual_seed(problem.seed)
+        paths = [random_tokens(problem.space, problem.of_space, generator) for _ in range(32)]
+        cost = fmean(flops_per_pixel(self.network(path), problem.channels, config.patch) for path in paths)
+        is_fair = problem.of_strategy.sampling == "fair"
+        group = len(sampling.fair(problem.space, problem.of_space, generator)) if is_fair else 1
+        return Found(
+            genotype=of[0],
+            runner_up=of[1] if len(of) > 1 else None,
+            step=config.steps + self.candidates.index(best) + 1,
+            scores={name: best[name] for name in ("psnr_db", "ssim", "score")},
+            spent_flops=config.steps * group * config.batch * config.patch**2 * cost,
+            history=self.history,
+            tensors={"supernet": {name: value.cpu() for name, value in self.shared.network.state_dict().items()}},
+            control=Control(found=best["score"], random=[one["score"] for one in self.candidates[: self._drawn]]),
+            candidates=self.candidates,
+            facts={"steps": config.steps, "candidates": len(self.candidates), "paths_per_step": group}
+            | {"parameters": parameters(self.shared.network)},
+        )
+
+
+@torch.no_grad()
+def set_statistics(network: nn.Module, batches: Sequence[Tensor]) -> None:
+    """Set the running statistics of batch normalisation to the mean of those of these batches, each (N, C, H, W).
+
+    Shared weights have no statistics of their own: those of one path are wrong for the next (Guo et al., section 3.3).
+    """
+    norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
+    if not norms:
+        return
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # the mean of all batches
+    network.train()
+    for batch in batches:
+        network(batch)
+    for norm in norms:
+        norm.momentum = MOMENTUM

@@ -1,0 +1,1 @@
+"""What strategies that try candidates need: drawing, changing and choosing them."""

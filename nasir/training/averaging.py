@@ -1,0 +1,51 @@
+"""The running mean of a network's weights over the steps of its training, which is what is scored and kept."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
+
+
+class Average:
+    """An exponential moving average of weights and running statistics (Polyak and Juditsky, 1992; Izmailov et al., UAI 2018).
+
+    After the first step it is the network; after a step with t steps before it, it moves by 1 - min(decay, (1 + t) / (10 + t))
+    towards the network, so that a short training does not drag its first weights along.
+
+    Args:
+        network: what is averaged; it stays as it is.
+        decay: 0 or more and below 1; 0 = no average, `network` itself.
+    """
+
+    def __init__(self, network: nn.Module, decay: float) -> None:
+        self.decay, self._network = decay, network
+        self._averaged = AveragedModel(network, multi_avg_fn=self._move, use_buffers=True) if decay > 0 else None
+
+    @property
+    def network(self) -> nn.Module:
+        """What is to be scored and kept."""
+        return self._network if self._averaged is None else self._averaged.module
+
+    def follow(self) -> None:
+        """Take the network's present weights in; called after each step."""
+        if self._averaged is not None:
+            self._averaged.update_parameters(self._network)
+
+    def state(self) -> dict[str, Tensor]:
+        """What a checkpoint holds; empty without an average."""
+        return {} if self._averaged is None else self._averaged.state_dict()
+
+    def restore(self, state: dict[str, Tensor]) -> None:
+        """The inverse of `state`."""
+        if self._averaged is not None:
+            self._averaged.load_state_dict(state)
+
+    @torch.no_grad()
+    def _move(self, means: Sequence[Tensor], values: Sequence[Tensor], steps: Tensor | int) -> None:
+        if means[0].is_floating_point():
+            share = 1 - min(self.decay, (1 + int(steps)) / (10 + int(steps)))
+            torch._foreach_lerp_(list(means), list(values), share)
+        else:  # counters of batch normalisation
+            for mean, value in zip(means, values, strict=True):
+                mean.copy_(value)

@@ -1,0 +1,208 @@
+"""The jobs of the study, each in a process and thread of its own: to search, and to train and score one network.
+
+Seconds are those of the processor, so that what else the machine does weighs little, and networks get equal shares of them.
+"""
+
+import dataclasses
+import time
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from nasir import memory
+from nasir import task as tasks
+from nasir.config.retrain import RetrainConfig
+from nasir.data.patches import PatchSampler
+from nasir.data.pictures.collection import Sample, crop_middle, load, to_sample
+from nasir.evaluation import protocols
+from nasir.files import read_json, write_json
+from nasir.inference.fusing import fuse
+from nasir.layers.cost import flops_per_pixel, parameters
+from nasir.search.contract import Found, Problem
+from nasir.search.one_shot import set_statistics
+from nasir.search.sampling import tokens as sampling
+from nasir.search.sampling.tokens import Tokens, Window
+from nasir.settings import Settings
+from nasir.spaces.contract import Genotype, part
+from nasir.training.device import set_determinism
+from nasir.training.loop import draw_batch
+from nasir.training.pace import seconds_per_step
+from nasir.training.parallel import Team, assemble
+from nasir.training.retrain import retrain
+from nasir.training.validation import validate
+from stages.around.receipts import commit
+from stages.searches.plan import Job, Plan
+
+DENOISE = tasks.find("denoise")
+
+
+def work(plan: Plan, job: Job, data: Path, results: Path) -> None:
+    """Do a job and write its result.
+
+    Args:
+        plan: of the study.
+        job: one of its jobs; the results that it needs are there.
+        data: with the folders `pictures` and `split`.
+        results: folder to write into.
+    """
+    torch.set_num_threads(1)
+    settings = plan.settings(job.search)
+    config = settings.search if not job.is_training else settings.section("retrain", RetrainConfig)
+    with assemble(
+        section="search", devices=1, parallel="auto", precision=config.precision, device=config.device
+    ) as team:
+        set_determinism(team.device)
+        do = train if job.is_training else search
+        found = do(plan, job, settings, data, results, team)
+    write_json(
+        results / f"{job.name}.json",
+        found | {"precision": team.precision, "commit": commit(), "made_with": plan.made_with(job)},
+    )
+
+
+def randoms(plan: Plan) -> list[Tokens]:
+    """The random networks of the study, as tokens."""
+    settings = plan.settings(None)
+    lowest, highest = plan.values["window"]
+    window = Window(of="parameters", lowest=lowest, highest=highest)
+    generator = torch.Generator().manual_seed(0)
+    drawn: dict[Tokens, None] = {}
+    while len(drawn) < plan.values["random"]:
+        drawn[sampling.draw(settings.space, settings.of_space, DENOISE.channels, window, generator)] = None
+    return list(drawn)
+
+
+def search(plan: Plan, job: Job, settings: Settings, data: Path, results: Path, team: Team) -> dict[str, Any]:
+    """What a strategy finds, what it cost, and how its shared weights rank the random networks."""
+    config = settings.search
+    problem = Problem(
+        space=settings.space,
+        of_space=settings.of_space,
+        config=config,
+        of_strategy=settings.of_strategy,
+        channels=DENOISE.channels,
+        patches_w=_patches(_pictures(data, "w"), config.patch, team),
+        patches_a=_patches(_pictures(data, "a"), config.patch, team),
+        images_v=_samples(_pictures(data, "v"), config.val_crop),
+        seed=job.seed,
+        state=None,
+        save=lambda state: None,
+        log=lambda step, news: None,
+        team=team,
+    )
+    start = time.process_time()
+    found = settings.strategy.search(problem)
+    seconds = time.process_time() - start
+    space = settings.space
+    return {
+        "genotype": space.to_json(found.genotype),
+        "scores": found.scores,
+        "seconds": seconds,
+        "peak_memory_mib": memory.peak_mib(),
+        "spent_flops": found.spent_flops,
+        "facts": found.facts,
+        "ranking": _ranking(found, problem, randoms(plan)) if settings.search.strategy == "one_shot" else None,
+    }
+
+
+def _ranking(found: Found, problem: Problem, networks: list[Tokens]) -> list[float]:
+    """Score of each random network with the shared weights, dB on V."""
+    space, config = problem.space, problem.config
+    shared = part(space.searching).share(space.name, problem.of_space, problem.channels, problem.seed)
+    shared.network.load_state_dict(found.tensors["supernet"])
+    generator = torch.Generator().manual_seed(problem.seed)
+    draw = partial(draw_batch, problem.patches_w, config.sigmas, config.batch, generator, problem.team)
+    batches = [draw()[0] for _ in range(problem.of_strategy.calibration)]
+    scores = []
+    for tokens in networks:
+        network = shared.path(space.from_tokens(problem.of_space, tokens))
+        set_statistics(network, batches)
+        scores.append(validate(network, problem.images_v, config.sigmas, problem.seed)["psnr_db"])
+    return scores
+
+
+def train(plan: Plan, job: Job, settings: Settings, data: Path, results: Path, team: Team) -> dict[str, Any]:
+    """Train a network for the plan's seconds and score it on the plan's test images."""
+    space = settings.space
+    if job.search is None:
+        genotype = space.from_tokens(settings.of_space, randoms(plan)[job.seed])
+    else:
+        name = job.name.replace("found-", "search-", 1)
+        genotype = space.from_json(read_json(results / f"{name}.json")["genotype"])
+    sizes = _fit(genotype, settings, plan.values["window"])
+    config = settings.section("retrain", RetrainConfig)
+    patches = _patches(_pictures(data, "w", "a"), config.patch, team)
+    v = _samples(_pictures(data, "v"), config.val_crop)
+
+    def build() -> torch.nn.Module:
+        torch.manual_seed(job.seed)
+        network: torch.nn.Module = space.build(genotype, sizes, DENOISE.channels).to(team.device)
+        return network
+
+    sigma = plan.values["sigma"]
+    step = seconds_per_step(
+        build(), patches=patches, image=next(iter(v.values())), sigma=sigma, config=config, team=team
+    )
+    steps = max(1, round(plan.values["seconds"] / step))
+    config = dataclasses.replace(
+        config, steps=steps, warmup_steps=steps // 20, val_period=steps, log_period=steps, checkpoint_period=steps
+    )
+    network = build()
+    start = time.process_time()
+    trained = retrain(
+        network, patches=patches, images_v=v, sigma=sigma, config=config, seed=job.seed, state=None,
+        save=lambda state: None, log=lambda step, news: None, team=team,
+    )  # fmt: skip
+    seconds = time.process_time() - start
+    network.load_state_dict(trained.last)
+    fused = fuse(network)
+    test = _samples(_pictures(data, "test"), 0)
+    chosen = dict(list(test.items())[:: max(1, len(test) // plan.values["images"])][: plan.values["images"]])
+    with torch.inference_mode():
+        scores = protocols.score(lambda noisy, _: fused(noisy), chosen, sigma, "whole", settings.params.seed)
+    return {
+        "genotype": space.to_json(genotype),
+        "width": sizes.width,
+        "parameters": parameters(network),
+        "flops_per_pixel": flops_per_pixel(network, DENOISE.channels),
+        "steps": steps,
+        "seconds": seconds,
+        "v_psnr_db": trained.best_scores["psnr_db"],
+        "psnr_db": {score.name: score.psnr_db for score in scores},
+    }
+
+
+def _fit(genotype: Genotype, settings: Settings, window: tuple[float, float]) -> Any:
+    """The profile's sizes, with the even width that brings the network into the window, or next to it.
+
+    A network with many skips has few parameters; it is given more channels, so that networks of one size are compared.
+    """
+    lowest, highest = window
+    best, gap = settings.of_network, float("inf")
+    for width in [settings.of_network.width, *range(4, 129, 2)]:
+        sizes = dataclasses.replace(settings.of_network, width=width)
+        with torch.device("meta"):
+            size = parameters(settings.space.build(genotype, sizes, DENOISE.channels))
+        if lowest <= size <= highest:
+            return sizes
+        if abs(size - (lowest + highest) / 2) < gap:
+            best, gap = sizes, abs(size - (lowest + highest) / 2)
+    return best
+
+
+def _pictures(data: Path, *parts: str) -> dict[str, np.ndarray]:
+    """The pictures of parts of the split."""
+    split: Mapping[str, list[str]] = read_json(data / "split" / "split.json")
+    return load(data / "pictures", [name for part in parts for name in split[part]], DENOISE)
+
+
+def _samples(pictures: Mapping[str, np.ndarray], crop: int) -> dict[str, Sample]:
+    return {name: to_sample(crop_middle(image, crop), DENOISE) for name, image in pictures.items()}
+
+
+def _patches(pictures: Mapping[str, np.ndarray], patch: int, team: Team) -> PatchSampler:
+    return PatchSampler(pictures, patch, team.device, DENOISE.is_paired, DENOISE.is_turned)

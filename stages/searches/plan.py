@@ -1,0 +1,95 @@
+"""What the study runs: its plan as settings and jobs."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from nasir import settings as resolving
+from nasir.config import reading
+from nasir.config.reading import require
+from nasir.files import read_json
+from nasir.settings import Settings
+
+KEYS = ("dataset", "profile", "sigma", "images", "seconds", "window", "random", "seeds", "changes", "searches")
+"""Of the plan."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """A search, or the training and scoring of one network. Its result is the file `NAME.json` of the results."""
+
+    name: str
+    search: str | None  # its name in the plan; None: a random network
+    seed: int  # of the search; of a random network its number
+    is_training: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """The plan, resolved."""
+
+    values: dict[str, Any]  # as the file has them
+    profiles: Path
+
+    def settings(self, search: str | None) -> Settings:
+        """The settings of a search, or those that all trainings have."""
+        of = self.values["searches"][search] if search is not None else {"strategy": None, "changes": []}
+        params = {
+            "dataset": self.values["dataset"],
+            "task": "denoise",
+            "folder": "data",
+            "layout": "clean",
+            "sigma": self.values["sigma"],
+            "space": "irnas",
+            "seed": 0,
+            "profile": self.values["profile"],
+        }
+        resolved = resolving.resolve(params, self.profiles, of["strategy"])
+        if resolved["search"]["strategy"] == "one_shot":
+            resolved["strategy"]["window"] = list(self.values["window"])
+        return resolving.change(resolved, [*self.values["changes"], *of["changes"]], "study/plan.yaml")
+
+    def jobs(self) -> Iterator[Job]:
+        """All jobs, each behind those whose results it needs; seed by seed, so that a part of the study is a study."""
+        for number in range(self.values["random"]):
+            yield Job(name=f"random-{number:02d}", search=None, seed=number, is_training=True)
+        for seed in self.values["seeds"]:
+            for search in self.values["searches"]:
+                name = f"{slug(search)}-{seed}"
+                yield Job(name=f"search-{name}", search=search, seed=seed, is_training=False)
+                yield Job(name=f"found-{name}", search=search, seed=seed, is_training=True)
+
+    def made_with(self, job: Job) -> dict[str, Any]:
+        """The settings that a job's result depends on."""
+        found = self.settings(job.search)
+        parts = ["params", "network", "retrain", "space", "search", "strategy"]
+        if job.search is None:
+            parts = parts[:4]
+        shared = {key: self.values[key] for key in ("images", "seconds", "window", "random")}
+        return {name: found.values[name] for name in parts} | shared
+
+
+def read(path: Path, profiles: Path) -> Plan:
+    """Read a plan; a key that is missing or unknown is refused and named."""
+    values = reading.read(path)
+    require(set(values) == set(KEYS), f"{path} must have exactly the keys {sorted(KEYS)}", sorted(values))
+    require(values["random"] >= 2, f"{path}: random must be 2 or more", values["random"])
+    plan = Plan(values=values, profiles=profiles)
+    for search in values["searches"]:
+        plan.settings(search)
+    return plan
+
+
+def result(results: Path, plan: Plan, job: Job) -> dict[str, Any] | None:
+    """A job's result; None if there is none that was made with the plan as it is."""
+    path = results / f"{job.name}.json"
+    if not path.is_file():
+        return None
+    found: dict[str, Any] = read_json(path)
+    return found if found["made_with"] == plan.made_with(job) else None
+
+
+def slug(text: str) -> str:
+    """A name of the plan as part of a file's name."""
+    return "-".join(text.replace(",", " ").replace("_", "-").split())

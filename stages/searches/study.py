@@ -1,0 +1,105 @@
+"""The study of search strategies: what is missing is run, then the page is written from what is there.
+
+Every job's result is a small file, which may be committed: the study goes on where it was, after a kill or on another machine.
+A result that was made with another plan is made again.
+"""
+
+import os
+import sys
+import time
+from collections.abc import Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from importlib import import_module
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+from nasir.reporting.searches import page as pages
+from stages.searches import plan as plans
+from stages.searches.plan import Job, Plan
+
+NICE = 19
+"""Of the jobs, which leave the machine to whatever else it does."""
+
+
+def run(
+    plan: Path,
+    profiles: Path,
+    shipped: Path,
+    known: Path,
+    work: Path,
+    results: Path,
+    page: Path,
+    workers: int,
+    hours: float,
+) -> None:
+    """Run the study.
+
+    Args:
+        plan: `study/plan.yaml`.
+        profiles: folder of base.yaml and of the profiles.
+        shipped, known: as the step `data` of the tables takes them.
+        work: folder for the data set.
+        results: folder of the results.
+        page: Markdown file to write.
+        workers: jobs at a time, each in one thread.
+        hours: no job is begun after that; 0 = no limit.
+    """
+    chosen = plans.read(plan, profiles)
+    results.mkdir(parents=True, exist_ok=True)
+    data = work / chosen.values["dataset"]
+    jobs = list(chosen.jobs())
+    missing = [job for job in jobs if plans.result(results, chosen, job) is None]
+    if missing:
+        _bring(chosen, shipped, known, work, data)
+        _work_off(chosen, missing, data, results, workers, hours)
+    found = {job.name: result for job in jobs if (result := plans.result(results, chosen, job)) is not None}
+    pages.write(page, chosen.values, [_facts(job) for job in jobs], found)
+    print(f"{len(found)} of {len(jobs)} jobs of the study are done; the page: {page}")
+
+
+def _facts(job: Job) -> dict[str, Any]:
+    return {"name": job.name, "search": job.search, "seed": job.seed, "is_training": job.is_training}
+
+
+def _bring(chosen: Plan, shipped: Path, known: Path, work: Path, data: Path) -> None:
+    """Make the pictures and the split, unless they are there."""
+    if not (data / "checks" / "audit.json").is_file():
+        stage = import_module("stages.tables.data")
+        images = work / f"{chosen.values['dataset']}-images"
+        stage.run(settings=chosen.settings(None), shipped=shipped, known=known, images=images, out=data)
+
+
+def _work_off(chosen: Plan, missing: Sequence[Job], data: Path, results: Path, workers: int, hours: float) -> None:
+    """Run jobs, each in a fresh process, so that none has another's memory."""
+    os.environ["OMP_NUM_THREADS"] = "1"
+    start, waiting = time.monotonic(), list(missing)
+    running: dict[Future[None], Job] = {}
+    with ProcessPoolExecutor(
+        workers, get_context("spawn"), initializer=os.nice, initargs=(NICE,), max_tasks_per_child=1
+    ) as pool:
+        while waiting or running:
+            is_late = hours > 0 and time.monotonic() - start > hours * 3600
+            while waiting and len(running) < workers and not is_late:
+                job = next((job for job in waiting if _is_ready(job, waiting, running.values())), None)
+                if job is None:
+                    break
+                waiting.remove(job)
+                running[pool.submit(_work, chosen, job, data, results)] = job
+            if not running:
+                return
+            done, _ = wait(running, return_when=FIRST_COMPLETED)
+            for future in done:
+                job = running.pop(future)
+                future.result()
+                print(f"{job.name}: done, {len(waiting) + len(running)} to go", file=sys.stderr, flush=True)
+
+
+def _is_ready(job: Job, waiting: Sequence[Job], running: Any) -> bool:
+    """Whether the search that a training needs is done."""
+    needed = job.name.replace("found-", "search-", 1)
+    return job.search is None or not job.is_training or all(needed != other.name for other in (*waiting, *running))
+
+
+def _work(chosen: Plan, job: Job, data: Path, results: Path) -> None:
+    import_module("stages.searches.jobs").work(chosen, job, data, results)
