@@ -21,7 +21,17 @@ from benchmarks.table import to_markdown
 from nasir.files import read_json, write_json
 from stages.around.receipts import commit, device, versions
 
-NAMES = ("supernet", "deformable", "inference", "data_path", "metrics", "derived_parameters", "no_op", "paper_size")
+NAMES = (
+    "supernet",
+    "deformable",
+    "inference",
+    "training_step",
+    "data_path",
+    "metrics",
+    "derived_parameters",
+    "no_op",
+    "paper_size",
+)
 OUT = Path(__file__).parent / "results.json"
 
 

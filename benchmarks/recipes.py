@@ -53,6 +53,7 @@ WAYS: dict[str, Way] = {
     "the recipe": ({}, {}),
     "Adam": ({}, {"optimiser": "adam", "weight_decay": 0.0}),
     "peak rate 0.001": ({}, {"lr_max": 0.001}),
+    "peak rate 0.002": ({}, {"lr_max": 0.002}),
     "peak rate 0.006": ({}, {"lr_max": 0.006}),
     "peak rate 0.01": ({}, {"lr_max": 0.01}),
     "no warm-up": ({}, {"warmup_steps": 0}),
