@@ -1,5 +1,6 @@
 # make repro: the pipeline; make tables PROFILE=demo|small|fast|paper: the paper's tables, with BM3D=1 also BM3D (non-commercial
-# licence); make study [HOURS=2]: search strategies against random networks, reports/search.md; make test: lint, types, tests. All set everything up first; a second call installs nothing.
+# licence); make study [HOURS=2]: search strategies against random networks; make test: lint, types, tests. All set everything up
+# first; a second call installs nothing.
 # CPU-only machines: make TORCH_INDEX=<the CPU wheel index that pytorch.org gives> avoids several GB of CUDA libraries.
 
 VENV ?= .venv
@@ -9,6 +10,7 @@ PROFILE ?= demo
 BM3D ?=
 WORKERS ?=
 HOURS ?=
+JOBS ?= 2
 BIN := $(abspath $(VENV))/bin
 export PATH := $(BIN):$(PATH)
 export DVC_NO_ANALYTICS := 1
@@ -16,7 +18,7 @@ export DVC_NO_ANALYTICS := 1
 .PHONY: help setup repro tables study test test-slow lint ui bench
 
 help:
-	@sed -n '1,3p' Makefile
+	@sed -n '1,4p' Makefile
 
 setup: $(VENV)/.ready
 
@@ -44,7 +46,7 @@ study: setup
 	$(BIN)/python -m stages searches $(if $(WORKERS),--workers $(WORKERS)) $(if $(HOURS),--hours $(HOURS))
 
 test: setup lint
-	$(BIN)/python -m pytest -q
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(JOBS) --dist loadfile
 
 test-slow: setup
 	$(BIN)/python -m pytest -q -m slow -s

@@ -10,7 +10,7 @@ from nasir import settings
 from nasir.config import reading
 from nasir.config.evaluate import EvaluateConfig
 from nasir.config.retrain import RetrainConfig
-from nasir.search import darts, random
+from nasir.search import darts, one_shot, random
 from nasir.settings import STEPS, Settings, change, merge, read, resolve
 from nasir.spaces import irnas
 from nasir.spaces.cells.section import CellsSection, CellsSizes
@@ -43,7 +43,10 @@ def test_the_shipped_profiles_are_the_four():
     assert SHIPPED == ["demo", "fast", "paper", "small"]
 
 
-@pytest.mark.parametrize("strategy", ["darts", "random"])
+SECTIONS = {"darts": darts.DartsSection, "one_shot": one_shot.OneShotSection, "random": random.RandomSection}
+
+
+@pytest.mark.parametrize("strategy", SECTIONS)
 @pytest.mark.parametrize("task", ["denoise", "derain", "camera"])
 @pytest.mark.parametrize("space", ["irnas", "hinas"])
 @pytest.mark.parametrize("profile", SHIPPED)
@@ -53,7 +56,7 @@ def test_every_profile_resolves_for_every_space_task_and_strategy(profile, space
     for name, cls in STEPS.items():
         assert isinstance(found.section(name, cls), cls)
     assert isinstance(found.of_space, CellsSection) and isinstance(found.of_network, CellsSizes)
-    assert isinstance(found.of_strategy, {"darts": darts.DartsSection, "random": random.RandomSection}[strategy])
+    assert isinstance(found.of_strategy, SECTIONS[strategy])
     assert (found.space.name, found.strategy.name, found.search.strategy) == (space, strategy, strategy)
     assert list(found.values) == ["params", *STEPS, "space", "network", "strategy"]
 
@@ -148,7 +151,9 @@ def test_a_profile_that_names_the_space_stands_above_its_presets(monkeypatch, pr
 
     found = resolved(own(profiles, "space: {cells: {layers: 3}}"), profile="own")
 
-    assert (found.of_space.layers, found.of_network.width) == (3, 18)  # own.yaml's; base.yaml's, not the preset's 9
+    base = yaml.safe_load((profiles / "base.yaml").read_text())
+    assert found.of_space.layers == 3  # own.yaml's
+    assert found.of_network.width == base["network"]["cells"]["width"] != 9  # not the preset's
 
 
 def test_presets_of_a_strategy_are_used_by_profile_over_base(monkeypatch, profiles):

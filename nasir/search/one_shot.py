@@ -21,11 +21,11 @@ from nasir.config.reading import require
 from nasir.config.search import SearchConfig
 from nasir.inference.fusing import lay_out
 from nasir.layers.cost import flops_per_pixel, parameters
-from nasir.layers.normalisation import MOMENTUM
 from nasir.search import contract
 from nasir.search.contract import Control, Found, Problem
 from nasir.search.sampling import tokens as sampling
 from nasir.search.sampling.evolution import evolve, select_random
+from nasir.search.sampling.statistics import set_statistics
 from nasir.search.sampling.tokens import Tokens, Window
 from nasir.spaces.contract import Shared, part, random_tokens
 from nasir.training import loop
@@ -228,12 +228,10 @@ class _Course:
         if tokens in self._known:
             return self._known[tokens]
         problem = self.problem
-        network = self.network(tokens)
-        scores = self.validate(network)
+        scores = self.validate(self.network(tokens))
+        alone = sampling.outline(problem.space, problem.of_space, problem.channels, tokens)
         genotype = problem.space.to_json(problem.space.from_tokens(problem.of_space, tokens))
-        self.candidates.append(
-            {"genotype": genotype, "tokens": list(tokens), "parameters": parameters(network)} | scores
-        )
+        self.candidates.append({"genotype": genotype, "tokens": list(tokens), "parameters": parameters(alone)} | scores)
         self._known[tokens] = scores["score"]
         step = problem.config.steps + len(self.candidates)
         news = scores | {"best_score": max(self._known.values())}
@@ -297,22 +295,3 @@ class _Course:
             facts={"steps": config.steps, "candidates": len(self.candidates), "paths_per_step": group}
             | {"parameters": parameters(self.shared.network)},
         )
-
-
-@torch.no_grad()
-def set_statistics(network: nn.Module, batches: Sequence[Tensor]) -> None:
-    """Set the running statistics of batch normalisation to the mean of those of these batches, each (N, C, H, W).
-
-    Shared weights have no statistics of their own: those of one path are wrong for the next (Guo et al., section 3.3).
-    """
-    norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
-    if not norms:
-        return
-    for norm in norms:
-        norm.reset_running_stats()
-        norm.momentum = None  # the mean of all batches
-    network.train()
-    for batch in batches:
-        network(batch)
-    for norm in norms:
-        norm.momentum = MOMENTUM

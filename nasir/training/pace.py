@@ -24,7 +24,7 @@ def seconds_per_step(
     On a CPU they are those of the processor, of all its threads together, so that other processes weigh less still.
 
     Args:
-        network: trained for these steps.
+        network: trained for these steps, and one before and one behind them.
         patches, sigma, config, team: of the training.
         image: any; it is scored once.
     """
@@ -35,7 +35,7 @@ def seconds_per_step(
         times.append(clock())  # the loss was read before, so a GPU has done the step
 
     brief = replace(
-        config, steps=TIMED + 1, warmup_steps=0, log_period=1, val_period=TIMED + 1, checkpoint_period=TIMED + 1
+        config, steps=TIMED + 2, warmup_steps=0, log_period=1, val_period=TIMED + 2, checkpoint_period=TIMED + 2
     )
     retrain(
         network, patches=patches, images_v={"any": image}, sigma=sigma, config=brief, seed=0, state=None,

@@ -23,8 +23,8 @@ from nasir.files import read_json, write_json
 from nasir.inference.fusing import fuse
 from nasir.layers.cost import flops_per_pixel, parameters
 from nasir.search.contract import Found, Problem
-from nasir.search.one_shot import set_statistics
 from nasir.search.sampling import tokens as sampling
+from nasir.search.sampling.statistics import set_statistics
 from nasir.search.sampling.tokens import Tokens, Window
 from nasir.settings import Settings
 from nasir.spaces.contract import Genotype, part
@@ -114,6 +114,7 @@ def _ranking(found: Found, problem: Problem, networks: list[Tokens]) -> list[flo
     space, config = problem.space, problem.config
     shared = part(space.searching).share(space.name, problem.of_space, problem.channels, problem.seed)
     shared.network.load_state_dict(found.tensors["supernet"])
+    shared.network.to(problem.team.device)
     generator = torch.Generator().manual_seed(problem.seed)
     draw = partial(draw_batch, problem.patches_w, config.sigmas, config.batch, generator, problem.team)
     batches = [draw()[0] for _ in range(problem.of_strategy.calibration)]

@@ -11,7 +11,19 @@ from nasir.config.reading import require
 from nasir.files import read_json
 from nasir.settings import Settings
 
-KEYS = ("dataset", "profile", "sigma", "images", "seconds", "window", "random", "seeds", "changes", "searches")
+KEYS = (
+    "dataset",
+    "profile",
+    "sigma",
+    "images",
+    "seconds",
+    "window",
+    "random",
+    "seeds",
+    "changes",
+    "changes_of",
+    "searches",
+)
 """Of the plan."""
 
 
@@ -48,7 +60,8 @@ class Plan:
         resolved = resolving.resolve(params, self.profiles, of["strategy"])
         if resolved["search"]["strategy"] == "one_shot":
             resolved["strategy"]["window"] = list(self.values["window"])
-        return resolving.change(resolved, [*self.values["changes"], *of["changes"]], "study/plan.yaml")
+        own = [*self.values["changes_of"].get(of["strategy"], []), *of["changes"]]
+        return resolving.change(resolved, [*self.values["changes"], *own], "study/plan.yaml")
 
     def jobs(self) -> Iterator[Job]:
         """All jobs, each behind those whose results it needs; seed by seed, so that a part of the study is a study."""
@@ -75,6 +88,9 @@ def read(path: Path, profiles: Path) -> Plan:
     values = reading.read(path)
     require(set(values) == set(KEYS), f"{path} must have exactly the keys {sorted(KEYS)}", sorted(values))
     require(values["random"] >= 2, f"{path}: random must be 2 or more", values["random"])
+    slugs = [slug(search) for search in values["searches"]]
+    twice = sorted({one for one in slugs if slugs.count(one) > 1})
+    require(not twice, f"{path}: searches must differ in more than commas, spaces and underscores", twice)
     plan = Plan(values=values, profiles=profiles)
     for search in values["searches"]:
         plan.settings(search)

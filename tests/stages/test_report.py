@@ -244,6 +244,49 @@ def test_the_page_says_first_which_profile_made_it(page):
     assert "not a reproduction of the result of IR-NAS" in lines[4] and "`demo` run" in lines[4]
 
 
+COLLAPSE = (
+    "The search has collapsed: 100% of the found network's operations compute nothing; try search.strategy one_shot."
+)
+
+
+def test_a_collapse_stands_in_bold_at_the_top(page, runs, tmp_path):
+    facts = read_json(runs / "search/search.json")
+    write_json(runs / "search/search.json", facts | {"idle_share": 1.0, "collapse": COLLAPSE})
+    told = render(runs, tmp_path / "collapsed")
+    write_json(runs / "search/search.json", facts | {"idle_share": 0.25, "collapse": ""})
+    untold = render(runs, tmp_path / "sound")
+
+    top, _, _ = told.partition("## ")
+    assert f"\n\n**{COLLAPSE}**\n\n" in top
+    assert "Mean PSNR" in top.partition(COLLAPSE)[2]  # before any number
+    for other in (page, untold):
+        assert "collapse" not in other
+
+
+def test_a_one_shot_search_says_where_training_ends_and_has_no_figure_of_choices(page, runs, tmp_path):
+    facts = read_json(runs / "search/search.json")
+    write_json(runs / "search/search.json", facts | {"strategy": "one_shot", "steps": 1100})
+    write_curves(
+        runs / "search/history.csv",
+        {"train_loss": {step: 0.1 for step in range(1, 1101)}, "psnr_db": {1100: 20.0, 1101: 21.0, 1102: 22.0}},
+    )
+    of_one_shot = render(runs, tmp_path / "reports")
+
+    sentence = "Up to step 1,100 the shared weights are trained, and a few random paths scored; each step behind is a candidate"
+    assert sentence in of_one_shot and sentence not in page
+    assert "figures/choices.png" in page and "figures/choices.png" not in of_one_shot
+    assert not (tmp_path / "reports/figures/choices.png").exists()
+    assert (tmp_path / "reports/figures/search.png").is_file()
+
+
+def test_the_receipt_has_the_precision_behind_the_device(page, runs, tmp_path):
+    path = runs / "receipts/search.json"
+    write_json(path, read_json(path) | {"precision": "bf16-mixed"})
+
+    assert row(render(runs, tmp_path / "reports"), "search")[-1] == "cpu, bf16-mixed"
+    assert row(page, "search")[-1] == "cpu"
+
+
 def test_the_paper_profile_is_not_called_a_demo(runs, tmp_path):
     page = render(runs, tmp_path / "reports", replace(PARAMS, profile="paper", dataset="bsd500"))
 

@@ -6,7 +6,7 @@ from statistics import fmean
 from matplotlib.figure import Figure
 
 from nasir.canvas import plain_style, to_png
-from nasir.reporting.searches.judgement import Found, Scores, middle
+from nasir.reporting.searches.judgement import ENOUGH, Found, Scores, enough, middle
 
 _BLUE, _ORANGE, _GREY = "#0072b2", "#d55e00", "#6b6b6b"
 
@@ -15,7 +15,7 @@ def distribution(random: Sequence[Scores], found: Mapping[str, Sequence[Found]])
     """PSNR of every random network, and below it that of each search's networks, one row for each search."""
     means = [fmean(scores.values()) for scores in random]
     with plain_style():
-        figure = Figure(figsize=(8.5, 0.9 + 0.32 * (len(found) + 1)), layout="constrained")
+        figure = Figure(figsize=(8.5, 1.1 + 0.32 * (len(found) + 1)), layout="constrained")
         axes = figure.subplots()
         rows = ["random", *found]
         axes.plot(means, [0] * len(means), "|", color=_GREY, ms=12, mew=1.5)
@@ -24,10 +24,11 @@ def distribution(random: Sequence[Scores], found: Mapping[str, Sequence[Found]])
                 [one.psnr_db for one in found[name]], [place] * len(found[name]), "o", color=_BLUE, ms=6, alpha=0.8
             )
         axes.axvline(middle(means), color=_GREY, lw=1, ls="--", label="median of random")
-        axes.axvline(sorted(means)[int(0.9 * (len(means) - 1))], color=_ORANGE, lw=1, ls="--", label="90th percentile")
-        axes.set(yticks=range(len(rows)), yticklabels=rows, xlabel="PSNR in dB, test images")
-        axes.invert_yaxis()
-        axes.legend(loc="upper center", bbox_to_anchor=(0.5, 1.0 + 0.5 / (len(rows) + 1)), ncols=2)
+        axes.axvline(enough(means), color=_ORANGE, lw=1, ls="--", label=f"{ENOUGH}th percentile")
+        axes.set(
+            yticks=range(len(rows)), yticklabels=rows, ylim=(len(rows) - 0.4, -0.6), xlabel="PSNR in dB, test images"
+        )
+        axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
         return to_png(figure)
 
 
@@ -36,11 +37,11 @@ def rankings(trained: Sequence[float], shared: Mapping[str, Sequence[float]]) ->
     with plain_style():
         columns = min(3, len(shared))
         rows = -(-len(shared) // columns)
-        figure = Figure(figsize=(8.5, 2.8 * rows), layout="constrained")
-        panels = figure.subplots(rows, columns, squeeze=False).flat
+        figure = Figure(figsize=(8.5, 3.0 * rows), layout="constrained")
+        panels = list(figure.subplots(rows, columns, squeeze=False).flat)
         for axes, (name, scores) in zip(panels, shared.items(), strict=False):
             axes.plot(scores, trained, "o", color=_BLUE, ms=5, alpha=0.8)
-            axes.set(title=name, xlabel="shared weights, V, dB", ylabel="trained, test, dB")
-        for axes in list(panels)[len(shared) :]:
+            axes.set(title="\n".join(name.rsplit(", ", 1)), xlabel="shared weights, V, dB", ylabel="trained, test, dB")
+        for axes in panels[len(shared) :]:
             axes.set_axis_off()
         return to_png(figure)

@@ -6,9 +6,13 @@ from statistics import fmean, median
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.stats import kendalltau
 
 from nasir.evaluation.statistics import DRAWS, TAILS, Comparison, Interval, compare
+
+ENOUGH = 90
+"""The percentile among random networks that a search should reach with every seed."""
 
 Scores = Mapping[str, float]
 """PSNR of each test image, dB, by its name."""
@@ -60,20 +64,25 @@ def middle(values: Sequence[float]) -> float:
     return median(values)
 
 
+def enough(values: Sequence[float]) -> float:
+    """The lowest of the values at which a network's percentile among them is `ENOUGH` or more."""
+    return sorted(values)[-(-ENOUGH * len(values) // 100) - 1]
+
+
 def tau(first: Sequence[float], second: Sequence[float], seed: int = 0) -> Interval:
     """Kendall's tau-b of two rankings of the same networks, with its 95 % interval by the percentile bootstrap.
 
-    Resamples in which one ranking is constant count as 0.
+    A constant ranking orders nothing: its tau counts as 0, in resamples, too.
     """
     a, b = np.asarray(first), np.asarray(second)
     generator = np.random.default_rng(seed)
-    draws = []
-    for _ in range(DRAWS // 10):
-        chosen = generator.integers(len(a), size=len(a))
-        found = kendalltau(a[chosen], b[chosen]).statistic
-        draws.append(float(np.nan_to_num(found)))
+
+    def of(chosen: NDArray[np.int64]) -> float:
+        return float(np.nan_to_num(kendalltau(a[chosen], b[chosen]).statistic))
+
+    draws = [of(generator.integers(len(a), size=len(a))) for _ in range(DRAWS // 10)]
     low, high = np.quantile(draws, TAILS)
-    return Interval(mean=float(kendalltau(a, b).statistic), low=float(low), high=float(high))
+    return Interval(mean=of(np.arange(len(a))), low=float(low), high=float(high))
 
 
 def operations(genotype: Mapping[str, Any]) -> dict[str, int]:

@@ -7,12 +7,9 @@ from typing import Any
 
 from nasir.files import write_bytes, write_text
 from nasir.reporting.searches import figures
-from nasir.reporting.searches.judgement import Found, Scores, judge, middle, operations, tau
+from nasir.reporting.searches.judgement import ENOUGH, Found, Scores, judge, middle, operations, tau
 from nasir.reporting.tables import interval, number, psnr, signed, table
 from nasir.spaces import contract
-
-ENOUGH = 90
-"""The percentile among random networks that a search should reach with every seed."""
 
 
 def write(page: Path, plan: Mapping[str, Any], jobs: Sequence[Mapping[str, Any]], results: Mapping[str, Any]) -> None:
@@ -29,8 +26,9 @@ def write(page: Path, plan: Mapping[str, Any], jobs: Sequence[Mapping[str, Any]]
     found: dict[str, list[Found]] = {}
     for job in jobs:
         name = job["name"]
-        if job["search"] is not None and job["is_training"] and name in results and len(scores) > 1:
-            cost = results[name.replace("found-", "search-", 1)]
+        source = name.replace("found-", "search-", 1)
+        if job["search"] is not None and job["is_training"] and {name, source} <= set(results) and len(scores) > 1:
+            cost = results[source]
             found.setdefault(job["search"], []).append(judge(job["search"], job["seed"], results[name], cost, scores))
     sections = [_top(plan, jobs, results, scores, found)]
     if len(scores) > 1:

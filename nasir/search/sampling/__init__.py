@@ -1,1 +1,1 @@
-"""What strategies that try candidates need: drawing, changing and choosing them."""
+"""What strategies that try candidates need: drawing, changing, scoring and choosing them."""

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from torch import nn
 
 from nasir.config.reading import require
 from nasir.layers.cost import flops_per_pixel, parameters
@@ -38,12 +39,16 @@ class Window:
 
     def measure(self, space: Space, section: Any, channels: int, tokens: Sequence[int]) -> float:
         """What the window is of, for the network of these tokens."""
-        with torch.device("meta"):  # counted, never run
-            genotype = space.from_tokens(section, tokens)
-            network = space.build(genotype, space.candidate_sizes(section), channels)
+        network = outline(space, section, channels, tokens)
         if self.of == "parameters":
             return float(parameters(network))
         return flops_per_pixel(network.to_empty(device="cpu"), channels)
+
+
+def outline(space: Space, section: Any, channels: int, tokens: Sequence[int]) -> nn.Module:
+    """The network of tokens as it would be trained alone, without memory for its weights: to be counted, not run."""
+    with torch.device("meta"):
+        return space.build(space.from_tokens(section, tokens), space.candidate_sizes(section), channels)
 
 
 def draw(space: Space, section: Any, channels: int, window: Window, generator: torch.Generator) -> Tokens:
@@ -72,12 +77,14 @@ def mutate(
         for position in range(place, len(parent)):
             allowed = [number for number, is_allowed in enumerate(space.mask(section, chosen)) if is_allowed]
             if position == place and len(allowed) > 1:
-                allowed.remove(parent[place])
+                allowed.remove(
+                    parent[place]
+                )  # of a token without another choice the parent comes out, and is drawn again
             is_kept = position > place and parent[position] in allowed
             chosen.append(parent[position] if is_kept else _pick(allowed, generator))
         return chosen
 
-    return _until_within(change, space, section, channels, window)
+    return _until_within(change, space, section, channels, window, other_than=tuple(parent))
 
 
 def fair(space: Space, section: Any, generator: torch.Generator) -> list[Tokens]:
@@ -108,11 +115,16 @@ def _pick(allowed: Sequence[int], generator: torch.Generator) -> int:
 
 
 def _until_within(
-    make: Callable[[], Sequence[int]], space: Space, section: Any, channels: int, window: Window
+    make: Callable[[], Sequence[int]],
+    space: Space,
+    section: Any,
+    channels: int,
+    window: Window,
+    other_than: Tokens | None = None,
 ) -> Tokens:
     for _ in range(TRIES):
         tokens = tuple(make())
-        if window.holds(space, section, channels, tokens):
+        if tokens != other_than and window.holds(space, section, channels, tokens):
             return tokens
     raise ValueError(
         f"strategy.window must leave room for candidates, got none of {TRIES} with {window.lowest:g} to "

@@ -129,13 +129,14 @@ class RelaxedCells:
         return monitor.architecture_facts(self.alpha, self.beta, self.space, self.section.beta_norm)
 
     def size(self, of: str) -> Tensor:
-        """See `nasir.spaces.cells.complexity.relative_cost`."""
+        """See `nasir.spaces.cells.complexity.relative_cost`; of the operations that are usable, and `none`."""
+        found = _find(self.space)
+        kept = [column for column, name in enumerate(found.operations) if name in (*self.usable, "none")]
         if of not in self._costs:
             channels = [int(self.section.width * factor) for factor in self.section.width_factors]
-            found = _find(self.space)
             style = Style(activation=self.section.activation, separable=found.separable)
-            self._costs[of] = operation_costs(found.operations, channels, style, of)
-        return relative_cost(self.alpha, self.beta, self._costs[of])
+            self._costs[of] = operation_costs([found.operations[column] for column in kept], channels, style, of)
+        return relative_cost(self.alpha[..., kept], self.beta, self._costs[of])
 
     def ranking(self) -> Tensor:
         """See `nasir.spaces.cells.monitor.ranks`."""

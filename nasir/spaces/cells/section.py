@@ -31,7 +31,9 @@ class CellsSection:
         int  # blocks of downscale x downscale pixels become channels (FFDNet); 1 = full resolution, as in the paper
     )
     residual: bool  # the network predicts what to subtract from its input; the paper has none
-    norm: str  # after each convolution of a discrete network: batch (the paper), none; a supernet of darts always has batch
+    norm: (
+        str  # after each convolution of a network that is trained alone: batch (the paper), none; supernets have batch
+    )
     reads_stem: bool  # what follows the last cell also reads the stem's output; the paper's does not
     share_cells: bool  # one cell for all incoming width paths (equation 5), or one for each (equation 6)
     share_alpha: bool  # one alpha for all layers (the paper), or one for each

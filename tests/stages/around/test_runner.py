@@ -5,6 +5,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -19,9 +20,10 @@ from nasir.config.derive import DeriveConfig
 from nasir.config.evaluate import EvaluateConfig
 from nasir.config.retrain import RetrainConfig
 from nasir.files import read_json, write_text
-from nasir.search import darts
+from nasir.search import one_shot
 from nasir.settings import Settings, resolve
 from nasir.spaces import irnas
+from nasir.training import precision
 from stages import __main__ as commands
 from stages import retrain, search
 from stages.around import entries, runner
@@ -129,8 +131,10 @@ def test_a_search_gets_strategy_and_space_with_their_sections():
         "search", search, settings, dict.fromkeys(("pictures", "split", "checkpoint", "out"), Path("p"))
     )
 
-    assert (values["strategy"], values["space"]) == (darts.STRATEGY, irnas.SPACE)
-    assert (values["of_strategy"].architecture_lr, values["of_space"].layers) == (0.02, 2)  # of profiles/demo.yaml
+    demo = yaml.safe_load((ROOT / "profiles/demo.yaml").read_text())
+    assert (values["strategy"], values["space"]) == (one_shot.STRATEGY, irnas.SPACE)
+    assert values["of_strategy"].candidates == demo["strategy"]["one_shot"]["candidates"]
+    assert values["of_space"].layers == demo["space"]["cells"]["layers"]
 
 
 @pytest.mark.parametrize(("task", "sigma"), [("denoise", 50.0), ("derain", 0.0)])
@@ -165,6 +169,37 @@ def test_a_stage_runs_from_its_options_and_leaves_a_receipt_and_a_journal(place)
     start, *_, finish = journal_of(place)
     assert (start["stage"], finish["status"]) == ("split", "FINISHED")
     assert start["params"]["seed"] == 3 and start["params"]["split.w"] == "0.49"
+
+
+LITTLE = [
+    "search.steps=2", "search.warmup_steps=0", "search.patch=12", "search.batch=2", "search.val_crop=16",
+    "search.device=cpu", "search.precision=32-true", "space.layers=1", "space.nodes=1", "space.width=2",
+    "strategy.candidates=2", "strategy.selection=random", "strategy.window=[0, 1.0e+12]",
+]  # fmt: skip
+"""The demo's search as small as can be."""
+
+
+def test_a_receipt_says_in_which_numbers_a_stage_has_trained(place):
+    paths = {name: place / name for name in ("pictures", "split", "checkpoint", "out")}
+    options = [word for name, path in paths.items() for word in (f"--{name}", str(path))]
+    changes = [word for change in LITTLE for word in ("--set", change)]
+    done = call(place, "search", *options, *changes, "--receipt", str(place / "search.json"))
+    words = ["--pictures", str(place / "pictures"), "--out", str(place / "made")]
+    call(place, "split", *words, "--receipt", str(place / "split.json"))
+
+    assert done.exit_code == 0, done.output
+    assert (
+        read_json(place / "search.json")["precision"] == "32-true" == read_json(place / "out/search.json")["precision"]
+    )
+    assert read_json(place / "split.json")["precision"] is None  # it trains nothing
+
+
+@pytest.mark.parametrize(("is_fast", "found"), [(True, "bf16-mixed"), (False, "32-true")])
+def test_a_receipt_has_what_auto_comes_to_on_the_device(monkeypatch, is_fast, found):
+    monkeypatch.setattr(precision, "is_bfloat16_fast", lambda device: is_fast)
+
+    assert runner._precision(search, {"config": replace(little_run.SEARCH, precision="auto")}) == found
+    assert runner._precision(search, {"config": little_run.SEARCH}) == "32-true"
 
 
 def test_set_reaches_params_and_sections(place):

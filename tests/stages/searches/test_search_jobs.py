@@ -1,0 +1,148 @@
+"""One job of each kind, on little pictures."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import little_run
+import pytest
+
+from nasir.files import read_json
+from nasir.layers.cost import flops_per_pixel, parameters
+from nasir.search.sampling.tokens import Window
+from nasir.spaces import contract
+from stages.searches import jobs
+from stages.searches import plan as plans
+from stages.searches.plan import Plan
+from tests.search import test_one_shot
+from tests.stages.searches.little_study import read
+
+IRNAS = contract.find("irnas")
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    little_run.write_pictures(tmp_path, tests=5)
+    return tmp_path
+
+
+@pytest.fixture
+def plan(tmp_path: Path) -> Plan:
+    return read(tmp_path)
+
+
+@pytest.fixture
+def _steps(monkeypatch):
+    """A step takes 2 ms, so that a training of 10 ms has five."""
+    monkeypatch.setattr(jobs, "seconds_per_step", lambda network, **others: 0.002)
+
+
+def do(plan: Plan, name: str, data: Path) -> dict[str, Any]:
+    """Do a job; what was written."""
+    [job] = [job for job in plan.jobs() if job.name == name]
+    jobs.work(plan, job, data, data / "results")
+    found = plans.result(data / "results", plan, job)
+    assert found == read_json(data / f"results/{name}.json")
+    return found
+
+
+def test_random_networks_are_distinct_and_in_the_window_and_more_of_them_begin_alike(plan, tmp_path):
+    settings = plan.settings(None)
+    drawn = jobs.randoms(plan)
+    assert len(set(drawn)) == len(drawn) == 3
+    window = Window(of="parameters", lowest=1200, highest=2100)
+    assert all(window.holds(IRNAS, settings.of_space, 1, tokens) for tokens in drawn)
+    assert jobs.randoms(plan) == drawn
+    assert jobs.randoms(read(tmp_path, random=5))[:3] == drawn
+
+
+def test_a_random_network_is_trained_for_the_plans_seconds_and_scored(plan, data, _steps):
+    found = do(plan, "random-01", data)
+    tokens = jobs.randoms(plan)[1]
+    genotype = IRNAS.from_tokens(plan.settings(None).of_space, tokens)
+    assert found["genotype"] == IRNAS.to_json(genotype)
+    network = IRNAS.build(genotype, plan.settings(None).of_network, 1)
+    assert found["width"] == 4  # the profile's, which is that of the draw
+    assert found["parameters"] == parameters(network) and found["flops_per_pixel"] == flops_per_pixel(network, 1)
+    assert found["steps"] == 5
+    assert list(found["psnr_db"]) == ["test/0", "test/2"]  # two of five, evenly spaced
+    assert all(5 < value < 60 for value in found["psnr_db"].values())
+    assert found["precision"] == "32-true" and found["seconds"] > 0 and found["commit"]
+    assert do(plan, "random-01", data)["psnr_db"] == found["psnr_db"]
+    assert do(plan, "random-02", data)["psnr_db"] != found["psnr_db"]
+
+
+@pytest.mark.parametrize(("seconds", "steps"), [(1e-9, 1), (0.003, 2), (0.02, 10)])
+def test_a_training_has_as_many_steps_as_fit_and_one_at_least(data, _steps, seconds, steps):
+    assert do(read(data, seconds=seconds), "random-00", data)["steps"] == steps
+
+
+def test_a_one_shot_search_ranks_the_random_networks_and_what_it_finds_is_trained(plan, data, _steps):
+    searched = do(plan, "search-one-shot-fair-1", data)
+    assert len(searched["ranking"]) == 3 and len(set(searched["ranking"])) > 1
+    assert searched["facts"]["candidates"] == 3 and searched["facts"]["paths_per_step"] == 3
+    assert searched["seconds"] > 0 and searched["peak_memory_mib"] > 0 and searched["spent_flops"] > 0
+
+    found = do(plan, "found-one-shot-fair-1", data)
+    assert found["genotype"] == searched["genotype"]
+    assert 1200 <= found["parameters"] <= 2100
+
+
+def test_a_differentiable_search_ranks_nothing(plan, data):
+    searched = do(plan, "search-darts-0", data)
+    assert searched["ranking"] is None
+    assert searched["scores"]["psnr_db"] > 5
+    assert IRNAS.from_json(searched["genotype"]).layers == 1
+
+
+def test_the_seed_is_the_jobs(plan, data):
+    scores = [do(plan, f"search-darts-{seed}", data)["scores"]["psnr_db"] for seed in (0, 1)]
+    assert scores[0] != scores[1]
+
+
+def test_the_ranking_is_the_score_that_a_candidate_has_in_the_search():
+    problem, found = test_one_shot.PROBLEM, test_one_shot.whole("uniform", "random", "batch")
+    tokens = [tuple(candidate["tokens"]) for candidate in found.candidates]
+    ranking = jobs._ranking(found, problem, tokens[::-1])
+    assert ranking == pytest.approx([candidate["psnr_db"] for candidate in found.candidates[::-1]], rel=1e-6)
+
+
+def fitted(plan: Plan, operation: str, window: tuple[float, float]) -> tuple[int, int]:
+    """Width and parameters of a network of one operation in a window."""
+    settings = plan.settings(None)
+    genotype = IRNAS.from_tokens(settings.of_space, jobs.randoms(plan)[0])
+    cells = tuple(
+        tuple(tuple(dataclasses.replace(edge, operation=operation) for edge in edges) for edges in cell)
+        for cell in genotype.cells
+    )
+    genotype = dataclasses.replace(genotype, cells=cells)
+    sizes = jobs._fit(genotype, settings, window)
+    assert dataclasses.replace(settings.of_network, width=sizes.width) == sizes
+    return sizes.width, parameters(IRNAS.build(genotype, sizes, 1))
+
+
+def test_a_network_of_skips_gets_more_channels_for_as_many_parameters(plan):
+    wide, size = fitted(plan, "skip", (4000, 4600))
+    narrow, other = fitted(plan, "conv_3x3", (4000, 4600))
+    assert wide > narrow and wide % 2 == narrow % 2 == 0
+    assert abs(size - 4300) < 600 and abs(other - 4300) < 600
+
+
+def test_the_profiles_width_is_kept_where_it_fits(plan):
+    width, size = fitted(plan, "conv_3x3", (0, 1e9))
+    assert width == plan.settings(None).of_network.width == 4
+    assert fitted(plan, "conv_3x3", (size, size)) == (4, size)
+
+
+def test_where_no_width_fits_the_nearest_to_the_middle_is_taken(plan):
+    _, size = fitted(plan, "conv_3x3", (0, 1e9))
+    assert fitted(plan, "conv_3x3", (size + 1, size + 3)) == (4, size)
+    width, largest = fitted(plan, "skip", (1e9, 1e9))
+    assert width == 128 and largest < 1e9
+
+
+def test_a_training_whose_search_is_not_done_names_its_file(plan, data):
+    [job] = [job for job in plan.jobs() if job.name == "found-darts-0"]
+    with pytest.raises((FileNotFoundError, ValueError), match=r"search-darts-0\.json"):
+        jobs.work(plan, job, data, data / "results")
+    assert not (data / "results/found-darts-0.json").exists()
