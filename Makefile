@@ -8,9 +8,11 @@ PYTHON ?= python3
 TORCH_INDEX ?=
 PROFILE ?= demo
 BM3D ?=
+PLAN ?= bsd500
 WORKERS ?=
 HOURS ?=
 JOBS ?= 2
+PAGE := reports/search$(if $(filter bsd500,$(PLAN)),,-$(PLAN)).md
 BIN := $(abspath $(VENV))/bin
 export PATH := $(BIN):$(PATH)
 export DVC_NO_ANALYTICS := 1
@@ -43,7 +45,7 @@ tables: setup
 	@echo 'The page: tables/runs/$(PROFILE)/page/tables.md'
 
 study: setup
-	$(BIN)/python -m stages searches $(if $(WORKERS),--workers $(WORKERS)) $(if $(HOURS),--hours $(HOURS))
+	$(BIN)/python -m stages searches --plan study/$(PLAN).yaml --results study/$(PLAN) --page $(PAGE) $(if $(WORKERS),--workers $(WORKERS)) $(if $(HOURS),--hours $(HOURS))
 
 test: setup lint
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(JOBS) --dist loadfile

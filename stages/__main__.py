@@ -103,8 +103,8 @@ def extras(package: Annotated[str, typer.Option(help="Its name.")], out: Out) ->
 
 def searches(
     page: Out = Path("reports/search.md"),
-    plan: Annotated[Path, typer.Option(help="study/plan.yaml.")] = Path("study/plan.yaml"),
-    results: Annotated[Path, typer.Option(help="Folder of the results.")] = Path("study/results"),
+    plan: Annotated[Path, typer.Option(help="What is compared.")] = Path("study/bsd500.yaml"),
+    results: Annotated[Path, typer.Option(help="Folder of the results.")] = Path("study/bsd500"),
     work: Annotated[Path, typer.Option(help="Folder for the data set.")] = Path("runs/study"),
     profiles: Profiles = Path("profiles"),
     shipped: Annotated[Path, typer.Option(help="The folder of images that the repository ships.")] = Path("data"),

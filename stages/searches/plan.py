@@ -43,6 +43,7 @@ class Plan:
 
     values: dict[str, Any]  # as the file has them
     profiles: Path
+    where: str  # what to call it in messages
 
     def settings(self, search: str | None) -> Settings:
         """The settings of a search, or those that all trainings have."""
@@ -61,7 +62,7 @@ class Plan:
         if resolved["search"]["strategy"] == "one_shot":
             resolved["strategy"]["window"] = list(self.values["window"])
         own = [*self.values["changes_of"].get(of["strategy"], []), *of["changes"]]
-        return resolving.change(resolved, [*self.values["changes"], *own], "study/plan.yaml")
+        return resolving.change(resolved, [*self.values["changes"], *own], self.where)
 
     def jobs(self) -> Iterator[Job]:
         """All jobs, each behind those whose results it needs; seed by seed, so that a part of the study is a study."""
@@ -91,7 +92,7 @@ def read(path: Path, profiles: Path) -> Plan:
     slugs = [slug(search) for search in values["searches"]]
     twice = sorted({one for one in slugs if slugs.count(one) > 1})
     require(not twice, f"{path}: searches must differ in more than commas, spaces and underscores", twice)
-    plan = Plan(values=values, profiles=profiles)
+    plan = Plan(values=values, profiles=profiles, where=str(path))
     for search in values["searches"]:
         plan.settings(search)
     return plan

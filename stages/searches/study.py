@@ -36,7 +36,7 @@ def run(
     """Run the study.
 
     Args:
-        plan: `study/plan.yaml`.
+        plan: a file of `study/`.
         profiles: folder of base.yaml and of the profiles.
         shipped, known: as the step `data` of the tables takes them.
         work: folder for the data set.
@@ -54,7 +54,7 @@ def run(
         _bring(chosen, shipped, known, work, data)
         _work_off(chosen, missing, data, results, workers, hours)
     found = {job.name: result for job in jobs if (result := plans.result(results, chosen, job)) is not None}
-    pages.write(page, chosen.values, [_facts(job) for job in jobs], found)
+    pages.write(page, chosen.values | {"name": plan.stem}, [_facts(job) for job in jobs], found)
     print(f"{len(found)} of {len(jobs)} jobs of the study are done; the page: {page}")
 
 

@@ -1,4 +1,4 @@
-"""`reports/search.md`: does a search find better networks than chance? What is there of the study, and nothing else."""
+"""The page of a study: does a search find better networks than chance? What is there of the study, and nothing else."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,7 +13,7 @@ from nasir.spaces import contract
 
 
 def write(page: Path, plan: Mapping[str, Any], jobs: Sequence[Mapping[str, Any]], results: Mapping[str, Any]) -> None:
-    """Write the page, and its figures into `figures/` beside it.
+    """Write the page, and its figures into a folder of its name beside it.
 
     Args:
         page: Markdown file.
@@ -67,14 +67,14 @@ def _top(
 def _random(
     page: Path, random: Mapping[str, Any], found: Mapping[str, Sequence[Found]], scores: Sequence[Scores]
 ) -> str:
-    write_bytes(page.parent / "figures" / "search_distribution.png", figures.distribution(scores, found))
+    write_bytes(page.with_suffix("") / "distribution.png", figures.distribution(scores, found))
     means = [fmean(one.values()) for one in scores]
     return "\n\n".join(
         [
             "## Random networks",
             f"{len(means)} networks: median {psnr(middle(means))} dB, {psnr(min(means))} to {psnr(max(means))} dB, standard "
             f"deviation {number(stdev(means), 3)} dB.",
-            "![PSNR of random and found networks](figures/search_distribution.png)",
+            f"![PSNR of random and found networks]({page.stem}/distribution.png)",
         ]
     )
 
@@ -135,11 +135,9 @@ def _drawn(page: Path, found: Mapping[str, Sequence[Found]]) -> str:
     value = best.result["genotype"]
     space = contract.of_json(value)
     facts = best.cost["made_with"]["space"]
-    folder = page.parent / "figures"
-    contract.part(space.drawing).draw(
-        space.from_json(value), facts, folder / "search_best.svg", folder / "search_best.png"
-    )
-    return f"The best of them, {best.search}, seed {best.seed}:\n\n![width path and cell](figures/search_best.png)"
+    folder = page.with_suffix("")
+    contract.part(space.drawing).draw(space.from_json(value), facts, folder / "best.svg", folder / "best.png")
+    return f"The best of them, {best.search}, seed {best.seed}:\n\n![width path and cell]({page.stem}/best.png)"
 
 
 def _rankings(
@@ -157,7 +155,7 @@ def _rankings(
     }
     if not shared:
         return ""
-    write_bytes(page.parent / "figures" / "search_rankings.png", figures.rankings(trained, shared))
+    write_bytes(page.with_suffix("") / "rankings.png", figures.rankings(trained, shared))
     rows = []
     for name, scores in shared.items():
         found = tau(scores, trained)
@@ -167,20 +165,20 @@ def _rankings(
             "## Can shared weights tell good networks?",
             "Kendall's tau between the score with shared weights on V and the score after training, over the random networks:",
             table(["search", "tau", "95 % interval"], rows, ["tau"]),
-            "![shared weights against training](figures/search_rankings.png)",
+            f"![shared weights against training]({page.stem}/rankings.png)",
         ]
     )
 
 
 def _made(plan: Mapping[str, Any]) -> str:
     rows = [[name, of["strategy"], "; ".join(of["changes"]) or "none"] for name, of in plan["searches"].items()]
-    shared = "; ".join(plan["changes"]) or "none"
+    shared, name = "; ".join(plan["changes"]) or "none", plan["name"]
     return "\n\n".join(
         [
             "## How it was made",
-            f"`make study`, from `study/plan.yaml`: profile `{plan['profile']}`, changed for all: {shared}.",
+            f"`make study PLAN={name}`, from `study/{name}.yaml`: profile `{plan['profile']}`, changed for all: {shared}.",
             table(["search", "strategy", "changes"], rows),
-            "Each job ran in one thread; its result, with settings and commit, is a file of `study/results`.",
+            f"Each job ran in one thread; its result, with settings and commit, is a file of `study/{name}`.",
         ]
     )
 

@@ -12,6 +12,7 @@ SPREAD = {"a": -2.0, "b": -1.0, "c": 1.0, "d": 2.0}
 """What each image has more than the mean, dB."""
 
 PLAN: dict[str, Any] = {
+    "name": "bsd500",
     "dataset": "bsd500",
     "profile": "small",
     "sigma": 50,

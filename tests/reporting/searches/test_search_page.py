@@ -93,8 +93,8 @@ def test_each_network_is_compared_with_the_median_and_the_best_random_one(whole)
 
 
 def test_the_best_network_is_drawn(whole, folder):
-    assert "The best of them, one_shot, seed 1:\n\n![width path and cell](figures/search_best.png)" in whole
-    assert (folder / "reports/figures/search_best.svg").is_file()
+    assert "The best of them, one_shot, seed 1:\n\n![width path and cell](search/best.png)" in whole
+    assert (folder / "reports/search/best.svg").is_file()
 
 
 def test_tau_is_scipys_and_only_of_searches_with_shared_weights(whole):
@@ -116,9 +116,9 @@ def test_the_settings_say_how_it_was_made(whole):
 def test_every_picture_is_there_and_opens(whole, folder):
     pictures = re.findall(r"!\[[^\]]+\]\(([^)]+)\)", whole)
     assert pictures == [
-        "figures/search_distribution.png",
-        "figures/search_best.png",
-        "figures/search_rankings.png",
+        "search/distribution.png",
+        "search/best.png",
+        "search/rankings.png",
     ]
     for name in pictures:
         with Image.open(folder / "reports" / name) as image:
@@ -127,8 +127,8 @@ def test_every_picture_is_there_and_opens(whole, folder):
 
 def test_the_same_results_give_the_same_bytes(whole, folder, tmp_path):
     assert write(tmp_path, results()) == whole
-    for path in (folder / "reports/figures").iterdir():
-        assert (tmp_path / "reports/figures" / path.name).read_bytes() == path.read_bytes(), path.name
+    for path in (folder / "reports/search").iterdir():
+        assert (tmp_path / "reports/search" / path.name).read_bytes() == path.read_bytes(), path.name
 
 
 def test_an_unfinished_study_says_so_and_judges_a_search_only_with_all_its_seeds(tmp_path, _undrawn):
@@ -158,7 +158,7 @@ def test_before_two_random_networks_nothing_is_compared(tmp_path, names):
     assert f"**Unfinished: {len(names)} of 18 jobs are done.**" in text
     assert "## How it was made" in text
     assert all(f"## {part}" not in text for part in ("Random", "Strategies", "Networks", "Can shared"))
-    assert not (tmp_path / "reports/figures").exists()
+    assert not (tmp_path / "reports/search").exists()
 
 
 def test_a_training_without_its_search_is_left_out(tmp_path, _undrawn):
