@@ -36,7 +36,7 @@ $(VENV)/.ready: $(VENV)/.installed data.dvc
 	touch $@
 
 repro: setup
-	NASIR_OWNER=$$PPID exec $(BIN)/dvc repro
+	NASIR_OWNER=$$PPID $(BIN)/dvc repro && $(BIN)/python -m stages summary
 
 tables: setup
 	test -z '$(BM3D)' || $(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[pipeline,dev,bm3d]'

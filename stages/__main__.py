@@ -138,6 +138,16 @@ def sync(
     raise typer.Exit(1 if delivery.waiting else 0)
 
 
+def summary(
+    runs: Annotated[Path, typer.Option(help="Where each step's folder lies.")] = Path("runs"),
+    report: Annotated[Path, typer.Option(help="The page.")] = Path("reports/report.md"),
+) -> None:
+    """Say what a run came to, and whether its search has collapsed (the end of `make repro`)."""
+    from stages import summary as stage
+
+    print(stage.write(runs, report))
+
+
 def prepare() -> None:
     """Make MLflow's database ready (part of `make setup`)."""
     from stages.around import tracking
