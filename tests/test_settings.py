@@ -113,7 +113,8 @@ def test_what_a_task_has_otherwise_stands_above_the_profile(profiles):
 def test_of_spaces_and_strategies_only_the_chosen_ones_sections_are_kept():
     values = resolved(strategy="random").values
 
-    assert values["strategy"] == {"candidates": 8, "budget": 0.3}
+    base, demo = (reading.read(ROOT / f"profiles/{name}.yaml")["strategy"]["random"] for name in ("base", "demo"))
+    assert values["strategy"] == base | demo
     assert "cells" not in values["space"] and values["space"]["layers"] == 3
     assert values["search"]["strategy"] == "random"
 
@@ -158,11 +159,14 @@ def test_a_profile_that_names_the_space_stands_above_its_presets(monkeypatch, pr
 
 def test_presets_of_a_strategy_are_used_by_profile_over_base(monkeypatch, profiles):
     base = yaml.safe_load((profiles / "base.yaml").read_text())
-    del base["strategy"]["random"]
-    own(profiles, "{}", yaml.safe_dump(base))
+    others = {name: section for name, section in base["strategy"].items() if name != "random"}
+    own(profiles, "{}", yaml.safe_dump(base | {"strategy": others}))
 
     class Brought(random.Random):
-        presets = {"base": {"strategy": {"candidates": 5, "budget": 2}}, "own": {"strategy": {"budget": 0.5}}}  # noqa: RUF012
+        presets = {  # noqa: RUF012
+            "base": {"strategy": base["strategy"]["random"] | {"candidates": 5, "budget": 2}},
+            "own": {"strategy": {"budget": 0.5}},
+        }
 
     monkeypatch.setattr(random, "STRATEGY", Brought())
 

@@ -3,7 +3,8 @@
 SPOS (Guo et al., ECCV 2020): each step trains one path drawn uniformly. FairNAS (Chu et al., ICCV 2021): each step trains a group
 of paths in which every choice stands equally often, and follows the sum of their gradients. A step costs one path where the
 supernet of `darts` costs all operations of all widths. Afterwards candidates within a window of size are scored on V, their
-statistics of batch normalisation set anew on W, and chosen at random or by regularised evolution (Real et al., AAAI 2019).
+statistics of batch normalisation set anew on W, and chosen at random or by regularised evolution (Real et al., AAAI 2019). The
+best of them may be trained once more, alone and briefly: shared weights tell the good from the bad, not the best from the good.
 
 The weights follow the loss on W by AdamW under a rate that rises over the first twentieth of the steps and falls by a cosine.
 """
@@ -24,6 +25,7 @@ from nasir.layers.cost import flops_per_pixel, parameters
 from nasir.search import contract
 from nasir.search.contract import Control, Found, Problem
 from nasir.search.sampling import tokens as sampling
+from nasir.search.sampling.alone import build, train
 from nasir.search.sampling.evolution import evolve, select_random
 from nasir.search.sampling.statistics import set_statistics
 from nasir.search.sampling.tokens import Tokens, Window
@@ -59,6 +61,8 @@ class OneShotSection:
     calibration: int  # batches of W on which a candidate's statistics are set anew
     window_of: str  # parameters, flops
     window: tuple[float, ...]  # the lowest and the highest that a candidate may have, at the search's sizes
+    finalists: int  # the best of the candidates, trained alone and scored again; 0 = none
+    final_steps: int  # how long each of them is trained
 
     def __post_init__(self) -> None:
         for name, choices in CHOICES.items():
@@ -68,6 +72,8 @@ class OneShotSection:
         require(self.lr_max > 0, "strategy.lr_max must be above 0", self.lr_max)
         for name in ("candidates", "population", "tournament", "calibration"):
             require(getattr(self, name) >= 1, f"strategy.{name} must be 1 or more", getattr(self, name))
+        require(self.finalists >= 0, "strategy.finalists must be 0 or more", self.finalists)
+        require(self.final_steps >= 1, "strategy.final_steps must be 1 or more", self.final_steps)
         require(
             self.tournament <= self.population,
             f"strategy.tournament must not be above strategy.population ({self.population})",
@@ -89,8 +95,8 @@ class OneShot(contract.Strategy):
     Section = OneShotSection
 
     def count(self, section: OneShotSection, config: SearchConfig) -> int:
-        """Steps, then candidates."""
-        return config.steps + section.candidates
+        """Steps, then candidates, then finalists."""
+        return config.steps + section.candidates + min(section.finalists, section.candidates)
 
     def search(self, problem: Problem) -> Found:
         """Train the space's shared weights and choose by them; see `search`."""
@@ -111,9 +117,10 @@ def search(shared: Shared, problem: Problem) -> Found:
     """Train the shared weights, on the device of the problem's team, then score candidates.
 
     Returns:
-        The candidate with the best score on V; `candidates` holds all of them. The history has the training's news at its
-        steps, and each candidate's at `search.steps` plus its number. `spent_flops` is the number of paths trained times the
-        mean of 32 random ones.
+        The candidate with the best score on V, of the finalists where there are some; `candidates` holds all of them, those of
+        the finalists with `final`, their scores after training alone. The history has the training's news at its steps, each
+        candidate's at `search.steps` plus its number, and each finalist's behind them. `spent_flops` is the number of paths
+        trained times the mean of 32 random ones; each step of a finalist counts as a path.
 
     Raises:
         FloatingPointError: if a loss is not finite; it names the step.
@@ -139,6 +146,7 @@ def search(shared: Shared, problem: Problem) -> Found:
             course.score, course.draw, course.mutate, candidates=section.candidates, population=section.population,
             tournament=section.tournament, generator=generator,
         )  # fmt: skip
+    course.play_final()
     return course.finish()
 
 
@@ -229,8 +237,9 @@ class _Course:
             return self._known[tokens]
         problem = self.problem
         scores = self.validate(self.network(tokens))
-        alone = sampling.outline(problem.space, problem.of_space, problem.channels, tokens)
-        genotype = problem.space.to_json(problem.space.from_tokens(problem.of_space, tokens))
+        chosen = problem.space.from_tokens(problem.of_space, tokens)
+        alone = sampling.outline(problem.space, problem.of_space, problem.channels, chosen)
+        genotype = problem.space.to_json(chosen)
         self.candidates.append({"genotype": genotype, "tokens": list(tokens), "parameters": parameters(alone)} | scores)
         self._known[tokens] = scores["score"]
         step = problem.config.steps + len(self.candidates)
@@ -248,6 +257,27 @@ class _Course:
         section = self.problem.of_strategy
         count = section.candidates if section.selection == "random" else section.population
         return min(int(count), len(self.candidates))
+
+    def play_final(self) -> None:
+        """Train the finalists, each alone, and score them again."""
+        problem, section = self.problem, self.problem.of_strategy
+        order = sorted(self.candidates, key=lambda candidate: -candidate["score"])[: section.finalists]
+        for number, candidate in enumerate(order, start=1):
+            if "final" in candidate:
+                continue
+            genotype = problem.space.from_tokens(problem.of_space, candidate["tokens"])
+            network = build(genotype, problem).to(problem.team.device)
+            problem.team.align(network, number)
+            loss = train(network, problem, section.final_steps, f"finalist {number}", section.lr_max)
+            candidate["final"] = problem.team.score(
+                partial(validate, network, sigmas=problem.config.sigmas, seed=problem.seed), problem.images_v
+            )
+            step = problem.config.steps + len(self.candidates) + number
+            news = {"train_loss": loss} | candidate["final"]
+            self.history += [(step, name, value) for name, value in news.items()]
+            if problem.team.is_first:
+                problem.log(step, news)
+                problem.save(self.state(problem.config.steps))
 
     def state(self, step: int) -> dict[str, Any]:
         """All that the search needs to carry on behind `step`."""
@@ -274,8 +304,10 @@ class _Course:
     def finish(self) -> Found:
         """What was found."""
         problem, config = self.problem, self.problem.config
-        order = sorted(self.candidates, key=lambda candidate: -candidate["score"])
+        finalists = [candidate for candidate in self.candidates if "final" in candidate]
+        order = sorted(finalists or self.candidates, key=lambda candidate: -candidate.get("final", candidate)["score"])
         best = order[0]
+        paths_of_final = len(finalists) * problem.of_strategy.final_steps
         of = [problem.space.from_tokens(problem.of_space, candidate["tokens"]) for candidate in order[:2]]
         generator = torch.Generator().manual_seed(problem.seed)
         paths = [random_tokens(problem.space, problem.of_space, generator) for _ in range(32)]
@@ -286,12 +318,13 @@ class _Course:
             genotype=of[0],
             runner_up=of[1] if len(of) > 1 else None,
             step=config.steps + self.candidates.index(best) + 1,
-            scores={name: best[name] for name in ("psnr_db", "ssim", "score")},
-            spent_flops=config.steps * group * config.batch * config.patch**2 * cost,
+            scores={name: best.get("final", best)[name] for name in ("psnr_db", "ssim", "score")},
+            spent_flops=(config.steps * group + paths_of_final) * config.batch * config.patch**2 * cost,
             history=self.history,
             tensors={"supernet": {name: value.cpu() for name, value in self.shared.network.state_dict().items()}},
             control=Control(found=best["score"], random=[one["score"] for one in self.candidates[: self._drawn]]),
             candidates=self.candidates,
             facts={"steps": config.steps, "candidates": len(self.candidates), "paths_per_step": group}
+            | {"finalists": len(finalists)}
             | {"parameters": parameters(self.shared.network)},
         )

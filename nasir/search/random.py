@@ -1,7 +1,7 @@
 """Random search with an equal budget: the control that any other strategy has to beat.
 
-Candidates are random genotypes of the space, each trained on W for an equal part of the budget and scored on V. The best
-score wins.
+Candidates are random genotypes of the space, within a window of size where one is asked for, each trained on W for an equal
+part of the budget and scored on V. The best score wins.
 
 The budget is what the differentiable search of first order with the same `search` section spends on training, in counted
 floating-point operations of forward passes (`nasir.search.darts.spent_flops`), times `strategy.budget`. Backward passes are
@@ -18,7 +18,6 @@ from statistics import fmean
 from typing import Any
 
 import torch
-from torch import nn
 
 from nasir.config.reading import require
 from nasir.config.search import SearchConfig
@@ -26,8 +25,10 @@ from nasir.layers.cost import flops_per_pixel, parameters
 from nasir.search import contract
 from nasir.search.contract import Found, Problem
 from nasir.search.darts import spent_flops
+from nasir.search.sampling.alone import build, train
+from nasir.search.sampling.tokens import TRIES, Window
 from nasir.spaces.contract import Genotype, part
-from nasir.training.loop import Descent, History
+from nasir.training.loop import History
 from nasir.training.validation import validate
 
 
@@ -37,10 +38,25 @@ class RandomSection:
 
     candidates: int
     budget: float  # its share of the operations that the differentiable search takes
+    optimiser: str  # sgd (as the differentiable search trains its supernet's weights), adamw
+    lr_max: float  # of adamw
+    window_of: str  # parameters, flops
+    window: tuple[float, ...]  # the lowest and the highest that a candidate may have, at the search's sizes
 
     def __post_init__(self) -> None:
+        require(
+            self.optimiser in ("sgd", "adamw"), "strategy.optimiser must be one of ['sgd', 'adamw']", self.optimiser
+        )
+        require(self.lr_max > 0, "strategy.lr_max must be above 0", self.lr_max)
+        require(len(self.window) == 2, "strategy.window must hold two numbers", list(self.window))
+        _ = self.limits
         require(self.candidates >= 1, "strategy.candidates must be 1 or more", self.candidates)
         require(self.budget > 0, "strategy.budget must be above 0", self.budget)
+
+    @property
+    def limits(self) -> Window:
+        """The window."""
+        return Window(of=self.window_of, lowest=self.window[0], highest=self.window[1])
 
 
 class Random(contract.Strategy):
@@ -78,7 +94,17 @@ def _draw(problem: Problem) -> list[Genotype]:
     """All candidates."""
     generator = torch.Generator().manual_seed(problem.seed)
     draw = part(problem.space.searching).random_genotype
-    return [draw(problem.space.name, problem.of_space, generator) for _ in range(problem.of_strategy.candidates)]
+    found: list[Genotype] = []
+    for _ in range(problem.of_strategy.candidates * TRIES):
+        genotype = draw(problem.space.name, problem.of_space, generator)
+        if problem.of_strategy.limits.holds(problem.space, problem.of_space, problem.channels, genotype):
+            found.append(genotype)
+        if len(found) == problem.of_strategy.candidates:
+            return found
+    raise ValueError(
+        f"strategy.window must leave room for {problem.of_strategy.candidates} candidates, got {len(found)} in "
+        f"{problem.of_strategy.candidates * TRIES} draws; widen it."
+    )
 
 
 def search(problem: Problem, budget: float) -> Found:
@@ -110,7 +136,8 @@ def search(problem: Problem, budget: float) -> Found:
         step_flops = config.batch * config.patch**2 * flops_per_pixel(network, problem.channels, config.patch)
         steps = max(1, int(budget / len(drawn) / step_flops))
         team.align(network, number)
-        train_loss = train(network, problem, steps, f"candidate {number}")
+        lr_max = problem.of_strategy.lr_max if problem.of_strategy.optimiser == "adamw" else None
+        train_loss = train(network, problem, steps, f"candidate {number}", lr_max)
         scores = team.score(partial(validate, network, sigmas=config.sigmas, seed=problem.seed), problem.images_v)
 
         if best is None or scores["score"] > best["scores"]["score"]:
@@ -139,37 +166,6 @@ def search(problem: Problem, budget: float) -> Found:
         candidates=candidates,
         facts={"candidates": len(candidates), "budget_flops": budget},
     )
-
-
-def build(genotype: Genotype, problem: Problem) -> nn.Module:
-    """A candidate at the search's sizes, with weights drawn from the seed."""
-    torch.manual_seed(problem.seed)
-    sizes = problem.space.candidate_sizes(problem.of_space)
-    return problem.space.build(genotype, sizes, problem.channels)
-
-
-def train(network: nn.Module, problem: Problem, steps: int, name: str) -> float:
-    """Train as a differentiable search trains its supernet's weights, the cosine over `steps`; gives the last loss."""
-    config = problem.config
-    weights = list(network.parameters())
-    descent = Descent(
-        network=network,
-        weights=weights,
-        optimiser=torch.optim.SGD(
-            weights, lr=config.lr_max, momentum=config.momentum, weight_decay=config.weight_decay
-        ),
-        patches=problem.patches_w,
-        sigmas=config.sigmas,
-        budget=config,
-        steps=steps,
-        parts=config.accumulate,
-        generator=torch.Generator().manual_seed(problem.seed),
-        team=problem.team,
-        section="search",
-        of=name,
-    )
-    network.train()
-    return [descent.advance(step)["train_loss"] for step in range(1, steps + 1)][-1]
 
 
 def _second(candidates: Sequence[Mapping[str, Any]], drawn: Sequence[Genotype], winner: int) -> Genotype | None:

@@ -59,7 +59,7 @@ class Plan:
             "profile": self.values["profile"],
         }
         resolved = resolving.resolve(params, self.profiles, of["strategy"])
-        if resolved["search"]["strategy"] == "one_shot":
+        if "window" in resolved["strategy"]:
             resolved["strategy"]["window"] = list(self.values["window"])
         own = [*self.values["changes_of"].get(of["strategy"], []), *of["changes"]]
         return resolving.change(resolved, [*self.values["changes"], *own], self.where)

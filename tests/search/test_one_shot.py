@@ -17,6 +17,7 @@ from nasir.layers.normalisation import MOMENTUM, BatchNorm
 from nasir.search import one_shot
 from nasir.search.contract import Found, Problem
 from nasir.search.one_shot import OneShotSection
+from nasir.search.sampling import alone
 from nasir.search.sampling import tokens as sampling
 from nasir.search.sampling.statistics import set_statistics
 from nasir.spaces import contract
@@ -42,6 +43,8 @@ ONE_SHOT = OneShotSection(
     calibration=2,
     window_of="parameters",
     window=(LOWEST, HIGHEST),
+    finalists=0,
+    final_steps=3,
 )
 KINDS = [*itertools.product(("uniform", "fair"), ("random", "evolution"), ("batch", "none"))]
 
@@ -145,6 +148,7 @@ def test_spent_are_all_paths_at_the_mean_cost_of_thirty_two_random_ones(sampling
     assert found.facts == {
         "steps": 6,
         "candidates": 5,
+        "finalists": 0,
         "paths_per_step": group,
         "parameters": found.facts["parameters"],
     }
@@ -219,6 +223,43 @@ def test_a_stopped_search_carried_on_ends_as_one_left_alone(monkeypatch, samplin
     found = run(problem, state=state, log=lambda step, news: steps.append(step))
     assert_same(found, whole(sampling_kind, "evolution", "batch"))
     assert steps == list(range({3: 3, 5: 5, 10: 9}[kill], 12))  # what is known is not done again
+
+
+@pytest.mark.parametrize("norm", ["batch", "none"])
+def test_finalists_are_the_best_candidates_trained_alone_and_the_best_of_them_is_found(norm):
+    found = run(change(finalists=3, norm=norm))
+    order = sorted(found.candidates, key=lambda candidate: -candidate["score"])
+    assert ["final" in candidate for candidate in order] == [True] * 3 + [False] * 2
+    problem = change(norm=norm)
+    for number, candidate in enumerate(order[:3], start=1):
+        genotype = problem.space.from_tokens(problem.of_space, candidate["tokens"])
+        network = alone.build(genotype, problem)
+        alone.train(network, problem, 3, "one", ONE_SHOT.lr_max)
+        scores = validate(network, problem.images_v, CONFIG.sigmas, problem.seed)
+        assert candidate["final"] == scores
+        assert (CONFIG.steps + 5 + number, "psnr_db", scores["psnr_db"]) in found.history
+    best, second = sorted(order[:3], key=lambda candidate: -candidate["final"]["score"])[:2]
+    assert problem.space.to_json(found.genotype) == best["genotype"]
+    assert problem.space.to_json(found.runner_up) == second["genotype"]
+    assert found.scores == best["final"]
+    without = run(problem)
+    assert found.spent_flops == pytest.approx(without.spent_flops * (CONFIG.steps + 3 * 3) / CONFIG.steps)
+    assert one_shot.STRATEGY.count(change(finalists=3).of_strategy, CONFIG) == CONFIG.steps + 5 + 3
+
+
+def test_a_search_stopped_among_its_finalists_carries_on_with_the_next():
+    saved: list[dict] = []
+
+    def log(step, news):
+        if step == CONFIG.steps + 5 + 2:
+            raise Killed("at the second finalist")
+
+    with pytest.raises(Killed):
+        run(change(finalists=3), save=lambda state: saved.append(copy.deepcopy(state)), log=log)
+    told: list[int] = []
+    found = run(change(finalists=3), state=saved[-1], log=lambda step, news: told.append(step))
+    assert told == [CONFIG.steps + 5 + 2, CONFIG.steps + 5 + 3]
+    assert_same(found, run(change(finalists=3)))
 
 
 def test_the_first_process_tells_each_step_and_then_each_candidate_up_to_the_count():
@@ -327,6 +368,8 @@ def test_a_candidates_score_is_that_of_the_shared_weights_with_statistics_of_w(n
         ("tournament", 0, r"strategy\.tournament must be 1 or more, got 0"),
         ("tournament", 4, r"strategy\.tournament must not be above strategy\.population \(3\), got 4"),
         ("calibration", 0, r"strategy\.calibration must be 1 or more, got 0"),
+        ("finalists", -1, r"strategy\.finalists must be 0 or more, got -1"),
+        ("final_steps", 0, r"strategy\.final_steps must be 1 or more, got 0"),
         ("window_of", "seconds", r"strategy\.window_of must be parameters or flops, got 'seconds'"),
         ("window", (1.0,), r"strategy\.window must hold two numbers, got \[1\.0\]"),
         ("window", (2.0, 1.0), r"strategy\.window must hold two numbers, 0 or more, .* got \[2\.0, 1\.0\]"),

@@ -33,7 +33,7 @@ ROOT = Path(__file__).parents[2]
 RESOLVED = settings.resolve(reading.read(ROOT / "params.yaml"), ROOT / "profiles", strategy="random")
 DEMO = settings.Settings(RESOLVED, "demo")
 CONFIG = dataclasses.replace(DEMO.search, steps=6, warmup_steps=2, batch=2, patch=12)
-RANDOM = dataclasses.replace(DEMO.of_strategy, candidates=3, budget=1.0)
+RANDOM = dataclasses.replace(DEMO.of_strategy, candidates=3, budget=1.0, optimiser="sgd", window=(0.0, 1e12))
 SECTION = dataclasses.replace(SMALL, width_factors=(1.0, 2.0, 4.0))
 IMAGE = np.random.default_rng(0).integers(0, 256, (20, 24), dtype=np.uint8)
 IMAGES_V = {"v": to_clean(IMAGE[:14, :14])}

@@ -77,7 +77,9 @@ DARTS = DartsSection(
     select="alpha",
     select_steps=0,
 )
-RANDOM = RandomSection(candidates=3, budget=1.0)
+RANDOM = RandomSection(
+    candidates=3, budget=1.0, optimiser="sgd", lr_max=0.003, window_of="parameters", window=(0.0, 1e12)
+)
 SIZES = CellsSizes(width=2, stem_channels=3, aspp_channels=2, aspp_rates=(2,))
 RETRAIN = RetrainConfig(
     steps=6,

@@ -9,7 +9,7 @@ from torch import nn
 
 from nasir.config.reading import require
 from nasir.layers.cost import flops_per_pixel, parameters
-from nasir.spaces.contract import Space, random_tokens
+from nasir.spaces.contract import Genotype, Space, random_tokens
 
 Tokens = tuple[int, ...]
 
@@ -33,22 +33,22 @@ class Window:
             [self.lowest, self.highest],
         )
 
-    def holds(self, space: Space, section: Any, channels: int, tokens: Sequence[int]) -> bool:
-        """Whether the network of these tokens, for images of so many channels, lies within."""
-        return self.lowest <= self.measure(space, section, channels, tokens) <= self.highest
+    def holds(self, space: Space, section: Any, channels: int, genotype: Genotype) -> bool:
+        """Whether a genotype's network, for images of so many channels, lies within."""
+        return self.lowest <= self.measure(space, section, channels, genotype) <= self.highest
 
-    def measure(self, space: Space, section: Any, channels: int, tokens: Sequence[int]) -> float:
-        """What the window is of, for the network of these tokens."""
-        network = outline(space, section, channels, tokens)
+    def measure(self, space: Space, section: Any, channels: int, genotype: Genotype) -> float:
+        """What the window is of, for a genotype's network."""
+        network = outline(space, section, channels, genotype)
         if self.of == "parameters":
             return float(parameters(network))
         return flops_per_pixel(network.to_empty(device="cpu"), channels)
 
 
-def outline(space: Space, section: Any, channels: int, tokens: Sequence[int]) -> nn.Module:
-    """The network of tokens as it would be trained alone, without memory for its weights: to be counted, not run."""
+def outline(space: Space, section: Any, channels: int, genotype: Genotype) -> nn.Module:
+    """A genotype's network as it would be trained alone, without memory for its weights: to be counted, not run."""
     with torch.device("meta"):
-        return space.build(space.from_tokens(section, tokens), space.candidate_sizes(section), channels)
+        return space.build(genotype, space.candidate_sizes(section), channels)
 
 
 def draw(space: Space, section: Any, channels: int, window: Window, generator: torch.Generator) -> Tokens:
@@ -124,9 +124,10 @@ def _until_within(
 ) -> Tokens:
     for _ in range(TRIES):
         tokens = tuple(make())
-        if tokens != other_than and window.holds(space, section, channels, tokens):
+        genotype = space.from_tokens(section, tokens)
+        if tokens != other_than and window.holds(space, section, channels, genotype):
             return tokens
     raise ValueError(
         f"strategy.window must leave room for candidates, got none of {TRIES} with {window.lowest:g} to "
-        f"{window.highest:g} {window.of}; widen it (this one has {window.measure(space, section, channels, tokens):g})."
+        f"{window.highest:g} {window.of}; widen it (this one has {window.measure(space, section, channels, genotype):g})."
     )

@@ -33,18 +33,18 @@ def test_a_window_measures_what_the_candidates_network_has(space, changes):
     chosen, section, source = contract.find(space), dataclasses.replace(SMALL, **changes), generator()
     flops = dataclasses.replace(ALL, of="flops")
     for _ in range(3):
-        tokens = random_tokens(chosen, section, source)
-        network = chosen.build(chosen.from_tokens(section, tokens), chosen.candidate_sizes(section), 3)
-        assert ALL.measure(chosen, section, 3, tokens) == parameters(network)
-        assert flops.measure(chosen, section, 3, tokens) == pytest.approx(flops_per_pixel(network, 3))
+        genotype = chosen.from_tokens(section, random_tokens(chosen, section, source))
+        network = chosen.build(genotype, chosen.candidate_sizes(section), 3)
+        assert ALL.measure(chosen, section, 3, genotype) == parameters(network)
+        assert flops.measure(chosen, section, 3, genotype) == pytest.approx(flops_per_pixel(network, 3))
 
 
 def test_a_window_holds_its_bounds():
-    tokens = (0, 0, 1, 0, 0, 0)
-    size = ALL.measure(IRNAS, SMALL, 1, tokens)
+    genotype = IRNAS.from_tokens(SMALL, (0, 0, 1, 0, 0, 0))
+    size = ALL.measure(IRNAS, SMALL, 1, genotype)
     for lowest, highest, is_within in [(size, size, True), (size + 1, 1e9, False), (0, size - 1, False)]:
         window = Window(of="parameters", lowest=lowest, highest=highest)
-        assert window.holds(IRNAS, SMALL, 1, tokens) is is_within
+        assert window.holds(IRNAS, SMALL, 1, genotype) is is_within
 
 
 @pytest.mark.parametrize(
@@ -65,7 +65,7 @@ def test_bad_windows_are_refused(changes, message):
 
 def test_what_is_drawn_is_uniform_over_what_the_window_holds():
     tokens = [*itertools.product(range(2), range(5), range(2))]
-    inside = {one for one in tokens if NARROW.holds(IRNAS, FREE, 1, one)}
+    inside = {one for one in tokens if NARROW.holds(IRNAS, FREE, 1, IRNAS.from_tokens(FREE, one))}
     assert 0 < len(inside) < len(tokens)
     source, draws = generator(1), 30 * len(inside)
     found = Counter(draw(IRNAS, FREE, 1, NARROW, source) for _ in range(draws))
@@ -119,8 +119,9 @@ def test_a_child_lies_within_the_window():
     source = generator(3)
     parent = draw(IRNAS, SMALL, 1, NARROW, source)
     children = {mutate(parent, IRNAS, SMALL, 1, NARROW, source) for _ in range(40)}
-    assert all(NARROW.holds(IRNAS, SMALL, 1, child) for child in children)
-    assert any(not NARROW.holds(IRNAS, SMALL, 1, mutate(parent, IRNAS, SMALL, 1, ALL, source)) for _ in range(40))
+    assert all(NARROW.holds(IRNAS, SMALL, 1, IRNAS.from_tokens(SMALL, child)) for child in children)
+    others = [IRNAS.from_tokens(SMALL, mutate(parent, IRNAS, SMALL, 1, ALL, source)) for _ in range(40)]
+    assert any(not NARROW.holds(IRNAS, SMALL, 1, other) for other in others)
 
 
 def test_in_a_group_every_token_takes_each_of_its_choices_equally_often():

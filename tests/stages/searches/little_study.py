@@ -11,6 +11,7 @@ from stages.searches.plan import Plan
 
 ROOT = Path(__file__).parents[3]
 
+ONE_SHOT = ("candidates=3", "population=2", "tournament=1", "finalists=1", "final_steps=2")
 VALUES: dict[str, Any] = {
     "dataset": "sample",
     "profile": "demo",
@@ -28,7 +29,7 @@ VALUES: dict[str, Any] = {
         "retrain.precision=32-true",
     ],
     "changes_of": {
-        "one_shot": ["strategy.candidates=3", "strategy.population=2", "strategy.tournament=1"],
+        "one_shot": [f"strategy.{key}" for key in ONE_SHOT],
         "darts": ["strategy.keep_from=2", "search.patch=14"],
     },
     "searches": {

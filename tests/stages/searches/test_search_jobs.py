@@ -51,7 +51,8 @@ def test_random_networks_are_distinct_and_in_the_window_and_more_of_them_begin_a
     drawn = jobs.randoms(plan)
     assert len(set(drawn)) == len(drawn) == 3
     window = Window(of="parameters", lowest=1200, highest=2100)
-    assert all(window.holds(IRNAS, settings.of_space, 1, tokens) for tokens in drawn)
+    section = settings.of_space
+    assert all(window.holds(IRNAS, section, 1, IRNAS.from_tokens(section, tokens)) for tokens in drawn)
     assert jobs.randoms(plan) == drawn
     assert jobs.randoms(read(tmp_path, random=5))[:3] == drawn
 
