@@ -28,14 +28,14 @@ from nasir.training.parallel import assemble
 
 devices, out = int(sys.argv[1]), sys.argv[2]
 torch.use_deterministic_algorithms(True)
-demo = settings.Settings(settings.resolve(reading.read(Path("params.yaml")), Path("profiles")), "demo")
+demo = settings.Settings(settings.resolve(reading.read(Path("params.yaml")), Path("profiles"), "darts"), "demo")
 small = dataclasses.replace(
-    demo.of_space, layers=2, nodes=2, width=2, width_factors=(1.0, 2.0), stem_channels=3, twin="plain"
+    demo.of_space, layers=2, nodes=2, width=2, width_factors=(1.0, 2.0), stem_channels=3, twin="plain", operations=(),
 )
 section = dataclasses.replace(demo.of_strategy, architecture_lr=0.1, keep_from=1)
 config = dataclasses.replace(
     demo.search, steps=3, warmup_steps=1, batch=4, patch=12, sigmas=(30.0, 70.0), val_period=2, log_period=1,
-    checkpoint_period=1, clip_norm=0.5, device="cpu", devices=devices,
+    checkpoint_period=1, clip_norm=0.5, ssim_weight=0.5, device="cpu", devices=devices,
 )
 RUNS = {
     "first": (small, dataclasses.replace(section, complexity=0.5), dataclasses.replace(config, accumulate=2)),

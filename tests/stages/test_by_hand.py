@@ -21,9 +21,21 @@ SMALLER = {
     "search": {"steps": 12, "warmup_steps": 3, "batch": 2, "patch": 16, "val_period": 6, "val_crop": 32}
     | {"log_period": 1, "checkpoint_period": 2, "device": "cpu"},
     "space": {"cells": {"nodes": 1, "width": 2, "stem_channels": 4}},
-    "strategy": {"darts": {"keep_from": 6}},
+    "strategy": {
+        "darts": {"keep_from": 6},
+        "one_shot": {"candidates": 4, "population": 2, "tournament": 2, "window": [0, 1.0e9], "finalists": 2}
+        | {"final_steps": 3},
+    },
     "network": {"cells": {"width": 2, "stem_channels": 4, "aspp_channels": 2}},
-    "retrain": {"steps": 12, "batch": 2, "patch": 16, "val_period": 6, "log_period": 1, "checkpoint_period": 2}
+    "retrain": {
+        "steps": 12,
+        "warmup_steps": 2,
+        "batch": 2,
+        "patch": 16,
+        "val_period": 6,
+        "log_period": 1,
+        "checkpoint_period": 2,
+    }
     | {"device": "cpu"},
     "evaluate": {"protocols": ["whole"], "tv_factors": [0.9], "nlm_factors": [0.7], "device": "cpu"},
 }
@@ -35,13 +47,18 @@ def place(tmp_path) -> Path:
     if not (ROOT / "data").is_dir():
         pytest.skip("needs the shipped images in data/; `dvc pull data.dvc` brings them")
     shutil.copytree(ROOT / "profiles", tmp_path / "profiles")
-    demo = yaml.safe_load((ROOT / "profiles/demo.yaml").read_text())
-    (tmp_path / "profiles/demo.yaml").write_text(yaml.safe_dump(merge(demo, SMALLER)))
     (tmp_path / "blocked").mkdir()
     (tmp_path / "blocked/sitecustomize.py").write_text(BLOCKED)
-    out = tmp_path / "settings.yaml"
-    finish(call(tmp_path, "settings", params=ROOT / "params.yaml", profiles=tmp_path / "profiles", out=out))
+    resolve(tmp_path, {})
     return tmp_path
+
+
+def resolve(place: Path, changes: dict) -> None:
+    """Write the settings of the tiny demo with changes."""
+    demo = yaml.safe_load((ROOT / "profiles/demo.yaml").read_text())
+    (place / "profiles/demo.yaml").write_text(yaml.safe_dump(merge(merge(demo, SMALLER), changes)))
+    out = place / "settings.yaml"
+    finish(call(place, "settings", params=ROOT / "params.yaml", profiles=place / "profiles", out=out))
 
 
 def call(place: Path, command: str, **options: Path | str) -> subprocess.Popen:
@@ -123,8 +140,9 @@ def test_the_whole_chain_runs_by_hand(place):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("stage", ["search", "retrain"])
-def test_a_stage_that_was_killed_ends_with_the_same_bytes(place, stage):
+@pytest.mark.parametrize(("stage", "strategy"), [("search", "one_shot"), ("search", "darts"), ("retrain", "one_shot")])
+def test_a_stage_that_was_killed_ends_with_the_same_bytes(place, stage, strategy):
+    resolve(place, {"search": {"strategy": strategy}})
     common = prepare(place)
     if stage == "retrain":
         finish(start(place, "search", **common, checkpoint=place / "search.pt", out=place / "search"))
