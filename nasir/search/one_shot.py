@@ -28,7 +28,7 @@ from nasir.search.sampling import tokens as sampling
 from nasir.search.sampling.alone import build, train
 from nasir.search.sampling.evolution import evolve, select_random
 from nasir.search.sampling.statistics import set_statistics
-from nasir.search.sampling.tokens import Tokens, Window
+from nasir.search.sampling.tokens import Tokens, Windowed
 from nasir.spaces.contract import Shared, part, random_tokens
 from nasir.training import loop
 from nasir.training.gradients import finite, gradients
@@ -49,7 +49,7 @@ KEEP = 20
 
 
 @dataclass(frozen=True, kw_only=True)
-class OneShotSection:
+class OneShotSection(Windowed):
     """What this strategy reads beside the search's section."""
 
     sampling: str  # uniform (a path a step), fair (a group of paths a step)
@@ -59,12 +59,11 @@ class OneShotSection:
     population: int  # of evolution
     tournament: int  # of evolution
     calibration: int  # batches of W on which a candidate's statistics are set anew
-    window_of: str  # parameters, flops
-    window: tuple[float, ...]  # the lowest and the highest that a candidate may have, at the search's sizes
     finalists: int  # the best of the candidates, trained alone and scored again; 0 = none
     final_steps: int  # how long each of them is trained
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         for name, choices in CHOICES.items():
             require(
                 getattr(self, name) in choices, f"strategy.{name} must be one of {list(choices)}", getattr(self, name)
@@ -79,13 +78,6 @@ class OneShotSection:
             f"strategy.tournament must not be above strategy.population ({self.population})",
             self.tournament,
         )
-        require(len(self.window) == 2, "strategy.window must hold two numbers", list(self.window))
-        _ = self.limits
-
-    @property
-    def limits(self) -> Window:
-        """The window."""
-        return Window(of=self.window_of, lowest=self.window[0], highest=self.window[1])
 
 
 class OneShot(contract.Strategy):

@@ -26,37 +26,29 @@ from nasir.search import contract
 from nasir.search.contract import Found, Problem
 from nasir.search.darts import spent_flops
 from nasir.search.sampling.alone import build, train
-from nasir.search.sampling.tokens import TRIES, Window
+from nasir.search.sampling.tokens import TRIES, Windowed
 from nasir.spaces.contract import Genotype, part
 from nasir.training.loop import History
 from nasir.training.validation import validate
 
 
 @dataclass(frozen=True, kw_only=True)
-class RandomSection:
+class RandomSection(Windowed):
     """What this strategy reads beside the search's section."""
 
     candidates: int
     budget: float  # its share of the operations that the differentiable search takes
     optimiser: str  # sgd (as the differentiable search trains its supernet's weights), adamw
     lr_max: float  # of adamw
-    window_of: str  # parameters, flops
-    window: tuple[float, ...]  # the lowest and the highest that a candidate may have, at the search's sizes
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         require(
             self.optimiser in ("sgd", "adamw"), "strategy.optimiser must be one of ['sgd', 'adamw']", self.optimiser
         )
         require(self.lr_max > 0, "strategy.lr_max must be above 0", self.lr_max)
-        require(len(self.window) == 2, "strategy.window must hold two numbers", list(self.window))
-        _ = self.limits
         require(self.candidates >= 1, "strategy.candidates must be 1 or more", self.candidates)
         require(self.budget > 0, "strategy.budget must be above 0", self.budget)
-
-    @property
-    def limits(self) -> Window:
-        """The window."""
-        return Window(of=self.window_of, lowest=self.window[0], highest=self.window[1])
 
 
 class Random(contract.Strategy):

@@ -45,6 +45,23 @@ class Window:
         return flops_per_pixel(network.to_empty(device="cpu"), channels)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Windowed:
+    """The part of a strategy's section that says of which size candidates are."""
+
+    window_of: str  # parameters, flops
+    window: tuple[float, ...]  # the lowest and the highest that a candidate may have, at the search's sizes
+
+    def __post_init__(self) -> None:
+        require(len(self.window) == 2, "strategy.window must hold two numbers", list(self.window))
+        _ = self.limits
+
+    @property
+    def limits(self) -> Window:
+        """The window."""
+        return Window(of=self.window_of, lowest=self.window[0], highest=self.window[1])
+
+
 def outline(space: Space, section: Any, channels: int, genotype: Genotype) -> nn.Module:
     """A genotype's network as it would be trained alone, without memory for its weights: to be counted, not run."""
     with torch.device("meta"):

@@ -59,17 +59,7 @@ def cover(space: CellSpace, section: CellsSection) -> Iterator[Genotype]:
                     )
                     for node in range(section.nodes)
                 )
-                yield Genotype(
-                    space=space.name,
-                    cells=(cell,),
-                    path=path,
-                    width_factors=section.width_factors,
-                    residual=section.residual,
-                    activation=section.activation,
-                    downscale=section.downscale,
-                    norm=section.norm,
-                    reads_stem=section.reads_stem,
-                )
+                yield space.genotype(section, [cell], path)
 
 
 def _paths(layers: int, widths: int) -> list[tuple[int, ...]]:

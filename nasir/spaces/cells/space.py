@@ -9,7 +9,7 @@ from torch import nn
 from nasir.spaces import contract
 from nasir.spaces.cells import genotype as genotypes
 from nasir.spaces.cells.cell import Take, fresh
-from nasir.spaces.cells.genotype import Edge, Genotype
+from nasir.spaces.cells.genotype import Cell, Edge, Genotype
 from nasir.spaces.cells.section import CellsSection, CellsSizes
 from nasir.spaces.contract import Token
 
@@ -104,10 +104,14 @@ class CellSpace(contract.Space):
             )
             for first in range(0, len(kept), per_cell)
         )
+        return self.genotype(section, cells, [int(level) for level in picks[-section.layers :]])
+
+    def genotype(self, section: CellsSection, cells: Sequence[Cell], path: Sequence[int]) -> Genotype:
+        """The genotype of these cells and this path in a space with this section."""
         return Genotype(
             space=self.name,
-            cells=cells,
-            path=tuple(int(level) for level in picks[-section.layers :]),
+            cells=tuple(cells),
+            path=tuple(path),
             width_factors=section.width_factors,
             residual=section.residual,
             activation=section.activation,
