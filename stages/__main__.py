@@ -162,7 +162,7 @@ def ui(port: Annotated[int, typer.Option(help="Port on loopback.")] = 5000) -> N
     raise typer.Exit(tracking.ui(port))
 
 
-OTHERS: tuple[Callable[..., None], ...] = (settings, data, choose, study, extras, searches, sync, prepare, ui)
+OTHERS: tuple[Callable[..., None], ...] = (settings, data, choose, study, extras, searches, summary, sync, prepare, ui)
 """Commands that are no stage with a `run`."""
 
 

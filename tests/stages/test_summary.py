@@ -5,7 +5,10 @@ from pathlib import Path
 import pytest
 
 from nasir.files import write_json
+from stages import __main__ as commands
 from stages import summary
+
+ROOT = Path(__file__).parents[2]
 
 
 def lay(folder: Path, collapse: str) -> None:
@@ -31,3 +34,9 @@ def test_a_collapse_is_said_last(tmp_path):
 def test_a_step_that_has_not_run_is_named(tmp_path):
     with pytest.raises(ValueError, match=r"metrics\.json"):
         summary.write(tmp_path, Path("r.md"))
+
+
+def test_make_repro_ends_with_a_command_that_there_is():
+    [line] = [line for line in (ROOT / "Makefile").read_text().splitlines() if "stages summary" in line]
+    assert line.endswith("dvc repro && $(BIN)/python -m stages summary")
+    assert commands.summary in commands.OTHERS
