@@ -25,9 +25,9 @@ from nasir.layers.cost import flops_per_pixel, parameters
 from nasir.search import contract
 from nasir.search.contract import Control, Found, Problem
 from nasir.search.sampling import tokens as sampling
-from nasir.search.sampling.alone import build, train
+from nasir.search.sampling.alone import RISE, build, train
 from nasir.search.sampling.evolution import evolve, select_random
-from nasir.search.sampling.statistics import set_statistics
+from nasir.search.sampling.statistics import calibration, set_statistics
 from nasir.search.sampling.tokens import Tokens, Windowed
 from nasir.spaces.contract import Shared, part, random_tokens
 from nasir.training import loop
@@ -37,9 +37,6 @@ from nasir.training.validation import validate
 
 CHOICES = {"sampling": ("uniform", "fair"), "selection": ("random", "evolution")}
 """What keys of text may be."""
-
-RISE = 20
-"""The learning rate rises over one of so many parts of the steps."""
 
 PROBES = 4
 """Random paths that are scored on V as the training goes: how far it is, not what is chosen."""
@@ -199,11 +196,7 @@ class _Course:
         """A candidate's scores on V, its statistics set anew."""
         problem = self.problem
         if not self._batches:  # the same for all candidates
-            generator = torch.Generator().manual_seed(problem.seed)
-            draw = partial(
-                loop.draw_batch, problem.patches_w, problem.config.sigmas, problem.config.batch, generator, problem.team
-            )
-            self._batches = [draw()[0] for _ in range(problem.of_strategy.calibration)]
+            self._batches = calibration(problem)
         set_statistics(network, self._batches)
         return problem.team.score(
             partial(validate, network, sigmas=problem.config.sigmas, seed=problem.seed), problem.images_v

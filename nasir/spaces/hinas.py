@@ -17,13 +17,12 @@ by its incoming paths. Initial alpha and beta are N(0, 0.001^2), where the autho
 """
 
 from collections.abc import Callable, Sequence
-from functools import partial
 
 import torch
 from torch import Tensor, nn
 
 from nasir.layers.downscaling import enlarge, shrink
-from nasir.spaces.cells.cell import DerivedCell, SuperCell, Take, edges, exclude, fresh, take_at
+from nasir.spaces.cells.cell import SuperCell, Take, edges, exclude, fresh, take_layer
 from nasir.spaces.cells.genotype import Genotype
 from nasir.spaces.cells.operations import Style, normalise, pointwise, start_at_zero, usable_or_none
 from nasir.spaces.cells.operations import activation as activate
@@ -269,14 +268,10 @@ class Network(nn.Module):
         before_last, last = stem_channels, stem_channels
         for layer, level in enumerate(genotype.path):
             out = int(width * genotype.width_factors[level])
-            take_here = partial(take_at, take, f"layer {layer} at level {level}")
-            for routes, before, channels_in in (
-                (self.from_before_last, "the last but one", before_last),
-                (self.from_last, "the last", last),
-            ):
-                make = partial(pointwise, channels_in, out, affine, norm)
-                routes.append(take_here(f"{before} of {channels_in} channels", make))
-            self.cells.append(DerivedCell(genotype.cell_of(layer), out, affine, style, take_here))
+            where, reads = f"layer {layer} at level {level}", (before_last, last)
+            parts = take_layer(take, where, reads, genotype.cell_of(layer), out, affine, style)
+            for modules, part in zip((self.from_before_last, self.from_last, self.cells), parts, strict=True):
+                modules.append(part)
             before_last, last = last, genotype.nodes * out
         narrow = genotype.nodes * int(width * genotype.width_factors[0])
         if self.endpoint is None:

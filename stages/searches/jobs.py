@@ -6,7 +6,6 @@ Seconds are those of the processor, so that what else the machine does weighs li
 import dataclasses
 import time
 from collections.abc import Mapping
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,12 +23,11 @@ from nasir.inference.fusing import fuse
 from nasir.layers.cost import flops_per_pixel, parameters
 from nasir.search.contract import Found, Problem
 from nasir.search.sampling import tokens as sampling
-from nasir.search.sampling.statistics import set_statistics
+from nasir.search.sampling.statistics import calibration, set_statistics
 from nasir.search.sampling.tokens import Tokens, Window
 from nasir.settings import Settings
 from nasir.spaces.contract import Genotype, part
 from nasir.training.device import set_determinism
-from nasir.training.loop import draw_batch
 from nasir.training.pace import seconds_per_step
 from nasir.training.parallel import Team, assemble
 from nasir.training.retrain import retrain
@@ -115,9 +113,7 @@ def _ranking(found: Found, problem: Problem, networks: list[Tokens]) -> list[flo
     shared = part(space.searching).share(space.name, problem.of_space, problem.channels, problem.seed)
     shared.network.load_state_dict(found.tensors["supernet"])
     shared.network.to(problem.team.device)
-    generator = torch.Generator().manual_seed(problem.seed)
-    draw = partial(draw_batch, problem.patches_w, config.sigmas, config.batch, generator, problem.team)
-    batches = [draw()[0] for _ in range(problem.of_strategy.calibration)]
+    batches = calibration(problem)
     scores = []
     for tokens in networks:
         network = shared.path(space.from_tokens(problem.of_space, tokens))

@@ -1,7 +1,7 @@
 """What the study runs: its plan as settings and jobs."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -44,9 +44,15 @@ class Plan:
     values: dict[str, Any]  # as the file has them
     profiles: Path
     where: str  # what to call it in messages
+    _resolved: dict[str | None, Settings] = field(default_factory=dict, repr=False, compare=False)
 
     def settings(self, search: str | None) -> Settings:
-        """The settings of a search, or those that all trainings have."""
+        """The settings of a search, or those that all trainings have; resolved once."""
+        if search not in self._resolved:
+            self._resolved[search] = self._resolve(search)
+        return self._resolved[search]
+
+    def _resolve(self, search: str | None) -> Settings:
         of = self.values["searches"][search] if search is not None else {"strategy": None, "changes": []}
         params = {
             "dataset": self.values["dataset"],

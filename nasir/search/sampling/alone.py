@@ -8,7 +8,7 @@ from nasir.spaces.contract import Genotype
 from nasir.training.loop import Descent
 
 RISE = 20
-"""AdamW's rate rises over one of so many parts of the steps."""
+"""AdamW's rate rises over one of so many parts of the steps, of shared weights as of a candidate alone."""
 
 
 def build(genotype: Genotype, problem: Problem) -> nn.Module:

@@ -6,6 +6,17 @@ import torch
 from torch import Tensor, nn
 
 from nasir.layers.normalisation import MOMENTUM
+from nasir.search.contract import Problem
+from nasir.training.loop import draw_batch
+
+
+def calibration(problem: Problem) -> list[Tensor]:
+    """The batches of W, each (N, C, H, W), on which every candidate's statistics are set anew; the same for all."""
+    generator = torch.Generator().manual_seed(problem.seed)
+    config, count = problem.config, problem.of_strategy.calibration
+    return [
+        draw_batch(problem.patches_w, config.sigmas, config.batch, generator, problem.team)[0] for _ in range(count)
+    ]
 
 
 @torch.no_grad()

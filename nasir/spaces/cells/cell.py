@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from nasir.spaces.cells.genotype import Edge
-from nasir.spaces.cells.operations import Style, operation
+from nasir.spaces.cells.operations import Style, operation, pointwise
 
 Take = Callable[[str, Callable[[], nn.Module]], nn.Module]
 """Gives the part of a network that has a name: what the function makes, or what other networks have under that name, too."""
@@ -135,3 +135,28 @@ class DerivedCell(nn.Module):
             terms = [choice(values[source]) for source, choice in zip(sources, choices, strict=True)]
             values.append(sum(terms[1:], terms[0]))
         return torch.cat(values[2:], dim=1)
+
+
+def take_layer(
+    take: Take,
+    where: str,
+    reads: tuple[int, int],
+    cell: Sequence[Sequence[Edge]],
+    channels: int,
+    affine: bool,
+    style: Style,
+) -> tuple[nn.Module, nn.Module, DerivedCell]:
+    """A layer of a derived network: the 1x1 convolutions of h_{l-2} and h_{l-1} to the cell's width, and the cell.
+
+    Args:
+        take: gives the parts.
+        where: the layer, in their names.
+        reads: channels of h_{l-2} and of h_{l-1}.
+        cell, channels, affine, style: of the cell.
+    """
+    take_here = partial(take_at, take, where)
+    before_last, last = (
+        take_here(f"{name} of {count} channels", partial(pointwise, count, channels, affine, style.norm))
+        for name, count in zip(("the last but one", "the last"), reads, strict=True)
+    )
+    return before_last, last, DerivedCell(cell, channels, affine, style, take_here)
