@@ -26,6 +26,9 @@ KEYS = (
 )
 """Of the plan."""
 
+PACED = ("steps", "warmup_steps", "val_period", "log_period", "checkpoint_period")
+"""Of `retrain`: set by the seconds that the plan gives each training."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
@@ -87,7 +90,8 @@ class Plan:
         if job.search is None:
             parts = parts[:4]
         shared = {key: self.values[key] for key in ("images", "seconds", "window", "random")}
-        return {name: found.values[name] for name in parts} | shared
+        retrain = {key: value for key, value in found.values["retrain"].items() if key not in PACED}
+        return {name: found.values[name] for name in parts} | {"retrain": retrain} | shared
 
 
 def read(path: Path, profiles: Path) -> Plan:
