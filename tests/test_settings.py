@@ -206,6 +206,12 @@ def test_a_space_without_section_and_presets_is_refused_by_its_missing_keys(monk
         ("space: {cells: {layerss: 3}}", r"space must have exactly the keys .*; unknown \['layerss'\]"),
         ("network: {cells: {width: 0}}", r"network: network.width must be 1 or more, got 0"),
         ("strategy: {darts: {order: 5}}", r"strategy: strategy.order must be 1 or 2, got 5"),
+        ("strategy: {darts: {optimiser: adam}}", r"strategy.optimiser must be one of .*'sgd', 'adamw'.*, got 'adam'"),
+        (
+            "strategy: {darts: {order: 2, optimiser: adamw}}",
+            r"strategy.optimiser must be sgd where strategy.order is 2",
+        ),
+        ("strategy: {darts: {optimiser: adamw, lr_max: 0}}", r"strategy.lr_max must be above 0, got 0"),
         ("strategy: {random: {order: 5}}", None),  # of another strategy: not looked at
         ("strategy: {darts: {keep_from: 10}}", r"strategy.keep_from must lie between search.warmup_steps .*got 10"),
         ("space: {spheres: {}}", r"space and network may have the sections \['cells'\], got 'spheres'; remove it"),

@@ -29,7 +29,7 @@ class StudySearchConfig:
     """One entry of `searches:`."""
 
     task: str
-    strategy: str
+    strategy: str  # `profile`: the one that the study's profile has
     studies: tuple[str, ...]
 
 
@@ -39,7 +39,9 @@ class RunConfig:
 
     task: str
     methods: tuple[str, ...]  # whose rows they fill; of baselines also the networks' names
-    search: str  # STRATEGY of TASK, as in "darts of denoise", that found the network; empty: the methods are baselines
+    search: (
+        str  # STRATEGY of TASK, as in "profile of denoise", that found the network; empty: the methods are baselines
+    )
     modify: str  # as derive.modify
     draws: tuple[int, ...]  # of one method, which are averaged; of r2 also the seed
     changes: tuple[str, ...]  # of settings, as on a command line

@@ -1,5 +1,6 @@
 """The figures of the report, each a PNG as bytes: curves of the search and of the training, and strips of pictures."""
 
+import itertools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from nasir.reporting.run.record import PANELS
 _BLUE, _ORANGE, _GREY = "#0072b2", "#d55e00", "#6b6b6b"
 _SIZE = (8.5, 2.9)  # inches
 _CROP, _GUTTER, _TITLE = 208, 8, 24  # pixels
+_SCORED = {"darts": "its supernet", "one_shot": "a candidate with shared weights"}
 
 
 def search_curves(history: History, best_step: int | None = None) -> bytes:
@@ -39,38 +41,34 @@ def search_curves(history: History, best_step: int | None = None) -> bytes:
         return to_png(figure)
 
 
-def best_so_far_curves(darts_history: History, random_history: History | None = None) -> bytes:
-    """Best score on V so far (SSIM + PSNR / 100) against the operations spent on training, one line for each strategy.
+def best_so_far_curves(histories: Mapping[str, History]) -> bytes:
+    """Best score on V so far (SSIM + PSNR / 100) against the operations spent, one line for each strategy.
 
-    The two scores are not of one kind, and the figure says so: the differentiable search scores its supernet, in which all
-    choices are still mixed; the random search scores trained networks. A line can be read for when its strategy stops
+    The scores are not of one kind, and the figure says so: `darts` scores its supernet, in which all choices are still mixed,
+    `one_shot` candidates with shared weights, others trained networks. A line can be read for when its strategy stops
     getting better, not for which strategy finds the better network.
 
     Args:
-        darts_history: curves of the differentiable search, with `best_score` and `spent_flops`.
-        random_history: the same of the random search; None draws the other alone.
+        histories: curves of each search, with `best_score` and `spent_flops`, by its strategy's name.
 
     Raises:
         ValueError: if a history has no `best_score` or no `spent_flops`.
     """
-    lines = [("differentiable: its supernet", darts_history, _BLUE)]
-    if random_history is not None:
-        lines.append(("random: a trained candidate", random_history, _ORANGE))
     with plain_style():
         figure, [axes] = _panels(1)
-        for label, history, colour in lines:
+        for (strategy, history), colour in zip(histories.items(), itertools.cycle((_BLUE, _ORANGE, _GREY))):
             absent = [metric for metric in ("best_score", "spent_flops") if metric not in history]
             if absent:
                 raise ValueError(
                     f"a search's history must have best_score and spent_flops, got none of {absent} for "
-                    f"{label.split(':')[0]!r}; run search again."
+                    f"{strategy}; run search again."
                 )
             spent, best = history["spent_flops"].values / 1e12, history["best_score"].values
+            label = f"{strategy}: {_SCORED.get(strategy, 'a trained candidate')}"
             axes.plot(spent, best, color=colour, label=label, drawstyle="steps-post", marker=".")
         axes.set(
             title="Best score on V so far: SSIM + PSNR / 100",
-            xlabel="spent on training: 10$^{12}$ operations of forward passes\n"
-            "A supernet's score and a trained network's score are not the same thing.",
+            xlabel="spent: 10$^{12}$ operations of forward passes\nThese scores are not of one kind.",
         )
         axes.legend(loc="best")
         return to_png(figure)

@@ -60,7 +60,7 @@ class Found:
     runner_up: Genotype | None  # what it would have chosen next
     step: int  # of the history, at which the best was scored
     scores: dict[str, float]
-    spent_flops: float  # operations of forward passes in training, of the whole search
+    spent_flops: float  # operations of forward passes in training, and of scoring where that is how it searches
     history: list[tuple[int, str, float]]
     tensors: "dict[str, dict[str, Tensor]]" = field(default_factory=dict)  # by name of the file they are kept in
     control: "Control | None" = None  # what chance reaches by this search's own measure

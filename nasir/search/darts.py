@@ -2,8 +2,9 @@
 
 IR-NAS, sections 3.3 and 4.1: the weights follow the loss on W by SGD; after a warm-up, the architecture follows the loss on
 A by Adam, one update of each kind in turn; the supernet is scored on V at a set period and the best is kept. What may be
-added to that: the architecture's gradient through one step of the weights (`gradient.unrolled`), a penalty on the expected
-size, an early end (`gradient.stopping`). What is watched at each score: `gradient.watch`.
+changed about that: AdamW in place of SGD, for short searches; the architecture's gradient through one step of the weights
+(`gradient.unrolled`), a penalty on the expected size, an early end (`gradient.stopping`). What is watched at each score:
+`gradient.watch`.
 
 Cures for the collapse onto skip connections, each off by default:
 
@@ -38,17 +39,23 @@ from nasir.spaces.contract import Relaxed, part
 from nasir.training import loop
 from nasir.training.gradients import finite, gradients
 from nasir.training.loop import Batch, Descent
+from nasir.training.optimisers import KINDS, weights_optimiser
 from nasir.training.validation import validate
 
 CHOICES = {
     "complexity_of": ("parameters", "flops"),
     "early_stop": ("none", "skip_count", "rank_stable", "val_plateau"),
     "select": ("alpha", "perturbation"),
+    "optimiser": KINDS,
 }
 """What keys of text may be."""
 
 CURES = {"beta_decay": (0, "smoothness"), "fading_skip": (0, "fade"), "select": ("alpha", "select")}
 """The value of each option that does nothing, and the method of a supernet that any other value needs."""
+
+
+TUNING = 10
+"""AdamW tunes the weights after a choice by perturbation at one of so many parts of its highest rate."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,6 +74,8 @@ class DartsSection:
     fading_skip: float  # weight of an identity beside every mixed operation, at the start; 0 = none
     select: str  # what an edge keeps: alpha (the largest), perturbation (what the score misses most)
     select_steps: int  # of the weights after each choice by perturbation
+    optimiser: str  # of the supernet's weights: sgd, adamw
+    lr_max: float  # of adamw
 
     def __post_init__(self) -> None:
         for name, choices in CHOICES.items():
@@ -77,6 +86,17 @@ class DartsSection:
         for name in ("complexity", "beta_decay", "fading_skip", "select_steps"):
             require(getattr(self, name) >= 0, f"strategy.{name} must be 0 or more", getattr(self, name))
         require(self.patience >= 1, "strategy.patience must be 1 or more", self.patience)
+        require(self.lr_max > 0, "strategy.lr_max must be above 0", self.lr_max)
+        require(
+            self.order == 1 or self.optimiser == "sgd",
+            "strategy.optimiser must be sgd where strategy.order is 2, whose gradient goes through a step of SGD",
+            self.optimiser,
+        )
+
+    @property
+    def adamw(self) -> float | None:
+        """Highest rate of AdamW; None with SGD."""
+        return self.lr_max if self.optimiser == "adamw" else None
 
 
 class Darts(contract.Strategy):
@@ -130,7 +150,10 @@ def search(relaxed: Relaxed, problem: Problem) -> Found:
     config, section, team = problem.config, problem.of_strategy, problem.team
     require_methods(relaxed, section)
     supernet = relaxed.network.to(team.device)
-    on_weights, on_architecture = optimisers(relaxed, config, section)
+    on_weights, rates = weights_optimiser(relaxed.weights(), config, section.adamw, config.steps)
+    on_architecture = torch.optim.Adam(
+        relaxed.architecture(), lr=section.architecture_lr, weight_decay=section.architecture_weight_decay
+    )
     generator = torch.Generator().manual_seed(problem.seed)
     cost = flops_per_pixel(supernet, problem.channels, config.patch)
     course, start = Course(history=[], best=None, ranked=None), 0
@@ -141,7 +164,7 @@ def search(relaxed: Relaxed, problem: Problem) -> Found:
     descent = Descent(
         network=supernet, weights=relaxed.weights(), optimiser=on_weights, patches=problem.patches_w,
         sigmas=config.sigmas, budget=config, steps=config.steps, parts=config.accumulate, generator=generator, team=team,
-        section="search",
+        section="search", **rates,
     )  # fmt: skip
 
     def advance(step: int) -> dict[str, float]:
@@ -181,7 +204,9 @@ def search(relaxed: Relaxed, problem: Problem) -> Found:
     if section.fading_skip > 0:
         relaxed.fade(0.0)
     if section.select == "perturbation":
-        fresh = sgd(relaxed, config, config.lr_min)
+        fresh, _ = weights_optimiser(relaxed.weights(), config, section.adamw, section.select_steps)
+        for group in fresh.param_groups:
+            group["lr"] = config.lr_min if section.adamw is None else section.adamw / TUNING
         selected = select(
             relaxed, tensors, replace(descent, optimiser=fresh), steps=section.select_steps, images_v=problem.images_v,
             sigmas=config.sigmas, seed=problem.seed,
@@ -224,21 +249,6 @@ def require_methods(relaxed: Relaxed, section: DartsSection) -> None:
             f"strategy.{option} must be {off} with a supernet that has no method {method} ({type(relaxed).__name__})",
             value,
         )
-
-
-def sgd(relaxed: Relaxed, config: SearchConfig, lr: float) -> Optimizer:
-    """SGD for the weights."""
-    return torch.optim.SGD(relaxed.weights(), lr=lr, momentum=config.momentum, weight_decay=config.weight_decay)
-
-
-def optimisers(relaxed: Relaxed, config: SearchConfig, section: DartsSection) -> tuple[Optimizer, Optimizer]:
-    """SGD for the weights, Adam for the architecture."""
-    return (
-        sgd(relaxed, config, config.lr_max),
-        torch.optim.Adam(
-            relaxed.architecture(), lr=section.architecture_lr, weight_decay=section.architecture_weight_decay
-        ),
-    )
 
 
 def checkpoint(

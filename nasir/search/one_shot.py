@@ -11,7 +11,7 @@ The weights follow the loss on W by AdamW under a rate that rises over the first
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from statistics import fmean
 from typing import Any
 
@@ -20,12 +20,13 @@ from torch import Tensor, nn
 
 from nasir.config.reading import require
 from nasir.config.search import SearchConfig
+from nasir.data.pictures.collection import pair_of
 from nasir.inference.fusing import lay_out
 from nasir.layers.cost import flops_per_pixel, parameters
 from nasir.search import contract
 from nasir.search.contract import Control, Found, Problem
 from nasir.search.sampling import tokens as sampling
-from nasir.search.sampling.alone import RISE, build, train
+from nasir.search.sampling.alone import build, train
 from nasir.search.sampling.evolution import evolve, select_random
 from nasir.search.sampling.statistics import calibration, set_statistics
 from nasir.search.sampling.tokens import Tokens, Windowed
@@ -33,6 +34,7 @@ from nasir.spaces.contract import Shared, part, random_tokens
 from nasir.training import loop
 from nasir.training.gradients import finite, gradients
 from nasir.training.loop import Descent
+from nasir.training.optimisers import weights_optimiser
 from nasir.training.validation import validate
 
 CHOICES = {"sampling": ("uniform", "fair"), "selection": ("random", "evolution")}
@@ -108,8 +110,8 @@ def search(shared: Shared, problem: Problem) -> Found:
     Returns:
         The candidate with the best score on V, of the finalists where there are some; `candidates` holds all of them, those of
         the finalists with `final`, their scores after training alone. The history has the training's news at its steps, each
-        candidate's at `search.steps` plus its number, and each finalist's behind them. `spent_flops` is the number of paths
-        trained times the mean of 32 random ones; each step of a finalist counts as a path.
+        candidate's at `search.steps` plus its number, and each finalist's behind them. `spent_flops` counts forward passes: of
+        the paths trained, at the mean of 32 random ones, of each candidate's statistics and score, of the finalists' training.
 
     Raises:
         FloatingPointError: if a loss is not finite; it names the step.
@@ -151,13 +153,17 @@ class _Course:
         self._drawing = torch.Generator().manual_seed(problem.seed)
         self._batches: list[Tensor] = []
         weights = list(shared.network.parameters())
+        optimiser, rates = weights_optimiser(weights, config, section.lr_max, config.steps)
         self._descent = Descent(
-            network=shared.network, weights=weights,
-            optimiser=torch.optim.AdamW(weights, lr=section.lr_max, weight_decay=config.weight_decay),
-            patches=problem.patches_w, sigmas=config.sigmas, budget=config, steps=config.steps, parts=config.accumulate,
-            generator=self._generator, team=problem.team, section="search", warmup_steps=config.steps // RISE,
-            lr_max=section.lr_max, lr_min=0.0,
+            network=shared.network, weights=weights, optimiser=optimiser, patches=problem.patches_w, sigmas=config.sigmas,
+            budget=config, steps=config.steps, parts=config.accumulate, generator=self._generator, team=problem.team,
+            section="search", **rates,
         )  # fmt: skip
+        shapes = [pair_of(sample).clean.shape for sample in problem.images_v.values()]
+        self._pixels_step = config.batch * config.patch**2
+        self._pixels_scored = section.calibration * self._pixels_step + len(config.sigmas) * sum(
+            h * w for *_, h, w in shapes
+        )
         probing = torch.Generator().manual_seed(problem.seed)
         self._probes = [tuple(random_tokens(problem.space, problem.of_space, probing)) for _ in range(PROBES)]
 
@@ -224,17 +230,44 @@ class _Course:
         scores = self.validate(self.network(tokens))
         chosen = problem.space.from_tokens(problem.of_space, tokens)
         alone = sampling.outline(problem.space, problem.of_space, problem.channels, chosen)
-        genotype = problem.space.to_json(chosen)
-        self.candidates.append({"genotype": genotype, "tokens": list(tokens), "parameters": parameters(alone)} | scores)
+        size = {"parameters": parameters(alone), "flops_per_pixel": self._cost(alone.to_empty(device="cpu"))}
+        self.candidates.append({"genotype": problem.space.to_json(chosen), "tokens": list(tokens)} | size | scores)
         self._known[tokens] = scores["score"]
         step = problem.config.steps + len(self.candidates)
-        news = scores | {"best_score": max(self._known.values())}
+        news = scores | {"best_score": max(self._known.values()), "spent_flops": self.spent_flops}
         self.history += [(step, name, value) for name, value in news.items()]
         if problem.team.is_first:
             problem.log(step, news)
             if len(self.candidates) % KEEP == 0:
                 problem.save(self.state(problem.config.steps))
         return scores["score"]
+
+    @cached_property
+    def paths_per_step(self) -> int:
+        """How many paths a step trains."""
+        problem, generator = self.problem, torch.Generator().manual_seed(0)
+        is_fair = problem.of_strategy.sampling == "fair"
+        return len(sampling.fair(problem.space, problem.of_space, generator)) if is_fair else 1
+
+    @property
+    def spent_flops(self) -> float:
+        """Operations of forward passes so far, once the shared weights are trained."""
+        final = self.problem.of_strategy.final_steps * self._pixels_step
+        pixels = (self._pixels_scored + ("final" in one) * final for one in self.candidates)
+        alone = (one["flops_per_pixel"] * count for one, count in zip(self.candidates, pixels, strict=True))
+        return self._flops_shared + sum(alone)
+
+    @cached_property
+    def _flops_shared(self) -> float:
+        """Of training the shared weights: the mean cost of random paths for each path of each step."""
+        problem = self.problem
+        generator = torch.Generator().manual_seed(problem.seed)
+        paths = [random_tokens(problem.space, problem.of_space, generator) for _ in range(32)]
+        cost = fmean(self._cost(self.network(path)) for path in paths)
+        return problem.config.steps * self.paths_per_step * self._pixels_step * cost
+
+    def _cost(self, network: nn.Module) -> float:
+        return flops_per_pixel(network, self.problem.channels, self.problem.config.patch)
 
     @property
     def _drawn(self) -> int:
@@ -292,24 +325,18 @@ class _Course:
         finalists = [candidate for candidate in self.candidates if "final" in candidate]
         order = sorted(finalists or self.candidates, key=lambda candidate: -candidate.get("final", candidate)["score"])
         best = order[0]
-        paths_of_final = len(finalists) * problem.of_strategy.final_steps
         of = [problem.space.from_tokens(problem.of_space, candidate["tokens"]) for candidate in order[:2]]
-        generator = torch.Generator().manual_seed(problem.seed)
-        paths = [random_tokens(problem.space, problem.of_space, generator) for _ in range(32)]
-        cost = fmean(flops_per_pixel(self.network(path), problem.channels, config.patch) for path in paths)
-        is_fair = problem.of_strategy.sampling == "fair"
-        group = len(sampling.fair(problem.space, problem.of_space, generator)) if is_fair else 1
         return Found(
             genotype=of[0],
             runner_up=of[1] if len(of) > 1 else None,
             step=config.steps + self.candidates.index(best) + 1,
             scores={name: best.get("final", best)[name] for name in ("psnr_db", "ssim", "score")},
-            spent_flops=(config.steps * group + paths_of_final) * config.batch * config.patch**2 * cost,
+            spent_flops=self.spent_flops,
             history=self.history,
             tensors={"supernet": {name: value.cpu() for name, value in self.shared.network.state_dict().items()}},
             control=Control(found=best["score"], random=[one["score"] for one in self.candidates[: self._drawn]]),
             candidates=self.candidates,
-            facts={"steps": config.steps, "candidates": len(self.candidates), "paths_per_step": group}
+            facts={"steps": config.steps, "candidates": len(self.candidates), "paths_per_step": self.paths_per_step}
             | {"finalists": len(finalists)}
             | {"parameters": parameters(self.shared.network)},
         )

@@ -29,6 +29,7 @@ from nasir.search.sampling.alone import build, train
 from nasir.search.sampling.tokens import TRIES, Windowed
 from nasir.spaces.contract import Genotype, part
 from nasir.training.loop import History
+from nasir.training.optimisers import KINDS
 from nasir.training.validation import validate
 
 
@@ -43,9 +44,7 @@ class RandomSection(Windowed):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require(
-            self.optimiser in ("sgd", "adamw"), "strategy.optimiser must be one of ['sgd', 'adamw']", self.optimiser
-        )
+        require(self.optimiser in KINDS, f"strategy.optimiser must be one of {list(KINDS)}", self.optimiser)
         require(self.lr_max > 0, "strategy.lr_max must be above 0", self.lr_max)
         require(self.candidates >= 1, "strategy.candidates must be 1 or more", self.candidates)
         require(self.budget > 0, "strategy.budget must be above 0", self.budget)

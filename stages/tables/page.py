@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from nasir.config.tables import RunConfig, TablesConfig, load
-from nasir.files import Log, write_bytes, write_csv, write_text
+from nasir.files import Log, read_json, write_bytes, write_csv, write_text
 from nasir.reporting import figures, history
 from nasir.reporting.paper import claims, page, printed_csv, protocol_matrix, transfer
 from nasir.reporting.paper.study import FOUND, HOME, Method, Part, Plan
@@ -17,7 +17,7 @@ def plan_of(config: TablesConfig, profile: str) -> Plan:
     parts: dict[str, dict[str, Method]] = {}
     for entry in config.rows:
         is_run = profile in entry.studies
-        reason = None if is_run else f"too slow for the profile {profile}: runs with {', '.join(entry.studies)}"
+        reason = None if is_run else f"left out of the profile {profile}: runs with {', '.join(entry.studies)}"
         draws = entry.draws if isinstance(entry, RunConfig) else (0,)
         for name in entry.methods:
             parts.setdefault(entry.task, {})[name] = Method(reason=reason, sigmas=entry.sigmas, draws=draws)
@@ -46,8 +46,9 @@ def run(*, study: Path, published: Path, rows: Path, plan: Path, profile: str, o
     config = load(plan)
     read = page.read(study, published, rows, plan_of(config, profile))
     found = [s.strategy for s in config.searches if s.task == HOME and profile in s.studies]
-    searches = [history.read(study / "search" / f"{HOME}-{strategy}" / "history.csv") for strategy in found]
-    write_bytes(out / "tables" / "best_so_far.png", figures.best_so_far_curves(*searches))
+    folders = [study / "search" / f"{HOME}-{strategy}" for strategy in found]
+    curves = {read_json(one / "search.json")["strategy"]: history.read(one / "history.csv") for one in folders}
+    write_bytes(out / "tables" / "best_so_far.png", figures.best_so_far_curves(curves))
     for name, part in (
         ("cells", printed_csv),
         ("protocols", protocol_matrix),

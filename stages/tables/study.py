@@ -18,6 +18,9 @@ from stages.around import entries
 FIXED = {"folder": "data", "layout": "clean", "sigma": 50, "space": "irnas", "seed": 0}
 """Params of all cells: the first two are of no data set here, noise level and seed are replaced by each cell's own."""
 
+OWN = "profile"
+"""Strategy of a search that takes the one of the study's profile."""
+
 SECTIONS = {
     "data": ("download", "pair", "split", "audit"),
     "search": ("search", "space", "strategy"),
@@ -69,7 +72,7 @@ def trainings(config: TablesConfig, profile: str) -> Iterator[Training]:
 
 
 def searched(search: str) -> str:
-    """The name of a search's cell: "darts of denoise" is denoise-darts."""
+    """The name of a search's cell: "random of denoise" is denoise-random."""
     strategy, _, task = search.partition(" of ")
     return f"{task}-{strategy}"
 
@@ -132,7 +135,8 @@ def write_settings(plan: Path, profile: str, profiles: Path, out: Path) -> None:
         write("data", task, task, {}, [], None)
     for search in config.searches:
         if profile in search.studies:
-            write("search", f"{search.task}-{search.strategy}", search.task, {}, [], search.strategy)
+            strategy = None if search.strategy == OWN else search.strategy
+            write("search", f"{search.task}-{search.strategy}", search.task, {}, [], strategy)
     for training in trainings(config, profile):
         run = training.run
         protocols = list(run.protocols)

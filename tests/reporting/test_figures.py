@@ -119,19 +119,23 @@ def test_the_best_so_far_is_drawn_for_one_strategy_or_both():
     darts = make_history(best_score={50: 0.8, 100: 0.9}, spent_flops={50: 1e12, 100: 3e12})
     sampled = make_history(best_score={1: 0.7, 2: 0.7}, spent_flops={1: 1.4e12, 2: 2.9e12})
 
-    both, one = figures.best_so_far_curves(darts, sampled), figures.best_so_far_curves(darts, None)
+    both = figures.best_so_far_curves({"darts": darts, "random": sampled})
+    one = figures.best_so_far_curves({"darts": darts})
 
     blue, orange = ((pixels(both) == colour).all(axis=2) for colour in ((0x00, 0x72, 0xB2), (0xD5, 0x5E, 0x00)))
     assert blue.any() and orange.any()
     assert blue.nonzero()[0].min() < orange.nonzero()[0].min()  # 0.9 stands above 0.7
     assert not (pixels(one) == (0xD5, 0x5E, 0x00)).all(axis=2).any()
-    assert one == figures.best_so_far_curves(darts, None)
+    assert one == figures.best_so_far_curves({"darts": darts})
 
 
 def test_a_history_without_the_best_so_far_is_refused():
-    with pytest.raises(ValueError, match=r"got none of \['best_score'\] for 'random'; run search again"):
+    with pytest.raises(ValueError, match=r"got none of \['best_score'\] for random; run search again"):
         figures.best_so_far_curves(
-            make_history(best_score={1: 0.8}, spent_flops={1: 1e12}), make_history(spent_flops={1: 1e12})
+            {
+                "darts": make_history(best_score={1: 0.8}, spent_flops={1: 1e12}),
+                "random": make_history(spent_flops={1: 1e12}),
+            }
         )
 
 

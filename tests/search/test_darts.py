@@ -45,7 +45,9 @@ CONFIG = dataclasses.replace(
     accumulate=1,
     ssim_weight=0.5,
 )
-DARTS = dataclasses.replace(DEMO.of_strategy, keep_from=2, early_stop="none", patience=2, order=1, complexity=0.0)
+DARTS = dataclasses.replace(
+    DEMO.of_strategy, keep_from=2, early_stop="none", patience=2, order=1, complexity=0.0, optimiser="sgd"
+)
 IMAGES = {str(i): np.random.default_rng(i).integers(0, 256, (20, 24), dtype=np.uint8) for i in range(2)}
 
 
@@ -61,7 +63,7 @@ def change(space: str = "irnas", **changes: Any) -> Problem:
     """The little problem with some settings replaced, each in the section that has its key."""
     sections = {"config": CONFIG, "of_strategy": DARTS, "of_space": SMALL}
     for key, value in changes.items():
-        [name] = [name for name, section in sections.items() if hasattr(section, key)]
+        name = next(name for name, section in sections.items() if hasattr(section, key))
         sections[name] = dataclasses.replace(sections[name], **{key: value})
     return Problem(
         space=contract.find(space),
@@ -112,27 +114,34 @@ def collapsed(problem: Problem) -> RelaxedCells:
     return relaxed
 
 
-def test_the_first_order_search_is_the_plain_loop():
-    problem = change(val_period=6, keep_from=6)
+@pytest.mark.parametrize("kind", ["sgd", "adamw"])
+def test_the_first_order_search_is_the_plain_loop(kind):
+    problem = change(val_period=6, keep_from=6, optimiser=kind)
     config, section = problem.config, problem.of_strategy
     found = run(problem)
 
     net = relax(problem).network
-    sgd = torch.optim.SGD(net.weights(), lr=1.0, momentum=config.momentum, weight_decay=config.weight_decay)
+    on_weights: torch.optim.Optimizer
+    if kind == "sgd":
+        lr_max, lr_min = config.lr_max, config.lr_min
+        on_weights = torch.optim.SGD(net.weights(), momentum=config.momentum, weight_decay=config.weight_decay)
+    else:
+        lr_max, lr_min = DARTS.lr_max, 0.0
+        on_weights = torch.optim.AdamW(net.weights(), weight_decay=config.weight_decay)
     adam = torch.optim.Adam(
         net.architecture(), lr=section.architecture_lr, weight_decay=section.architecture_weight_decay
     )
     generator = torch.Generator().manual_seed(0)
     for step in range(config.steps):
-        for group in sgd.param_groups:
-            group["lr"] = cosine(step, config.steps, config.lr_max, config.lr_min)
-        for part, optimiser in [("1", adam), ("0", sgd)][step < config.warmup_steps :]:
+        for group in on_weights.param_groups:
+            group["lr"] = cosine(step, config.steps, lr_max, lr_min)
+        for part, optimiser in [("1", adam), ("0", on_weights)][step < config.warmup_steps :]:
             clean = sampler(part).draw(config.batch, generator)
             sigmas = torch.tensor(config.sigmas)[torch.randint(2, (config.batch,), generator=generator)]
             noisy = add_noise(clean, sigmas, generator)
             net.zero_grad()
             restoration_loss(net(noisy), clean, config.ssim_weight).backward()
-            if optimiser is sgd:
+            if optimiser is on_weights:
                 torch.nn.utils.clip_grad_norm_(net.weights(), config.clip_norm)
             optimiser.step()
 

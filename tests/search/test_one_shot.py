@@ -139,7 +139,7 @@ def test_the_learning_rate_is_its_own_and_rises_over_a_twentieth_of_the_steps():
 
 
 @pytest.mark.parametrize("sampling_kind", ["uniform", "fair"])
-def test_spent_are_all_paths_at_the_mean_cost_of_thirty_two_random_ones(sampling_kind):
+def test_spent_are_all_paths_at_the_mean_cost_of_thirty_two_random_ones_and_the_scoring(sampling_kind):
     found = whole(sampling_kind, "random", "batch")
     generator = torch.Generator().manual_seed(PROBLEM.seed)
     paths = [random_tokens(PROBLEM.space, SMALL, generator) for _ in range(32)]
@@ -152,7 +152,15 @@ def test_spent_are_all_paths_at_the_mean_cost_of_thirty_two_random_ones(sampling
         "paths_per_step": group,
         "parameters": found.facts["parameters"],
     }
-    assert found.spent_flops == pytest.approx(6 * group * CONFIG.batch * CONFIG.patch**2 * cost)
+    step = CONFIG.batch * CONFIG.patch**2
+    pixels_v = sum(image.shape[-2] * image.shape[-1] for image in PROBLEM.images_v.values())
+    scored = ONE_SHOT.calibration * step + len(CONFIG.sigmas) * pixels_v
+    costs = [flops_per_pixel(built(PROBLEM, candidate["tokens"]), 1, CONFIG.patch) for candidate in found.candidates]
+    assert [candidate["flops_per_pixel"] for candidate in found.candidates] == costs
+    assert found.spent_flops == pytest.approx(6 * group * step * cost + sum(costs) * scored)
+    spent = curve(found, "spent_flops")
+    assert spent[CONFIG.steps + 1] == pytest.approx(6 * group * step * cost + costs[0] * scored)
+    assert spent[max(spent)] == found.spent_flops
 
 
 def test_the_parameters_told_are_those_of_all_shared_parts():
@@ -243,7 +251,8 @@ def test_finalists_are_the_best_candidates_trained_alone_and_the_best_of_them_is
     assert problem.space.to_json(found.runner_up) == second["genotype"]
     assert found.scores == best["final"]
     without = run(problem)
-    assert found.spent_flops == pytest.approx(without.spent_flops * (CONFIG.steps + 3 * 3) / CONFIG.steps)
+    final = 3 * CONFIG.batch * CONFIG.patch**2 * sum(candidate["flops_per_pixel"] for candidate in order[:3])
+    assert found.spent_flops == pytest.approx(without.spent_flops + final)
     assert one_shot.STRATEGY.count(change(finalists=3).of_strategy, CONFIG) == CONFIG.steps + 5 + 3
 
 
@@ -267,7 +276,7 @@ def test_the_first_process_tells_each_step_and_then_each_candidate_up_to_the_cou
     run(log=lambda step, news: told.update({step: news}))
     assert list(told) == list(range(1, 12))
     assert max(told) == one_shot.STRATEGY.count(ONE_SHOT, CONFIG)
-    assert set(told[11]) == {"psnr_db", "ssim", "score", "best_score"}
+    assert set(told[11]) == {"psnr_db", "ssim", "score", "best_score", "spent_flops"}
     assert "train_loss" in told[6] and "train_loss" not in told[7]
 
 

@@ -76,6 +76,8 @@ DARTS = DartsSection(
     fading_skip=0.0,
     select="alpha",
     select_steps=0,
+    optimiser="sgd",
+    lr_max=0.01,
 )
 RANDOM = RandomSection(
     candidates=3, budget=1.0, optimiser="sgd", lr_max=0.003, window_of="parameters", window=(0.0, 1e12)

@@ -91,10 +91,10 @@ def _strategies(study: Study) -> str:
     return "\n\n".join(
         [
             "## The search against chance",
-            f"**{study.plan.label}** The best score on V so far, over the operations that each strategy spent on training "
-            "(equal unless `strategy.random.budget` of the profile says otherwise). The differentiable search scores its "
-            "supernet, the random one trained networks: a line shows when its strategy stops getting better, not which one "
-            "finds the better network. Table 1 compares what they found.",
+            f"**{study.plan.label}** The best score on V so far, over the operations that each strategy spent. `darts` "
+            "scores its supernet, `one_shot` candidates with shared weights, `random` trained networks (as much training as "
+            "`darts` would take, times `strategy.random.budget` of the profile): a line shows when its strategy stops getting "
+            "better, not which one finds the better network. Table 1 compares what they found.",
             f"![best score so far of each search strategy over its cost]({FIGURE})",
         ]
     )

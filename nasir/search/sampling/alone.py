@@ -6,9 +6,7 @@ from torch import nn
 from nasir.search.contract import Problem
 from nasir.spaces.contract import Genotype
 from nasir.training.loop import Descent
-
-RISE = 20
-"""AdamW's rate rises over one of so many parts of the steps, of shared weights as of a candidate alone."""
+from nasir.training.optimisers import weights_optimiser
 
 
 def build(genotype: Genotype, problem: Problem) -> nn.Module:
@@ -35,13 +33,7 @@ def train(network: nn.Module, problem: Problem, steps: int, name: str, lr_max: f
         FloatingPointError: if a loss is not finite; it names step and candidate.
     """
     config, weights = problem.config, list(network.parameters())
-    optimiser: torch.optim.Optimizer
-    if lr_max is None:
-        optimiser = torch.optim.SGD(
-            weights, lr=config.lr_max, momentum=config.momentum, weight_decay=config.weight_decay
-        )
-    else:
-        optimiser = torch.optim.AdamW(weights, lr=lr_max, weight_decay=config.weight_decay)
+    optimiser, rates = weights_optimiser(weights, config, lr_max, steps)
     descent = Descent(
         network=network,
         weights=weights,
@@ -55,9 +47,7 @@ def train(network: nn.Module, problem: Problem, steps: int, name: str, lr_max: f
         team=problem.team,
         section="search",
         of=name,
-        warmup_steps=0 if lr_max is None else steps // RISE,
-        lr_max=lr_max,
-        lr_min=None if lr_max is None else 0.0,
+        **rates,
     )
     network.train()
     return [descent.advance(step)["train_loss"] for step in range(1, steps + 1)][-1]

@@ -7,7 +7,7 @@ import pytest
 import small_study
 
 from nasir.config.tables import load
-from nasir.files import read_csv, write_csv, write_text
+from nasir.files import read_csv, write_csv, write_json, write_text
 from nasir.reporting.paper.study import Method, Part
 from stages.tables import page
 
@@ -47,9 +47,9 @@ claims: []
 ALONE = (
     HEAD
     + """
-searches: [{task: denoise, strategy: darts, studies: [small]}]
+searches: [{task: denoise, strategy: profile, studies: [small]}]
 runs:
-  - {task: denoise, methods: [irnas], search: darts of denoise, modify: none, draws: [0], changes: [], sigmas: [50],
+  - {task: denoise, methods: [irnas], search: profile of denoise, modify: none, draws: [0], changes: [], sigmas: [50],
      protocols: [whole], studies: [small]}
 scores:
   - &noisy {name: classical, task: denoise, methods: [noisy], package: "", sigmas: [50], protocols: [whole], studies: [small]}
@@ -72,8 +72,8 @@ def test_a_plan_runs_what_its_profile_can_and_says_why_not_the_rest(tmp_path):
     plan = page.plan_of(config, "small")
 
     slow, slower = (
-        "too slow for the profile small: runs with demo, paper",
-        "too slow for the profile small: runs with paper",
+        "left out of the profile small: runs with demo, paper",
+        "left out of the profile small: runs with paper",
     )
     runs = Method(reason=None, sigmas=(50.0,))
     pairs = Method(reason=None, sigmas=(0.0,))
@@ -118,10 +118,11 @@ def test_the_page_its_numbers_and_its_curves_are_written(tmp_path):
     columns = ("step", "metric", "value")
     rows = [(1, "best_score", 0.8), (1, "spent_flops", 1e12), (2, "best_score", 0.9), (2, "spent_flops", 2e12)]
     write_csv(
-        tmp_path / "study/search/denoise-darts/history.csv",
+        tmp_path / "study/search/denoise-profile/history.csv",
         [dict(zip(columns, row, strict=True)) for row in rows],
         columns,
     )
+    write_json(tmp_path / "study/search/denoise-profile/search.json", {"strategy": "one_shot"})
     with (tmp_path / "rows.csv").open("a") as file:
         file.write("3,rainy input,noisy,\n")
 
@@ -137,7 +138,7 @@ def test_the_page_its_numbers_and_its_curves_are_written(tmp_path):
 
     text = (tmp_path / "out/tables.md").read_text()
     assert "Table 1" in text and "tables/best_so_far.png" in text
-    assert "too slow for the profile small: runs with demo, paper" in text
+    assert "left out of the profile small: runs with demo, paper" in text
     assert (tmp_path / "out/tables/best_so_far.png").read_bytes().startswith(b"\x89PNG")
     [row] = [
         row

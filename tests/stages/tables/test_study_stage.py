@@ -23,10 +23,10 @@ seeds: [0, 1]
 matrix_sigma: 50
 matrix_protocols: [whole]
 searches:
-  - {task: denoise, strategy: darts, studies: [demo, small]}
+  - {task: denoise, strategy: profile, studies: [demo, small]}
   - {task: derain, strategy: random, studies: [demo]}
 runs:
-  - {task: denoise, methods: [irnas], search: darts of denoise, modify: none, draws: [0], changes: [], sigmas: [50],
+  - {task: denoise, methods: [irnas], search: profile of denoise, modify: none, draws: [0], changes: [], sigmas: [50],
      protocols: [whole], studies: [demo, small]}
 scores: []
 claims: []
@@ -48,7 +48,7 @@ def test_choosing_writes_the_cells_of_one_study(plan, tmp_path):
         f"small-denoise-irnas-50-seed{seed}": {
             "task": "denoise",
             "name": f"irnas-50-seed{seed}",
-            "source": "runs/small/search/denoise-darts/genotype.json",
+            "source": "runs/small/search/denoise-profile/genotype.json",
         }
         for seed in (0, 1)
     }
@@ -56,7 +56,7 @@ def test_choosing_writes_the_cells_of_one_study(plan, tmp_path):
     assert yaml.safe_load((tmp_path / "study.yaml").read_text())["study"] == {
         "profile": "small",
         "data": {"small-denoise": {"task": "denoise"}},
-        "searches": {"small-denoise-darts": {"task": "denoise", "name": "denoise-darts"}},
+        "searches": {"small-denoise-profile": {"task": "denoise", "name": "denoise-profile"}},
         "runs": runs,
         "scores": {},
         "claims": {},
@@ -89,16 +89,15 @@ def test_the_demo_has_the_cells_that_the_plan_says():
 
     levels = (30, 50, 70)
     assert names(found, "data") == ["denoise", "derain", "camera"]
-    assert names(found, "searches") == ["denoise-darts", "denoise-random", "derain-darts"]
+    assert names(found, "searches") == ["denoise-profile", "denoise-random", "derain-profile"]
     assert names(found, "runs") == [
-        *(f"denoise-{method}-{sigma}-seed0" for method in ("irnas", "irnas-mse", "random") for sigma in levels),
+        *(f"denoise-{method}-{sigma}-seed0" for method in ("irnas", "random") for sigma in levels),
         "denoise-irnas-r1-30-seed0",
         "denoise-irnas-r2-30-seed0",
         "denoise-irnas-r2-30-draw1-seed0",
         "denoise-irnas-r2-30-draw2-seed0",
         "denoise-irnas-of-derain-30-seed0",
         "derain-irnas-0-seed0",
-        "derain-irnas-mse-0-seed0",
         "derain-irnas-r1-0-seed0",
         "derain-irnas-r2-0-seed0",
         "derain-irnas-r2-0-draw1-seed0",
@@ -117,7 +116,7 @@ def test_the_small_study_has_no_more_than_the_denoising_network_and_its_opponent
     found = study.cells(load(PLAN), "small")
 
     assert names(found, "data") == ["denoise"]
-    assert names(found, "searches") == ["denoise-darts"]
+    assert names(found, "searches") == ["denoise-profile"]
     assert names(found, "runs") == [f"denoise-irnas-{sigma}-seed0" for sigma in (30, 50, 70)]
     assert names(found, "scores") == ["denoise-classical-0", "denoise-bm3d-0"]
     assert names(found, "claims") == ["denoise"]
@@ -128,7 +127,7 @@ def test_a_cell_names_what_it_waits_for():
 
     sources = {name.removeprefix("demo-"): cell["source"] for name, cell in (found["runs"] | found["scores"]).items()}
     assert sources["denoise-random-70-seed0"] == "runs/demo/search/denoise-random/genotype.json"
-    assert sources["camera-irnas-of-derain-0-seed0"] == "runs/demo/search/derain-darts/genotype.json"
+    assert sources["camera-irnas-of-derain-0-seed0"] == "runs/demo/search/derain-profile/genotype.json"
     assert sources["derain-ddn-0-seed0"] == "runs/demo/data/derain/split/split.json"  # a baseline waits for no search
     assert sources["denoise-bm3d-0"] == "runs/demo/extras/bm3d.json"
     assert sources["denoise-classical-0"] == "runs/demo/data/denoise/split/split.json"
@@ -136,7 +135,7 @@ def test_a_cell_names_what_it_waits_for():
     assert found["claims"]["demo-derain"] == {
         "task": "derain",
         "model": "derain/irnas-0-seed0",
-        "search": "derain-darts",
+        "search": "derain-profile",
     }
 
 
@@ -160,9 +159,9 @@ def test_every_cell_has_its_settings(written):
     ("name", "sections", "modules"),
     [
         (
-            "search-denoise-darts",
+            "search-denoise-profile",
             ["search", "space", "strategy"],
-            ["stages.search", "nasir.spaces.irnas", "nasir.spaces.cells.searching", "nasir.search.darts"],
+            ["stages.search", "nasir.spaces.irnas", "nasir.spaces.cells.searching", "nasir.search.one_shot"],
         ),
         (
             "search-denoise-random",
@@ -250,7 +249,7 @@ def test_a_modified_network_says_how_and_with_which_draw(written):
 
     assert derive["derain-irnas-r1-0"] == {"modify": "r1", "modify_seed": 0}
     assert derive["derain-irnas-r2-0-draw2"] == {"modify": "r2", "modify_seed": 2}
-    assert derive["derain-irnas-mse-0"] == {"modify": "none", "modify_seed": 0}
+    assert derive["derain-irnas-of-denoise-0"] == {"modify": "none", "modify_seed": 0}
 
 
 def test_the_protocols_of_the_matrix_are_those_of_the_found_network_at_one_level_alone(written):
