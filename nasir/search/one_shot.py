@@ -4,13 +4,14 @@ SPOS (Guo et al., ECCV 2020): each step trains one path drawn uniformly. FairNAS
 of paths in which every choice stands equally often, and follows the sum of their gradients. A step costs one path where the
 supernet of `darts` costs all operations of all widths. Afterwards candidates within a window of size are scored on V, their
 statistics of batch normalisation set anew on W, and chosen at random or by regularised evolution (Real et al., AAAI 2019). The
-best of them may be trained once more, alone and briefly: shared weights tell the good from the bad, not the best from the good.
+best of them that differ may be trained once more, alone and briefly, in rounds of fewer and longer trainings: shared weights tell
+the good from the bad, not the best from the good.
 
 The weights follow the loss on W by AdamW under a rate that rises over the first twentieth of the steps and falls by a cosine.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from statistics import fmean
 from typing import Any
@@ -28,6 +29,7 @@ from nasir.search.contract import Control, Found, Problem
 from nasir.search.sampling import tokens as sampling
 from nasir.search.sampling.alone import build, train
 from nasir.search.sampling.evolution import evolve, select_random
+from nasir.search.sampling.finals import apart, rounds
 from nasir.search.sampling.statistics import calibration, set_statistics
 from nasir.search.sampling.tokens import Tokens, Windowed
 from nasir.spaces.contract import Shared, part, random_tokens
@@ -59,7 +61,9 @@ class OneShotSection(Windowed):
     tournament: int  # of evolution
     calibration: int  # batches of W on which a candidate's statistics are set anew
     finalists: int  # the best of the candidates, trained alone and scored again; 0 = none
-    final_steps: int  # how long each of them is trained
+    apart: int  # tokens, at least, in which a finalist differs from every better one
+    final_steps: int  # how long each of them is trained in the first round
+    final_rounds: int  # each keeps a third of the one before, trained anew and three times as long
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -71,12 +75,19 @@ class OneShotSection(Windowed):
         for name in ("candidates", "population", "tournament", "calibration"):
             require(getattr(self, name) >= 1, f"strategy.{name} must be 1 or more", getattr(self, name))
         require(self.finalists >= 0, "strategy.finalists must be 0 or more", self.finalists)
-        require(self.final_steps >= 1, "strategy.final_steps must be 1 or more", self.final_steps)
+        for name in ("final_steps", "final_rounds"):
+            require(getattr(self, name) >= 1, f"strategy.{name} must be 1 or more", getattr(self, name))
+        require(self.apart >= 0, "strategy.apart must be 0 or more", self.apart)
         require(
             self.tournament <= self.population,
             f"strategy.tournament must not be above strategy.population ({self.population})",
             self.tournament,
         )
+
+    @property
+    def rounds(self) -> list[tuple[int, int]]:
+        """Of the finals: how many finalists, and steps of each."""
+        return rounds(min(self.finalists, self.candidates), self.final_steps, self.final_rounds)
 
 
 class OneShot(contract.Strategy):
@@ -86,8 +97,8 @@ class OneShot(contract.Strategy):
     Section = OneShotSection
 
     def count(self, section: OneShotSection, config: SearchConfig) -> int:
-        """Steps, then candidates, then finalists."""
-        return config.steps + section.candidates + min(section.finalists, section.candidates)
+        """Steps, then candidates, then finalists of each round."""
+        return config.steps + section.candidates + sum(finalists for finalists, _ in section.rounds)
 
     def search(self, problem: Problem) -> Found:
         """Train the space's shared weights and choose by them; see `search`."""
@@ -108,10 +119,11 @@ def search(shared: Shared, problem: Problem) -> Found:
     """Train the shared weights, on the device of the problem's team, then score candidates.
 
     Returns:
-        The candidate with the best score on V, of the finalists where there are some; `candidates` holds all of them, those of
-        the finalists with `final`, their scores after training alone. The history has the training's news at its steps, each
-        candidate's at `search.steps` plus its number, and each finalist's behind them. `spent_flops` counts forward passes: of
-        the paths trained, at the mean of 32 random ones, of each candidate's statistics and score, of the finalists' training.
+        The candidate with the best score on V, of the last round of finalists where there are some; `candidates` holds all of
+        them, the finalists with `finals`, their scores after training alone in each round. The history has the training's
+        news at its steps, each candidate's at `search.steps` plus its number, and each finalist's behind them. `spent_flops`
+        counts forward passes: of the paths trained, at the mean of 32 random ones, of each candidate's statistics and score,
+        of the finalists' training.
 
     Raises:
         FloatingPointError: if a loss is not finite; it names the step.
@@ -137,7 +149,7 @@ def search(shared: Shared, problem: Problem) -> Found:
             course.score, course.draw, course.mutate, candidates=section.candidates, population=section.population,
             tournament=section.tournament, generator=generator,
         )  # fmt: skip
-    course.play_final()
+    course.play_finals()
     return course.finish()
 
 
@@ -252,8 +264,9 @@ class _Course:
     @property
     def spent_flops(self) -> float:
         """Operations of forward passes so far, once the shared weights are trained."""
-        final = self.problem.of_strategy.final_steps * self._pixels_step
-        pixels = (self._pixels_scored + ("final" in one) * final for one in self.candidates)
+        steps = [steps for _, steps in self.problem.of_strategy.rounds]
+        trained = (sum(steps[: len(one.get("finals", ()))]) for one in self.candidates)
+        pixels = (self._pixels_scored + count * self._pixels_step for count in trained)
         alone = (one["flops_per_pixel"] * count for one, count in zip(self.candidates, pixels, strict=True))
         return self._flops_shared + sum(alone)
 
@@ -276,26 +289,31 @@ class _Course:
         count = section.candidates if section.selection == "random" else section.population
         return min(int(count), len(self.candidates))
 
-    def play_final(self) -> None:
-        """Train the finalists, each alone, and score them again."""
-        problem, section = self.problem, self.problem.of_strategy
-        order = sorted(self.candidates, key=lambda candidate: -candidate["score"])[: section.finalists]
-        for number, candidate in enumerate(order, start=1):
-            if "final" in candidate:
-                continue
-            genotype = problem.space.from_tokens(problem.of_space, candidate["tokens"])
-            network = build(genotype, problem).to(problem.team.device)
-            problem.team.align(network, number)
-            loss = train(network, problem, section.final_steps, f"finalist {number}", section.lr_max)
-            candidate["final"] = problem.team.score(
-                partial(validate, network, sigmas=problem.config.sigmas, seed=problem.seed), problem.images_v
-            )
-            step = problem.config.steps + len(self.candidates) + number
-            news = {"train_loss": loss} | candidate["final"]
-            self.history += [(step, name, value) for name, value in news.items()]
-            if problem.team.is_first:
-                problem.log(step, news)
-                problem.save(self.state(problem.config.steps))
+    def play_finals(self) -> None:
+        """Train the finalists of each round, each alone, and score them again."""
+        problem, section, number = self.problem, self.problem.of_strategy, 0
+        chosen = [self.candidates[place] for place in apart(self.candidates, section.finalists, section.apart)]
+        for index, (count, steps) in enumerate(section.rounds):
+            chosen = sorted(chosen, key=lambda candidate: -(candidate["finals"][-1]["score"] if index else 0))[:count]
+            seeded = replace(problem, seed=problem.seed + index)
+            for candidate in chosen:
+                number += 1
+                if len(candidate.setdefault("finals", [])) > index:  # before the run was stopped
+                    continue
+                genotype = problem.space.from_tokens(problem.of_space, candidate["tokens"])
+                network = build(genotype, seeded).to(problem.team.device)
+                problem.team.align(network, number)
+                loss = train(network, seeded, steps, f"finalist {number}", section.lr_max)
+                scores = problem.team.score(
+                    partial(validate, network, sigmas=problem.config.sigmas, seed=problem.seed), problem.images_v
+                )
+                candidate["finals"].append(scores)
+                step = problem.config.steps + len(self.candidates) + number
+                news = {"train_loss": loss} | scores
+                self.history += [(step, name, value) for name, value in news.items()]
+                if problem.team.is_first:
+                    problem.log(step, news)
+                    problem.save(self.state(problem.config.steps))
 
     def state(self, step: int) -> dict[str, Any]:
         """All that the search needs to carry on behind `step`."""
@@ -322,21 +340,27 @@ class _Course:
     def finish(self) -> Found:
         """What was found."""
         problem, config = self.problem, self.problem.config
-        finalists = [candidate for candidate in self.candidates if "final" in candidate]
-        order = sorted(finalists or self.candidates, key=lambda candidate: -candidate.get("final", candidate)["score"])
+        rounds = [len(candidate.get("finals", ())) for candidate in self.candidates]
+
+        def rank(candidate: dict[str, Any]) -> tuple[int, float]:
+            finals = candidate.get("finals", [])
+            return len(finals), (finals[-1] if finals else candidate)["score"]
+
+        order = sorted(self.candidates, key=rank, reverse=True)
         best = order[0]
+        scores = best["finals"][-1] if best.get("finals") else best
         of = [problem.space.from_tokens(problem.of_space, candidate["tokens"]) for candidate in order[:2]]
         return Found(
             genotype=of[0],
             runner_up=of[1] if len(of) > 1 else None,
             step=config.steps + self.candidates.index(best) + 1,
-            scores={name: best.get("final", best)[name] for name in ("psnr_db", "ssim", "score")},
+            scores={name: scores[name] for name in ("psnr_db", "ssim", "score")},
             spent_flops=self.spent_flops,
             history=self.history,
             tensors={"supernet": {name: value.cpu() for name, value in self.shared.network.state_dict().items()}},
             control=Control(found=best["score"], random=[one["score"] for one in self.candidates[: self._drawn]]),
             candidates=self.candidates,
             facts={"steps": config.steps, "candidates": len(self.candidates), "paths_per_step": self.paths_per_step}
-            | {"finalists": len(finalists)}
+            | {"finalists": sum(count > 0 for count in rounds)}
             | {"parameters": parameters(self.shared.network)},
         )

@@ -17,7 +17,7 @@ from nasir.layers.normalisation import MOMENTUM, BatchNorm
 from nasir.search import one_shot
 from nasir.search.contract import Found, Problem
 from nasir.search.one_shot import OneShotSection
-from nasir.search.sampling import alone
+from nasir.search.sampling import alone, finals
 from nasir.search.sampling import tokens as sampling
 from nasir.search.sampling.statistics import set_statistics
 from nasir.spaces import contract
@@ -44,7 +44,9 @@ ONE_SHOT = OneShotSection(
     window_of="parameters",
     window=(LOWEST, HIGHEST),
     finalists=0,
+    apart=0,
     final_steps=3,
+    final_rounds=1,
 )
 KINDS = [*itertools.product(("uniform", "fair"), ("random", "evolution"), ("batch", "none"))]
 
@@ -237,23 +239,59 @@ def test_a_stopped_search_carried_on_ends_as_one_left_alone(monkeypatch, samplin
 def test_finalists_are_the_best_candidates_trained_alone_and_the_best_of_them_is_found(norm):
     found = run(change(finalists=3, norm=norm))
     order = sorted(found.candidates, key=lambda candidate: -candidate["score"])
-    assert ["final" in candidate for candidate in order] == [True] * 3 + [False] * 2
+    assert ["finals" in candidate for candidate in order] == [True] * 3 + [False] * 2
     problem = change(norm=norm)
     for number, candidate in enumerate(order[:3], start=1):
         genotype = problem.space.from_tokens(problem.of_space, candidate["tokens"])
         network = alone.build(genotype, problem)
         alone.train(network, problem, 3, "one", ONE_SHOT.lr_max)
         scores = validate(network, problem.images_v, CONFIG.sigmas, problem.seed)
-        assert candidate["final"] == scores
+        assert candidate["finals"] == [scores]
         assert (CONFIG.steps + 5 + number, "psnr_db", scores["psnr_db"]) in found.history
-    best, second = sorted(order[:3], key=lambda candidate: -candidate["final"]["score"])[:2]
+    best, second = sorted(order[:3], key=lambda candidate: -candidate["finals"][-1]["score"])[:2]
     assert problem.space.to_json(found.genotype) == best["genotype"]
     assert problem.space.to_json(found.runner_up) == second["genotype"]
-    assert found.scores == best["final"]
+    assert found.scores == best["finals"][-1]
     without = run(problem)
     final = 3 * CONFIG.batch * CONFIG.patch**2 * sum(candidate["flops_per_pixel"] for candidate in order[:3])
     assert found.spent_flops == pytest.approx(without.spent_flops + final)
     assert one_shot.STRATEGY.count(change(finalists=3).of_strategy, CONFIG) == CONFIG.steps + 5 + 3
+
+
+def test_a_second_round_trains_the_best_third_anew_and_three_times_as_long():
+    found = run(change(finalists=5, final_rounds=2))
+    assert finals.rounds(5, 3, 2) == [(5, 3), (2, 9)]
+    order = sorted(found.candidates, key=lambda candidate: -candidate["finals"][0]["score"])
+    assert [len(candidate["finals"]) for candidate in order] == [2, 2, 1, 1, 1]
+    problem = dataclasses.replace(change(), seed=1)
+    for candidate in order[:2]:
+        network = alone.build(problem.space.from_tokens(problem.of_space, candidate["tokens"]), problem)
+        alone.train(network, problem, 9, "one", ONE_SHOT.lr_max)
+        assert candidate["finals"][1] == validate(network, problem.images_v, CONFIG.sigmas, PROBLEM.seed)
+    best = max(order[:2], key=lambda candidate: candidate["finals"][1]["score"])
+    assert problem.space.to_json(found.genotype) == best["genotype"]
+    assert found.scores == best["finals"][1]
+    step, costs = CONFIG.batch * CONFIG.patch**2, [candidate["flops_per_pixel"] for candidate in order]
+    trained = step * (3 * sum(costs) + 9 * sum(costs[:2]))
+    assert found.spent_flops == pytest.approx(run(change()).spent_flops + trained)
+    assert one_shot.STRATEGY.count(change(finalists=5, final_rounds=2).of_strategy, CONFIG) == CONFIG.steps + 5 + 7
+
+
+@pytest.mark.parametrize(
+    ("finalists", "steps", "count", "expected"),
+    [(0, 5, 3, []), (1, 5, 3, [(1, 5)]), (3, 5, 2, [(3, 5)]), (12, 2, 3, [(12, 2), (4, 6), (2, 18)])],
+)
+def test_a_round_has_a_third_of_the_one_before_and_none_a_single_finalist(finalists, steps, count, expected):
+    assert finals.rounds(finalists, steps, count) == expected
+
+
+def test_finalists_are_the_best_that_lie_apart_and_the_best_of_the_rest_where_there_are_too_few():
+    tokens = [(0, 0, 0), (0, 0, 1), (1, 1, 1), (1, 1, 0), (0, 1, 1)]
+    candidates = [{"tokens": one, "score": -place} for place, one in enumerate(tokens)]
+    assert finals.apart(candidates, 3, 2) == [0, 2, 1]
+    assert finals.apart(candidates, 2, 2) == [0, 2]
+    assert finals.apart(candidates, 2, 0) == [0, 1]
+    assert finals.apart(candidates, 9, 3) == [0, 2, 1, 3, 4]
 
 
 def test_a_search_stopped_among_its_finalists_carries_on_with_the_next():
@@ -379,6 +417,8 @@ def test_a_candidates_score_is_that_of_the_shared_weights_with_statistics_of_w(n
         ("calibration", 0, r"strategy\.calibration must be 1 or more, got 0"),
         ("finalists", -1, r"strategy\.finalists must be 0 or more, got -1"),
         ("final_steps", 0, r"strategy\.final_steps must be 1 or more, got 0"),
+        ("final_rounds", 0, r"strategy\.final_rounds must be 1 or more, got 0"),
+        ("apart", -1, r"strategy\.apart must be 0 or more, got -1"),
         ("window_of", "seconds", r"strategy\.window_of must be parameters or flops, got 'seconds'"),
         ("window", (1.0,), r"strategy\.window must hold two numbers, got \[1\.0\]"),
         ("window", (2.0, 1.0), r"strategy\.window must hold two numbers, 0 or more, .* got \[2\.0, 1\.0\]"),
