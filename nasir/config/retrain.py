@@ -19,7 +19,8 @@ class RetrainConfig:
     lr_max: float  # cosine from here
     lr_min: float  # to here
     average: float  # decay of the running mean of the weights that is scored and kept; 0 = the weights themselves
-    clip_norm: float
+    clip_norm: float  # gradient norm is clipped to this
+    clip_usual: float  # and to so many times its running mean; 0 = not
     ssim_weight: float
     val_period: int
     val_crop: int  # as search.val_crop

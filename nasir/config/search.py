@@ -22,6 +22,7 @@ class SearchConfig:
     momentum: float
     weight_decay: float
     clip_norm: float  # gradient norm of the weights is clipped to this
+    clip_usual: float  # and to so many times its running mean; 0 = not
     ssim_weight: float  # lambda of equation 7; 0 = MSE only
     val_period: int  # steps between scores on V
     val_crop: int  # V is scored on the middle of its images, at most this side; 0 = whole images

@@ -30,6 +30,8 @@ class Budget(Protocol):
     @property
     def clip_norm(self) -> float: ...
     @property
+    def clip_usual(self) -> float: ...
+    @property
     def ssim_weight(self) -> float: ...
     @property
     def val_period(self) -> int: ...
@@ -59,6 +61,11 @@ def require_training(config: Budget, section: str) -> None:
     require(config.batch % config.devices == 0, f"{section}.batch must be a multiple of devices", config.batch)
     require(config.precision in PRECISIONS, f"{section}.precision must be one of {PRECISIONS}", config.precision)
     require(config.clip_norm > 0, f"{section}.clip_norm must be above 0", config.clip_norm)
+    require(
+        config.clip_usual == 0 or config.clip_usual >= 1,
+        f"{section}.clip_usual must be 0 or at least 1",
+        config.clip_usual,
+    )
     require(config.ssim_weight >= 0, f"{section}.ssim_weight must be 0 or more", config.ssim_weight)
     require(config.val_crop >= 0, f"{section}.val_crop must be 0 or more", config.val_crop)
     require(config.device in DEVICES, f"{section}.device must be auto, cpu or cuda", config.device)

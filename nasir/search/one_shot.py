@@ -197,7 +197,9 @@ class _Course:
             for weight, slope in zip(own, gradients(loss, own), strict=True):
                 if slope is not None:
                     slopes[weight] = slopes[weight] + slope if weight in slopes else slope
-        loop.descend(descent.optimiser, list(slopes), list(slopes.values()), problem.config.clip_norm)
+        loop.descend(
+            descent.optimiser, list(slopes), list(slopes.values()), problem.config.clip_norm, problem.config.clip_usual
+        )
         return news | {"train_loss": fmean(losses)}
 
     def network(self, tokens: Sequence[int]) -> nn.Module:

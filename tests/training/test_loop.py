@@ -17,7 +17,15 @@ from nasir.training.parallel import Team, alone
 
 CPU = torch.device("cpu")
 BUDGET = SimpleNamespace(
-    val_period=4, log_period=3, checkpoint_period=5, batch=4, lr_max=0.5, lr_min=0.1, clip_norm=1e9, ssim_weight=0.0
+    val_period=4,
+    log_period=3,
+    checkpoint_period=5,
+    batch=4,
+    lr_max=0.5,
+    lr_min=0.1,
+    clip_norm=1e9,
+    clip_usual=0.0,
+    ssim_weight=0.0,
 )
 
 
@@ -122,6 +130,21 @@ def test_a_step_down_two_gradients_is_clipped_by_their_common_norm():
     descend(torch.optim.SGD(weights, lr=0.5), weights, slopes, clip_norm=1.0)
     assert [weight.item() for weight in weights] == pytest.approx([0.7, 0.6, 1.0], rel=1e-5)
     assert all(weight.grad is None for weight in weights)
+
+
+def test_a_gradient_is_clipped_to_some_times_the_usual_norm_which_the_optimiser_keeps():
+    weight = nn.Parameter(torch.tensor([0.0]))
+    optimiser = torch.optim.SGD([weight], lr=1.0)
+    for slope in (4.0, 2.0, 100.0):
+        descend(optimiser, [weight], [torch.tensor([slope])], clip_usual=2.0)
+    usual = 4.0 + (2.0 - 4.0) / 100
+    assert weight.item() == pytest.approx(-(4.0 + 2.0 + 2 * usual), rel=1e-5)  # the third is clipped
+
+    again = torch.optim.SGD([weight], lr=1.0)
+    again.load_state_dict(optimiser.state_dict())
+    descend(again, [weight], [torch.tensor([1000.0])], clip_norm=3.0, clip_usual=2.0)
+    assert weight.item() == pytest.approx(-(4.0 + 2.0 + 2 * usual + 3.0), rel=1e-5)  # the lower of the two limits
+    assert again.param_groups[0]["usual_norm"] > usual
 
 
 def sampler(side: int = 8, patch: int = 4) -> PatchSampler:
