@@ -34,7 +34,8 @@ def radius(network: nn.Module, channels: int, offsets: Sequence[int] = ()) -> in
     taps of the next layer to fall into. Strips lie along a row and along a column, with either half NaN.
 
     Args:
-        network: every layer has stride 1; a copy is run, on the CPU and in evaluation mode.
+        network: every layer has stride 1, but in one that works on blocks of pixels; a copy is run, on the CPU and in evaluation
+            mode.
         channels: of its input.
         offsets: for each of `deformable_layers` the largest offset, in whole pixels, that is reckoned with; none means 0.
             The taps of such a layer reach 1 + offset pixels (its prediction of the offset reaches 1).
@@ -43,15 +44,17 @@ def radius(network: nn.Module, channels: int, offsets: Sequence[int] = ()) -> in
         r, 0 or more.
 
     Raises:
-        ValueError: if a layer has a stride, if the output has another size than the input, or if there is no such r
-            below 8,192 and the sum of the offsets (global pooling).
+        ValueError: if a layer has a stride without blocks, if the output has another size than the input, or if there is no
+            such r below 8,192 and the sum of the offsets (global pooling).
     """
+    block = block_of(network)
     for name, module in network.named_modules():
-        if any(step != 1 for step in torch.atleast_1d(torch.tensor(getattr(module, "stride", 1))).tolist()):
+        if block == 1 and any(
+            step != 1 for step in torch.atleast_1d(torch.tensor(getattr(module, "stride", 1))).tolist()
+        ):
             raise ValueError(f"every layer must have stride 1 for a reach that is the same at every pixel, got {name}.")
     probe = nn.Sequential(copy.deepcopy(network).cpu().double()).eval()
     _replace_deformable(probe, offsets)
-    block = block_of(network)
     length = max(
         FIRST_PROBE, 2 * block * _longest_step(probe) + 1
     )  # a half as long as a step, so that none leaps over it

@@ -54,7 +54,7 @@ class Tiled:
     """A network as a function of images of any size.
 
     Args:
-        network: in evaluation mode, every layer with stride 1, no pooling over the image.
+        network: in evaluation mode, every layer with stride 1 unless it works on blocks of pixels, no pooling over the image.
         channels: of its input.
         tile: side of a tile in pixels. Images of at most tile * tile pixels go through in one piece, and so does every
             image if it is 0. Memory is that of one crop (a tile and its halo) besides the image and the result.

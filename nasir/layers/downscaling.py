@@ -25,3 +25,15 @@ def enlarge(x: Tensor, factor: int, like: Tensor) -> Tensor:
     if factor == 1:
         return x
     return F.pixel_shuffle(x, factor)[..., : like.shape[-2], : like.shape[-1]]
+
+
+def fill(x: Tensor, multiple: int) -> Tensor:
+    """Images of shape (N, C, H, W) with sides filled up to multiples, mirrored at their last row and column.
+
+    Sides that are too short for that are filled up by their last row or column itself.
+    """
+    height, width = x.shape[-2:]
+    down, right = -height % multiple, -width % multiple
+    if down:
+        x = F.pad(x, (0, 0, 0, down), mode="reflect" if down < height else "replicate")
+    return F.pad(x, (0, right, 0, 0), mode="reflect" if right < width else "replicate") if right else x

@@ -22,9 +22,10 @@ import torch
 from torch import Tensor, nn
 
 from nasir.layers.downscaling import enlarge, shrink
+from nasir.layers.starting import start_at_zero
 from nasir.spaces.cells.cell import SuperCell, Take, edges, exclude, fresh, take_layer
 from nasir.spaces.cells.genotype import Genotype
-from nasir.spaces.cells.operations import Style, normalise, pointwise, start_at_zero, usable_or_none
+from nasir.spaces.cells.operations import Style, normalise, pointwise, usable_or_none
 from nasir.spaces.cells.operations import activation as activate
 from nasir.spaces.cells.space import CellSpace
 from nasir.spaces.cells.widths import levels, mix_paths, sources

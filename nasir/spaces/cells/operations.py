@@ -101,13 +101,3 @@ def pointwise(channels_in: int, channels_out: int, affine: bool, norm: str = "ba
     """The 1x1 convolution with batch normalisation that brings features to a cell's width (section 3.2)."""
     conv = nn.Conv2d(channels_in, channels_out, 1, bias=norm == "none")
     return nn.Sequential(conv, *normalise(channels_out, affine, norm))
-
-
-def start_at_zero(conv: nn.Conv2d) -> None:
-    """Let a network that says what to subtract from its input start by subtracting nothing.
-
-    With random values it starts far from any restoration, and a short training does not make up for it.
-    """
-    nn.init.zeros_(conv.weight)
-    if conv.bias is not None:
-        nn.init.zeros_(conv.bias)

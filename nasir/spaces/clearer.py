@@ -1,0 +1,262 @@
+"""The search space of CLEARER (Gou, Li, Liu, Yang, Peng, NeurIPS 2020): its supernet and its derived network side by side.
+
+A stem at full resolution; cells, each on one branch more than that before it, a branch having half the resolution of that above;
+in each cell columns, of which every one is a parallel module (each branch for itself) or a fusion module (all branches to all).
+What is searched is the letter of each column, P or F. Where the paper leaves something open, or the authors' code differs:
+
+- Equation 1 mixes both modules of the same input. In the released code the parallel module writes into the list that the fusion
+  module reads, so that a fusion follows a parallel module, which no derived network has. `aliasing: fixed` is the equation,
+  `released` the code.
+- Sides that are no multiple of the lowest branch's pixels are filled up by mirroring, and what was filled up is cut off; where
+  the authors' code runs, on multiples, it is the same.
+- Not in the paper, for small budgets: blocks of pixels as channels (`downscale`), no normalisation (`norm`), a global residual
+  whose last convolution starts at zero (`residual`).
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from nasir.layers.downscaling import fill
+from nasir.layers.starting import start_at_zero, start_normal
+from nasir.spaces import contract
+from nasir.spaces.contract import Token
+from nasir.spaces.resolutions import genotype as genotypes
+from nasir.spaces.resolutions.genotype import LETTERS, Genotype, split
+from nasir.spaces.resolutions.modules import Branches, Fusion, Parallel, Transition, stem
+from nasir.spaces.resolutions.section import ColumnsSection, ColumnsSizes
+
+Take = Callable[[str, Callable[[], nn.Module]], nn.Module]
+"""Gives the part of a network that has a name: what the function makes, or what other networks have under that name, too."""
+
+
+def branches_of(cell: int, widths: Sequence[int]) -> int:
+    """On how many branches a cell works, counted from 0."""
+    return min(cell + 2, len(widths))
+
+
+class Frame(nn.Module):
+    """What all networks of the space have: stem, transitions and head around the columns, and the way through them.
+
+    Args:
+        channels: of the images.
+        columns: of each cell.
+        widths, stem_blocks, initial_std, norm, residual, downscale: see `nasir.spaces.resolutions.section`.
+        column: makes a column out of its number, counted over the cells, and its branches' widths.
+        take: gives the other parts.
+    """
+
+    def __init__(
+        self,
+        *,
+        channels: int,
+        columns: Sequence[int],
+        widths: Sequence[int],
+        stem_blocks: int,
+        initial_std: float,
+        norm: str,
+        residual: bool,
+        downscale: int,
+        column: Callable[[int, Sequence[int]], nn.Module],
+        take: Take,
+    ) -> None:
+        super().__init__()
+        self.residual, self.shrinking = residual, downscale
+        self.downscale = downscale * 2 ** (len(widths) - 1)  # the side of the blocks of pixels that it works on
+        ends = channels * downscale**2
+
+        def make(build: Callable[[], nn.Module]) -> Callable[[], nn.Module]:
+            def made() -> nn.Module:
+                part = build()
+                start_normal(part, initial_std)
+                return part
+
+            return made
+
+        def head() -> nn.Module:
+            last = nn.Conv2d(widths[0], ends, 1, bias=norm == "none")
+            start_normal(last, initial_std)
+            if residual:
+                start_at_zero(last)
+            return nn.ModuleDict({"fusion": make(lambda: Fusion(widths, 1, norm))(), "output": last})
+
+        self.stem = take("stem", make(lambda: stem(ends, widths[0], stem_blocks, norm)))
+        self.transitions, self.cells, number = nn.ModuleList(), nn.ModuleList(), 0
+        for cell, count in enumerate(columns):
+            before = branches_of(cell - 1, widths) if cell else 0
+            added = make(lambda before=before: Transition(widths, before, norm))  # type: ignore[misc]
+            self.transitions.append(take(f"transition {cell}", added))
+            own = widths[: branches_of(cell, widths)]
+            self.cells.append(nn.ModuleList(column(number + place, own) for place in range(count)))
+            number += count
+        self.head = take("head", head)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Restore images, shape (N, C, H, W), any H and W; not clipped."""
+        features = nn.functional.pixel_unshuffle(fill(x, self.downscale), self.shrinking)
+        branches: Branches = [self.stem(features)]
+        number = 0
+        for transition, cell in zip(self.transitions, self.cells, strict=True):
+            branches = transition(branches)
+            assert isinstance(cell, nn.ModuleList)
+            for column in cell:
+                branches = self.pass_on(column, number, branches)
+                number += 1
+        result = self.head["output"](self.head["fusion"](branches)[0])  # type: ignore[index]
+        result = nn.functional.pixel_shuffle(result, self.shrinking)[..., : x.shape[-2], : x.shape[-1]]
+        return x - result if self.residual else result
+
+    def pass_on(self, column: nn.Module, number: int, branches: Branches) -> Branches:
+        """The features behind a column."""
+        result: Branches = column(branches)
+        return result
+
+
+class Network(Frame):
+    """The derived network: one module in each column.
+
+    Args:
+        genotype: of this space.
+        channels: of the images.
+        widths, stem_blocks, initial_std: see `nasir.spaces.resolutions.section.ColumnsSizes`.
+        take: gives its parts; two networks may share those that have the same name.
+    """
+
+    def __init__(
+        self,
+        genotype: Genotype,
+        *,
+        channels: int,
+        widths: Sequence[int],
+        stem_blocks: int,
+        initial_std: float,
+        take: Take = lambda name, make: make(),
+    ) -> None:
+        def column(number: int, own: Sequence[int]) -> nn.Module:
+            letter = genotype.letters[number]
+
+            def made() -> nn.Module:
+                part = module_of(letter, own, genotype.norm)
+                start_normal(part, initial_std)
+                return part
+
+            return take(f"column {number}, {letter}", made)
+
+        columns = [len(word) for word in genotype.cells]
+        if len(widths) > len(columns) + 1:
+            raise ValueError(
+                f"network.widths must be at most {len(columns) + 1} with a genotype of {len(columns)} cells, each of which adds "
+                f"one, got {list(widths)}."
+            )
+        super().__init__(
+            channels=channels, columns=columns, widths=widths, stem_blocks=stem_blocks, initial_std=initial_std,
+            norm=genotype.norm, residual=genotype.residual, downscale=genotype.downscale, column=column, take=take,
+        )  # fmt: skip
+
+
+def module_of(letter: str, widths: Sequence[int], norm: str) -> nn.Module:
+    """A column's module."""
+    return Parallel(widths, norm) if letter == "P" else Fusion(widths, len(widths), norm)
+
+
+class Supernet(Frame):
+    """Both modules in every column, weighted by softmax(alpha) (equation 1).
+
+    Args:
+        channels: of the images.
+        section: what the space holds.
+        generator: draws alpha, N(0, 0.001^2), shape (columns, 2); the weights come from torch's default generator.
+    """
+
+    def __init__(self, channels: int, section: ColumnsSection, generator: torch.Generator) -> None:
+        def column(number: int, own: Sequence[int]) -> nn.Module:
+            both = nn.ModuleList(module_of(letter, own, "batch") for letter in LETTERS)
+            start_normal(both, section.initial_std)
+            return both
+
+        super().__init__(
+            channels=channels, columns=section.columns, widths=section.widths, stem_blocks=section.stem_blocks,
+            initial_std=section.initial_std, norm="batch", residual=section.residual, downscale=section.downscale,
+            column=column, take=lambda name, make: make(),
+        )  # fmt: skip
+        self.is_aliased = section.aliasing == "released"
+        self.alpha = nn.Parameter(1e-3 * torch.randn(sum(section.columns), len(LETTERS), generator=generator))
+
+    def weights(self) -> list[nn.Parameter]:
+        """w: every parameter but alpha."""
+        return [parameter for name, parameter in self.named_parameters() if name != "alpha"]
+
+    def pass_on(self, column: nn.Module, number: int, branches: Branches) -> Branches:
+        """Equation 1: both modules' results, weighted."""
+        assert isinstance(column, nn.ModuleList)
+        parallel, fusion = column
+        share = self.alpha[number].softmax(dim=-1)
+        alone = parallel(branches)
+        fused = fusion(alone if self.is_aliased else branches)
+        return [share[0] * one + share[1] * other for one, other in zip(alone, fused, strict=True)]
+
+
+class Clearer(contract.Space):
+    """This space as strategies and stages see it."""
+
+    name = "clearer"
+    settings = "columns"
+    Section = ColumnsSection
+    Sizes = ColumnsSizes
+    searching = "nasir.spaces.resolutions.searching"
+    drawing = "nasir.spaces.resolutions.drawing"
+
+    def to_json(self, genotype: Genotype) -> dict[str, Any]:
+        return genotypes.to_json(genotype)
+
+    def from_json(self, value: Any) -> Genotype:
+        return genotypes.from_json(value)
+
+    def build(self, genotype: Genotype, sizes: ColumnsSizes, channels: int) -> nn.Module:
+        return self.assemble(genotype, sizes, channels, lambda name, make: make())
+
+    def assemble(self, genotype: Genotype, sizes: ColumnsSizes, channels: int, take: Take) -> nn.Module:
+        """`build`, out of parts that `take` gives."""
+        return Network(
+            genotype, channels=channels, widths=sizes.widths, stem_blocks=sizes.stem_blocks,
+            initial_std=sizes.initial_std, take=take,
+        )  # fmt: skip
+
+    def candidate_sizes(self, section: ColumnsSection) -> ColumnsSizes:
+        """The search's own."""
+        return ColumnsSizes(widths=section.widths, stem_blocks=section.stem_blocks, initial_std=section.initial_std)
+
+    def tokens(self, section: ColumnsSection) -> tuple[Token, ...]:
+        """A letter for each column."""
+        places = [(cell, place) for cell, count in enumerate(section.columns) for place in range(count)]
+        return tuple(Token(name=f"cell {cell}, column {place}", choices=tuple(LETTERS)) for cell, place in places)
+
+    def mask(self, section: ColumnsSection, chosen: Sequence[int]) -> tuple[bool, ...]:
+        return (True,) * len(LETTERS)
+
+    def from_tokens(self, section: ColumnsSection, chosen: Sequence[int]) -> Genotype:
+        for place, number in enumerate(chosen):
+            if not 0 <= number < len(LETTERS):
+                raise ValueError(f"column {place} may be one of {list(range(len(LETTERS)))}, got {number}.")
+        return self.genotype(section, "".join(LETTERS[number] for number in chosen))
+
+    def genotype(self, section: ColumnsSection, letters: str) -> Genotype:
+        """The genotype of these letters in a space with this section."""
+        return Genotype(
+            space=self.name, cells=split(letters, section.columns), residual=section.residual, norm=section.norm,
+            downscale=section.downscale,
+        )  # fmt: skip
+
+    def describe(self, genotype: Genotype, sizes: ColumnsSizes) -> str:
+        residual = "a global residual" if genotype.residual else "no global residual"
+        scale = f", at 1 / {genotype.downscale} of the resolution" if genotype.downscale > 1 else ""
+        widths = ", ".join(map(str, sizes.widths))
+        return (
+            f"Columns {genotype.text} (P parallel, F fusion){scale}, {residual}; branches of {widths} channels, each at half the "
+            "resolution of that before it."
+        )
+
+
+SPACE = Clearer()

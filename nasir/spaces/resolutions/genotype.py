@@ -1,0 +1,89 @@
+"""The genotype of a space of columns: a letter for each column, P for parallel and F for fusion.
+
+It is written as CLEARER's authors print it, a word for each cell: `FPFF FPFF PFPF`.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from nasir.spaces.resolutions.section import CHOICES
+
+VERSION = 1
+
+LETTERS = "PF"
+"""Parallel and fusion module, in the order of alpha's columns."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Genotype:
+    """A derived architecture. It has as many branches as its network has widths, see `nasir.spaces.resolutions.section`."""
+
+    space: str
+    cells: tuple[str, ...]  # a word of P and F for each cell
+    residual: bool
+    norm: str
+    downscale: int
+
+    def __post_init__(self) -> None:
+        if not self.cells or not all(self.cells) or set("".join(self.cells)) - set(LETTERS):
+            raise ValueError(
+                f"a genotype must have a word of the letters P (parallel) and F (fusion) for each cell, got "
+                f"{' '.join(map(str, self.cells))!r}; correct it, as in FPFF FPFF PFPF."
+            )
+        if self.norm not in CHOICES["norm"]:
+            raise ValueError(f"norm must be one of {list(CHOICES['norm'])}, got {self.norm!r}.")
+        if not isinstance(self.downscale, int) or self.downscale < 1:
+            raise ValueError(f"downscale must be a whole number, 1 or more, got {self.downscale!r}.")
+
+    @property
+    def letters(self) -> str:
+        """All columns in order."""
+        return "".join(self.cells)
+
+    @property
+    def text(self) -> str:
+        """The cells' words."""
+        return " ".join(self.cells)
+
+
+def split(letters: str, columns: tuple[int, ...]) -> tuple[str, ...]:
+    """The cells' words out of all letters.
+
+    Raises:
+        ValueError: if there are not as many letters as columns.
+    """
+    if len(letters) != sum(columns):
+        raise ValueError(f"a genotype of these settings has {sum(columns)} columns, got {len(letters)}.")
+    ends = [sum(columns[: cell + 1]) for cell in range(len(columns))]
+    return tuple(letters[end - count : end] for end, count in zip(ends, columns, strict=True))
+
+
+def to_json(genotype: Genotype) -> dict[str, Any]:
+    """The genotype as a JSON object, with the schema's version."""
+    return {
+        "version": VERSION,
+        "space": genotype.space,
+        "cells": list(genotype.cells),
+        "residual": genotype.residual,
+        "norm": genotype.norm,
+        "downscale": genotype.downscale,
+    }
+
+
+def from_json(value: Any) -> Genotype:
+    """The inverse of `to_json`; another version and missing or unknown keys are refused and named."""
+    expected = {"version", "space", "cells", "residual", "norm", "downscale"}
+    if not isinstance(value, dict) or set(value) != expected:
+        got = sorted(value) if isinstance(value, dict) else type(value).__name__
+        raise ValueError(f"a genotype must have exactly the keys {sorted(expected)}, got {got}.")
+    if value["version"] != VERSION:
+        raise ValueError(
+            f"this nasir reads version {VERSION} of such genotypes, got {value['version']}; derive it again."
+        )
+    cells = value["cells"]
+    if not isinstance(cells, list) or not all(isinstance(cell, str) for cell in cells):
+        raise ValueError(f"a genotype's cells must be a list of words of P and F, got {cells!r}.")
+    return Genotype(
+        space=value["space"], cells=tuple(cells), residual=bool(value["residual"]), norm=value["norm"],
+        downscale=value["downscale"],
+    )  # fmt: skip
