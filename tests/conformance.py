@@ -23,7 +23,6 @@ import sys
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -41,6 +40,7 @@ from nasir.spaces.cells.fast.cell import FastCell
 from nasir.spaces.cells.genotype import Cell
 from nasir.spaces.cells.operations import SLOPE
 from nasir.training.losses import log_ssim, restoration_loss
+from tests import clearer_vectors
 from tests.vector_names import (
     EVAL,
     Loaded,
@@ -55,6 +55,7 @@ from tests.vector_names import (
     rename,
     their_beta,
 )
+from tests.vector_report import Line, Report, deviation, find_entry, only
 
 EVAL_TOLERANCE = {torch.float32: EVAL, torch.float64: 1e-6}
 TRAIN = 1e-5
@@ -63,32 +64,6 @@ GRADIENT = 5e-5
 STATISTICS = 1e-6
 KINK = 4e-6
 """How far rounding moves a value in front of an activation, at most; the values are of the order of 1."""
-
-
-@dataclass(frozen=True)
-class Line:
-    """One checked quantity."""
-
-    name: str
-    deviation: float
-    tolerance: float
-
-    @property
-    def is_met(self) -> bool:
-        """Whether the deviation is within the tolerance; what is not a number is not."""
-        return self.deviation <= self.tolerance
-
-    def __str__(self) -> str:
-        return f"{'ok' if self.is_met else 'MISMATCH':8} {self.name:62} {self.deviation:8.1e} <= {self.tolerance:.1e}"
-
-
-@dataclass(frozen=True)
-class Report:
-    """What came out for one file."""
-
-    kind: str
-    notes: tuple[str, ...]
-    lines: list[Line]
 
 
 def check(file: Path, meta: Path, make_cell: MakeCell = SuperCell) -> Report:
@@ -108,17 +83,19 @@ def check(file: Path, meta: Path, make_cell: MakeCell = SuperCell) -> Report:
     except (OSError, ValueError, AttributeError, zipfile.BadZipFile) as error:
         raise ValueError(f"{file} must be an .npz file of plain arrays, got {error}.") from error
     content = read_json(meta)
+    if clearer_vectors.is_described(content):
+        return clearer_vectors.check(arrays, find_entry(only(content, list, meta), file.stem, meta))
     if all(re.fullmatch(r"(alphas|betas)_\d+", name) for name in arrays):
-        return Report("genotype draws", (), check_genotype_draws(arrays, Named(_only(content, dict, meta), str(meta))))
+        return Report("genotype draws", (), check_genotype_draws(arrays, Named(only(content, dict, meta), str(meta))))
     if all(re.fullmatch(r"betas_L\d+_\d+", name) for name in arrays):
-        return Report("path draws", (), check_path_draws(arrays, _only(content, list, meta), meta))
+        return Report("path draws", (), check_path_draws(arrays, only(content, list, meta), meta))
     is_supernet = "sd/arch_alphas" in arrays
     if not is_supernet and "sd/stem1.0.weight" not in arrays:
         raise ValueError(
             f"{file} must hold a supernet, a derived network, genotype draws (alphas_00, betas_00, ...) or path draws "
             f"(betas_L3_0, ...), got the names {list(arrays)[:4]}."
         )
-    entry = find_entry(_only(content, list, meta), file.stem, meta)
+    entry = find_entry(only(content, list, meta), file.stem, meta)
     if is_supernet:
         loaded = plain = load_supernet(arrays, entry)
         if make_cell is not SuperCell:
@@ -131,20 +108,6 @@ def check(file: Path, meta: Path, make_cell: MakeCell = SuperCell) -> Report:
         weights = entry.get("loss_weights", (1.0, 0.6))
     lines += check_numbers(loaded, plain, arrays, weights)
     return Report("supernet" if is_supernet else "derived network", loaded.notes, lines)
-
-
-def _only(content: Any, kind: type, meta: Path) -> Any:
-    if not isinstance(content, kind):
-        raise ValueError(f"{meta} must hold a JSON {kind.__name__} for this file, got a {type(content).__name__}.")
-    return content
-
-
-def find_entry(content: Sequence[Any], name: str, meta: Path) -> Named:
-    """The part of META that describes the file of this name."""
-    names = [entry.get("name") for entry in content if isinstance(entry, dict)]
-    if name not in names:
-        raise ValueError(f"{meta} must have an entry with the name {name!r}, the file's, got {names}.")
-    return Named(content[names.index(name)], f"{meta}: {name}")
 
 
 # --- exact facts ---
@@ -266,13 +229,6 @@ def check_numbers(loaded: Loaded, plain: Loaded, arrays: Named, weights: Sequenc
             relative = deviation(gradient, arrays[name]) / largest
             lines.append(Line(f"{kind} {name}", relative, GRADIENT + 2 * spans[name] / largest))
     return lines
-
-
-def deviation(ours: Tensor, theirs: np.ndarray) -> float:
-    """The largest absolute difference; other shapes are refused."""
-    if tuple(ours.shape) != theirs.shape:
-        raise ValueError(f"expected values of shape {tuple(ours.shape)}, the file has {theirs.shape}.")
-    return (ours.detach().double() - torch.from_numpy(theirs).double()).abs().max().item()
 
 
 def train_once(network: nn.Module, arrays: Named, weights: Sequence[float]) -> tuple[Tensor, Tensor, Tensor]:

@@ -53,6 +53,41 @@ def test_the_authors_numbers_are_ours(name, kind, count):
     assert len(report.lines) == count
 
 
+@pytest.mark.parametrize(
+    ("name", "kind", "count"),
+    [
+        ("clearer_supernet_a", "supernet", 869),
+        ("clearer_derived_b_rgb", "derived network", 215),
+        ("clearer_search_steps_a", "search steps", 814),
+        ("clearer_training_steps_a", "training steps", 255),
+        ("clearer_alpha_draws_a", "alpha draws", 56),
+    ],
+)
+def test_the_numbers_of_clearers_authors_are_ours(name, kind, count):
+    report = conformance.check(VECTORS / f"{name}.npz", VECTORS / "clearer_meta.json")
+    assert report.kind == kind
+    assert [str(line) for line in report.lines if not line.is_met] == []
+    assert len(report.lines) == count
+
+
+def test_another_network_than_theirs_is_found_out(tmp_path, capsys):
+    arrays = read("clearer_derived_b_rgb")
+    name = next(name for name in arrays if name.startswith("sd/final_conv"))
+    np.savez(tmp_path / "clearer_derived_b_rgb.npz", **arrays | {name: arrays[name] + 1e-6})
+    assert conformance.main([str(tmp_path / "clearer_derived_b_rgb.npz"), str(VECTORS / "clearer_meta.json")]) == 1
+    assert re.search(r"^MISMATCH eval_output ", capsys.readouterr().out, re.MULTILINE)
+
+
+def test_a_kind_of_file_that_is_not_known_is_refused(tmp_path, capsys):
+    meta = json.loads((VECTORS / "clearer_meta.json").read_text())
+    for entry in meta:
+        if entry["name"] == "clearer_derived_b_rgb":
+            entry["kind"] = "picture"
+    (tmp_path / "meta.json").write_text(json.dumps(meta))
+    assert conformance.main([str(VECTORS / "clearer_derived_b_rgb.npz"), str(tmp_path / "meta.json")]) == 1
+    assert "must have a kind of ['supernet', 'derived network'" in capsys.readouterr().err
+
+
 def test_the_authors_numbers_are_the_fast_twins():
     report = conformance.check(
         VECTORS / "supernet_leaky.npz", VECTORS / f"{FILES['supernet_leaky']}.json", conformance.TWINS["fast"]

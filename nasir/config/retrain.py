@@ -18,6 +18,7 @@ class RetrainConfig:
     warmup_steps: int  # over which the learning rate rises from 0 to lr_max
     lr_max: float  # cosine from here
     lr_min: float  # to here
+    epoch: int  # steps in which the rate stays the same; 1 = a cosine by step
     average: float  # decay of the running mean of the weights that is scored and kept; 0 = the weights themselves
     clip_norm: float  # gradient norm is clipped to this
     clip_usual: float  # and to so many times its running mean; 0 = not

@@ -19,6 +19,7 @@ class SearchConfig:
     patch: int  # side of a training patch, pixels
     lr_max: float  # SGD on the weights, cosine from here
     lr_min: float  # to here
+    epoch: int  # steps in which the rate stays the same; 1 = a cosine by step
     momentum: float
     weight_decay: float
     clip_norm: float  # gradient norm of the weights is clipped to this

@@ -28,6 +28,8 @@ class Budget(Protocol):
     @property
     def lr_min(self) -> float: ...
     @property
+    def epoch(self) -> int: ...
+    @property
     def clip_norm(self) -> float: ...
     @property
     def clip_usual(self) -> float: ...
@@ -51,7 +53,7 @@ class Budget(Protocol):
 
 def require_training(config: Budget, section: str) -> None:
     """Refuse settings that no training can have; the key is named with its section."""
-    for name in ("steps", "batch", "patch", "val_period", "log_period", "checkpoint_period", "devices"):
+    for name in ("steps", "batch", "patch", "val_period", "log_period", "checkpoint_period", "devices", "epoch"):
         require(getattr(config, name) >= 1, f"{section}.{name} must be 1 or more", getattr(config, name))
     require(
         0 <= config.lr_min <= config.lr_max and config.lr_max > 0,

@@ -15,6 +15,9 @@ Cures for the collapse onto skip connections, each off by default:
                   weight that falls linearly from this to 0 at the last step, as in their search script, which starts at 1. It
                   takes part in scores on V, not in the watch's discretised one, and nothing of it in what is derived
     select        perturbation, DARTS-PT (Wang et al., ICLR 2021), in place of the largest logits: see `gradient.selection`
+
+And one against the gap between supernet and derived network: `indecision`, the weight of the entropy of the choices' weights in
+the architecture's loss (L_Arch of CLEARER, Gou et al., NeurIPS 2020).
 """
 
 from collections.abc import Sequence
@@ -47,10 +50,16 @@ CHOICES = {
     "early_stop": ("none", "skip_count", "rank_stable", "val_plateau"),
     "select": ("alpha", "perturbation"),
     "optimiser": KINDS,
+    "architecture_mode": ("train", "eval"),
 }
 """What keys of text may be."""
 
-CURES = {"beta_decay": (0, "smoothness"), "fading_skip": (0, "fade"), "select": ("alpha", "select")}
+CURES = {
+    "beta_decay": (0, "smoothness"),
+    "fading_skip": (0, "fade"),
+    "select": ("alpha", "select"),
+    "indecision": (0, "indecision"),
+}
 """The value of each option that does nothing, and the method of a supernet that any other value needs."""
 
 
@@ -64,6 +73,9 @@ class DartsSection:
 
     architecture_lr: float  # Adam on the architecture
     architecture_weight_decay: float
+    architecture_beta1: float  # of its Adam
+    architecture_mode: str  # train, eval: whose statistics its loss is taken with
+    indecision: float  # weight of `Relaxed.indecision` in its loss; 0 = none
     order: int  # of the architecture's gradient: 1, or 2 (through one step of the weights)
     complexity: float  # weight of the expected size in the architecture's loss; 0 = none
     complexity_of: str  # parameters or flops
@@ -83,10 +95,20 @@ class DartsSection:
                 getattr(self, name) in choices, f"strategy.{name} must be one of {list(choices)}", getattr(self, name)
             )
         require(self.order in (1, 2), "strategy.order must be 1 or 2", self.order)
-        for name in ("complexity", "beta_decay", "fading_skip", "select_steps"):
+        for name in ("complexity", "indecision", "beta_decay", "fading_skip", "select_steps"):
             require(getattr(self, name) >= 0, f"strategy.{name} must be 0 or more", getattr(self, name))
         require(self.patience >= 1, "strategy.patience must be 1 or more", self.patience)
         require(self.lr_max > 0, "strategy.lr_max must be above 0", self.lr_max)
+        require(
+            0 <= self.architecture_beta1 < 1,
+            "strategy.architecture_beta1 must be 0 or more and below 1",
+            self.architecture_beta1,
+        )
+        require(
+            self.architecture_mode == "train" or self.order == 1,
+            "strategy.architecture_mode must be train where strategy.order is 2",
+            self.architecture_mode,
+        )
         require(
             self.order == 1 or self.optimiser == "sgd",
             "strategy.optimiser must be sgd where strategy.order is 2, whose gradient goes through a step of SGD",
@@ -151,9 +173,7 @@ def search(relaxed: Relaxed, problem: Problem) -> Found:
     require_methods(relaxed, section)
     supernet = relaxed.network.to(team.device)
     on_weights, rates = weights_optimiser(relaxed.weights(), config, section.adamw, config.steps)
-    on_architecture = torch.optim.Adam(
-        relaxed.architecture(), lr=section.architecture_lr, weight_decay=section.architecture_weight_decay
-    )
+    on_architecture = architecture_optimiser(relaxed, section)
     generator = torch.Generator().manual_seed(problem.seed)
     cost = flops_per_pixel(supernet, problem.channels, config.patch)
     course, start = Course(history=[], best=None, ranked=None), 0
@@ -251,6 +271,14 @@ def require_methods(relaxed: Relaxed, section: DartsSection) -> None:
         )
 
 
+def architecture_optimiser(relaxed: Relaxed, section: DartsSection) -> Optimizer:
+    """Adam for the architecture."""
+    return torch.optim.Adam(
+        relaxed.architecture(), lr=section.architecture_lr, weight_decay=section.architecture_weight_decay,
+        betas=(section.architecture_beta1, 0.999),
+    )  # fmt: skip
+
+
 def checkpoint(
     step: int,
     relaxed: Relaxed,
@@ -309,10 +337,10 @@ def architecture_gradients(
 ) -> tuple[Tensor, Sequence[Tensor | None]]:
     """The architecture's loss on `batch_a`, and its gradient.
 
-    The loss is that of the weights plus `section.complexity` times the expected size and `decay` times the smoothness. At
-    order 2 it is the loss at the
-    weights one step ahead on `batch_w`, the batch that the weights follow next; running statistics are put back. At
-    order 1 they move, as with every pass in training mode.
+    The loss is that of the weights plus `section.complexity` times the expected size, `section.indecision` times the indecision
+    and `decay` times the smoothness. At order 2 it is the loss at the weights one step ahead on `batch_w`, the batch that the
+    weights follow next; running statistics are put back. At order 1 they move, as with every pass in training mode; with
+    `architecture_mode: eval` they are read and stay.
     """
 
     def val_loss() -> Tensor:
@@ -320,11 +348,16 @@ def architecture_gradients(
         # the mean of equal numbers, so that the processes' gradients add up to that of one
         if section.complexity > 0:
             loss = loss + section.complexity * descent.team.mean(relaxed.size(section.complexity_of))
+        if section.indecision > 0:
+            loss = loss + section.indecision * descent.team.mean(relaxed.indecision())
         return loss + decay * descent.team.mean(relaxed.smoothness()) if decay > 0 else loss
 
     if section.order == 1:
+        relaxed.network.train(section.architecture_mode == "train")
         loss = val_loss()
-        return loss.detach(), gradients(loss, relaxed.architecture())
+        slopes = gradients(loss, relaxed.architecture())
+        relaxed.network.train()
+        return loss.detach(), slopes
     return unrolled_gradients(
         lambda: descent.loss(batch_w),
         val_loss,

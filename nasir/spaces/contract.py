@@ -140,6 +140,9 @@ class Relaxed(Protocol):
     def smoothness(self) -> "Tensor":
         """How far the logits of rival choices have grown, the mean of their logsumexp; a scalar with a gradient to them."""
 
+    def indecision(self) -> "Tensor":
+        """How far the weights of rival choices are from 0 and 1, a scalar with a gradient to the architecture."""
+
     def fade(self, factor: float) -> None:
         """Beside every mix of rival operations stands an identity of this weight from now on; 0 = none, as at first."""
 

@@ -120,10 +120,11 @@ class Descent:
     lr_min: float | None = None
 
     def anneal(self, step: int) -> float:
-        """Set the learning rate of a step, counted from 1, and give it."""
+        """Set the learning rate of a step, counted from 1, and give it: that of the first step of its epoch."""
         lr_max = self.budget.lr_max if self.lr_max is None else self.lr_max
         lr_min = self.budget.lr_min if self.lr_min is None else self.lr_min
-        return anneal(self.optimiser, step - 1, self.steps, lr_max, lr_min, self.warmup_steps)
+        first = (step - 1) // self.budget.epoch * self.budget.epoch
+        return anneal(self.optimiser, first, self.steps, lr_max, lr_min, self.warmup_steps)
 
     def draw(self, patches: PatchSampler | None = None) -> Batch:
         """A fresh batch, of `patches` or of the weights' own."""

@@ -34,6 +34,7 @@ ROOT = Path(__file__).parents[2]
 DEMO = settings.Settings(settings.resolve(reading.read(ROOT / "params.yaml"), ROOT / "profiles", "darts"), "demo")
 CONFIG = dataclasses.replace(
     DEMO.search,
+    clip_usual=0.0,
     batch=2,
     patch=12,
     sigmas=(30.0, 70.0),

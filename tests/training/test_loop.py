@@ -25,6 +25,7 @@ BUDGET = SimpleNamespace(
     lr_min=0.1,
     clip_norm=1e9,
     clip_usual=0.0,
+    epoch=1,
     ssim_weight=0.0,
 )
 
@@ -130,6 +131,19 @@ def test_a_step_down_two_gradients_is_clipped_by_their_common_norm():
     descend(torch.optim.SGD(weights, lr=0.5), weights, slopes, clip_norm=1.0)
     assert [weight.item() for weight in weights] == pytest.approx([0.7, 0.6, 1.0], rel=1e-5)
     assert all(weight.grad is None for weight in weights)
+
+
+def test_the_rate_stays_the_same_through_an_epoch():
+    weight = nn.Parameter(torch.zeros(1))
+    told = []
+    for epoch in (1, 3):
+        budget = SimpleNamespace(**vars(BUDGET) | {"epoch": epoch})
+        descent = Descent(
+            network=nn.Identity(), weights=[weight], optimiser=torch.optim.SGD([weight], lr=1.0), patches=sampler(), sigmas=0.0,
+            budget=budget, steps=6, parts=1, generator=torch.Generator(), team=alone(CPU), section="search",
+        )  # fmt: skip
+        told.append([descent.anneal(step) for step in range(1, 7)])
+    assert told[1] == [told[0][0]] * 3 + [told[0][3]] * 3
 
 
 def test_a_gradient_is_clipped_to_some_times_the_usual_norm_which_the_optimiser_keeps():
