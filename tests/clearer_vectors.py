@@ -8,11 +8,13 @@ import re
 from collections.abc import Callable, Sequence
 from types import SimpleNamespace
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from nasir.evaluation import protocols
 from nasir.search import darts
 from nasir.search.darts import DartsSection
 from nasir.spaces.clearer import SPACE, Network, Supernet
@@ -316,10 +318,43 @@ def check_training_steps(arrays: Named, entry: Named) -> list[Line]:
     ]
 
 
+def check_evaluation(arrays: Named, entry: Named) -> list[Line]:
+    """Noise, crop, self-ensemble and patches, and the scores, on one image of theirs with their noise."""
+    network = load_network(arrays, entry).float().eval()
+    clean = tensor(arrays, "clean").permute(2, 0, 1).float() / 255
+    noise = tensor(arrays, "noise").permute(2, 0, 1).float()
+    seen: list[Tensor] = []
+
+    def denoise(noisy: Tensor, sigma: float) -> Tensor:
+        seen.append(noisy)
+        restored: Tensor = network(noisy)
+        return restored
+
+    def theirs(image: Tensor, name: str, sigma: float, seed: int, patch: int | None) -> Tensor:
+        return image + sigma / 255 * noise
+
+    with mock.patch.object(protocols, "add_keyed_noise", theirs):
+        joined = protocols.restore(denoise, clean, "one", entry["sigma"], "clearer", 0)
+        noisy = seen[0][0].permute(1, 2, 0) * 255
+        ensemble, patches = (
+            protocols.score(denoise, {"one": clean}, entry["sigma"], name, 0)[0]
+            for name in ("clearer", "clearer-patches")
+        )
+    return [
+        Line("noisy image, grey levels", deviation(noisy, arrays["noisy"]), 1e-4),
+        Line("self-ensemble", deviation(joined[None], arrays["ensemble_output_clipped"]), 1e-5),
+        Line("PSNR, dB", abs(ensemble.psnr_db - entry["psnr"]), 1e-4),
+        Line("SSIM", abs(ensemble.ssim_zero_padded - entry["ssim"]), 1e-5),
+        Line("PSNR of patches, dB", abs(patches.psnr_db - entry["patches_psnr"]), 1e-4),
+        Line("SSIM of patches", abs(patches.ssim_zero_padded - float(arrays["patches_ssim"])), 1e-5),
+    ]
+
+
 CHECKS: dict[str, Callable[[Named, Named], list[Line]]] = {
     "supernet": check_supernet,
     "derived network": check_network,
     "alpha draws": check_alpha_draws,
     "search steps": check_search_steps,
     "training steps": check_training_steps,
+    "evaluation": check_evaluation,
 }

@@ -61,6 +61,7 @@ def test_the_authors_numbers_are_ours(name, kind, count):
         ("clearer_search_steps_a", "search steps", 814),
         ("clearer_training_steps_a", "training steps", 255),
         ("clearer_alpha_draws_a", "alpha draws", 56),
+        ("clearer_evaluation_a", "evaluation", 6),
     ],
 )
 def test_the_numbers_of_clearers_authors_are_ours(name, kind, count):

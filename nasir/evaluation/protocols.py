@@ -9,6 +9,10 @@ In this field PSNR moves more with the protocol than with the network, so a scor
     overlap-shared   as overlap with one noise field for each image, the one of whole
     patch-mean       the patches of adjacent cut from the noisy image of whole; scores are means over patches, PSNR in dB
     clipped8         as whole, with the noisy image clipped to [0, 1] and rounded to 8 bits first
+    clearer          the middle of the image, cut to multiples of 64 pixels; noise clipped and truncated to 8 bits; self-ensemble:
+                     what the released script of CLEARER's authors does
+    clearer-patches  the same without the ensemble, on 64x64 patches side by side; scores are means over patches: a part of that
+                     script that is switched off, and by all signs the row CLEARER-P of their table
 
 Under `overlap` and `adjacent` the pixels that two or more patches cover are the mean of several independently noisy
 observations, worth up to half a dB that no camera gives; `overlap-shared` is the control that isolates it.
@@ -52,6 +56,9 @@ Denoiser = Callable[[Tensor, float], Tensor]
 PATCH = 64
 """Side of a patch, pixels."""
 
+ROUNDING = 1e-4
+"""What float32 may lack to a whole grey level that is to be cut to itself."""
+
 OPTIONS = {"8bit": "output rounded to 8 bits", "x8": "8-fold self-ensemble", "y": "scored on luma"}
 """What may follow a protocol's name after a plus, in this order, with what it means."""
 
@@ -67,6 +74,8 @@ class Protocol:
     is_joined: bool = True  # patches are averaged into an image; else each is scored by itself
     is_halved: bool = False  # the clean image is reduced to half its size first
     is_clipped: bool = False  # the noisy image is clipped and rounded to 8 bits
+    is_truncated: bool = False  # the noisy image is clipped and cut to 8 bits, half a level darker in the mean
+    is_cropped: bool = False  # to the middle, to multiples of a patch
     is_rounded: bool = False  # option 8bit
     is_ensemble: bool = False  # option x8
     is_luma: bool = False  # option y
@@ -112,6 +121,21 @@ PROTOCOLS: dict[str, Protocol] = {
             description="as whole, the noisy image clipped and rounded to 8 bits first",
             is_clipped=True,
         ),
+        Protocol(
+            name="clearer",
+            description="middle, multiples of 64 pixels; noisy image clipped and truncated to 8 bits; 8-fold self-ensemble",
+            is_cropped=True,
+            is_truncated=True,
+            is_ensemble=True,
+        ),
+        Protocol(
+            name="clearer-patches",
+            description="middle, multiples of 64 pixels; noisy image clipped and truncated to 8 bits; mean over 64x64 patches",
+            stride=PATCH,
+            is_joined=False,
+            is_cropped=True,
+            is_truncated=True,
+        ),
     )
 }
 """The protocols by name, without options."""
@@ -142,7 +166,7 @@ def find(protocol: str) -> Protocol:
         name="+".join([base, *used]),
         description="; ".join([chosen.description, *(OPTIONS[option] for option in used)]),
         is_rounded="8bit" in used,
-        is_ensemble="x8" in used,
+        is_ensemble=chosen.is_ensemble or "x8" in used,
         is_luma="y" in used,
     )
 
@@ -195,7 +219,7 @@ def reference(sample: Sample, name: str, protocol: str) -> Tensor:
     """The image that a protocol's restored image is compared with: the clean one, under `half` reduced to half its size.
 
     Returns:
-        Shape (C, H, W), or (C, H // 2, W // 2), on the CPU.
+        Shape (C, H, W), or (C, H // 2, W // 2), on the CPU; under `clearer` the middle of it.
 
     Raises:
         ValueError: for an unknown protocol or an image that it cannot take.
@@ -247,7 +271,15 @@ def _prepare(sample: Sample, name: str, protocol: Protocol) -> Pair:
         raise ValueError(
             f"the images of {name!r} must have one shape, got {tuple(pair.clean.shape)} and {tuple(pair.degraded.shape)}."
         )
-    return Pair(*(_halve(image.cpu()) if protocol.is_halved else image.cpu() for image in pair))
+    change = _halve if protocol.is_halved else _crop if protocol.is_cropped else Tensor.cpu
+    return Pair(*(change(image.cpu()) for image in pair))
+
+
+def _crop(image: Tensor) -> Tensor:
+    """The middle of an image, shape (C, H, W), cut to multiples of a patch; of an odd rest more is cut below and on the right."""
+    height, width = image.shape[-2:]
+    top, left = height % PATCH // 2, width % PATCH // 2
+    return image[..., top : top + height // PATCH * PATCH, left : left + width // PATCH * PATCH]
 
 
 def _restore(
@@ -293,6 +325,8 @@ def _add_noise(
     degraded: Tensor, name: str, sigma: float, protocol: Protocol, seed: int, patch: int | None = None
 ) -> Tensor:
     noisy = add_keyed_noise(degraded, name, sigma, seed, patch)
+    if protocol.is_truncated:
+        return noisy.clamp(0, 1).mul(255).add(ROUNDING).floor().div(255)
     return _to_eight_bits(noisy) if protocol.is_clipped else noisy
 
 
@@ -355,7 +389,7 @@ def _check_image(clean: Tensor, name: str, protocol: Protocol) -> None:
             f"{tuple(clean.shape)} between {clean.min():g} and {clean.max():g}; divide 8-bit images by 255."
         )
     channels, height, width = clean.shape
-    if protocol.stride is not None and min(height, width) < PATCH:
+    if (protocol.stride is not None or protocol.is_cropped) and min(height, width) < PATCH:
         raise ValueError(
             f"protocol {protocol.name!r} needs images of at least {PATCH}x{PATCH} pixels, got {height}x{width} for "
             f"{name!r}; leave it out or score it under 'whole'."

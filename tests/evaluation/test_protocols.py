@@ -132,6 +132,29 @@ def test_clipped8_rounds_what_the_denoiser_sees():
     assert torch.equal(denoiser.batches[0], expected[None])
 
 
+@pytest.mark.parametrize("protocol", ["clearer", "clearer-patches"])
+def test_clearer_cuts_the_middle_and_then_the_noisy_image_to_8_bits(protocol):
+    clean, denoiser = torch.rand(1, 131, 200, generator=torch.Generator().manual_seed(3)), Recorder()
+    middle = clean[:, 1:129, 4:196]  # rests of 3 and 8: 1 and 4 go above and on the left
+    noisy = (add_keyed_noise(middle, "a", 70, 4).clamp(0, 1) * 255 + 1e-4).floor() / 255
+
+    restored = restore(denoiser, clean, "a", 70, protocol, seed=4)
+
+    assert torch.equal(reference(clean, "a", protocol), middle) and restored.shape == middle.shape
+    if protocol == "clearer":
+        assert torch.allclose(denoiser.batches[0], noisy[None], atol=1e-7) and len(denoiser.batches) == 8
+    else:
+        patches = [noisy[:, top : top + 64, left : left + 64] for top in (0, 64) for left in (0, 64, 128)]
+        assert torch.allclose(torch.cat(denoiser.batches), torch.stack(patches), atol=1e-7)
+
+
+def test_whole_grey_levels_stay_themselves_when_they_are_truncated():
+    levels = (torch.arange(4096) % 256).reshape(1, 64, 64) / 255
+    denoiser = Recorder()
+    restore(denoiser, levels, "a", 0, "clearer-patches", seed=4)
+    assert torch.allclose(denoiser.batches[0][0], levels, atol=1e-7)
+
+
 def test_8bit_rounds_what_is_scored():
     clean = torch.full((1, 40, 40), 0.5)
 
@@ -255,6 +278,8 @@ def test_sigma_zero_leaves_the_clean_image_under_every_protocol():
         restored, expected = restore(identity, clean, "a", 0, protocol, 0), reference(clean, "a", protocol)
         if protocol == "clipped8":
             expected = (expected * 255).round() / 255
+        elif protocol.startswith("clearer"):
+            expected = (expected * 255 + 1e-4).floor() / 255
         assert torch.allclose(restored, expected, atol=1e-7, rtol=0), protocol
 
 
@@ -305,6 +330,8 @@ def test_small_images_are_refused_where_patches_are_needed():
 
     with pytest.raises(ValueError, match="'overlap' needs images of at least 64x64 pixels, got 80x63 for 'test/tiny'"):
         score(identity, small, sigma=50, protocol="overlap", seed=0)
+    with pytest.raises(ValueError, match="'clearer' needs images of at least 64x64 pixels, got 80x63 for 'test/tiny'"):
+        score(identity, small, sigma=50, protocol="clearer", seed=0)
     assert len(score(identity, small, sigma=50, protocol="whole", seed=0)) == 1
 
 
