@@ -32,7 +32,7 @@ demo = settings.Settings(settings.resolve(reading.read(Path("params.yaml")), Pat
 small = dataclasses.replace(
     demo.of_space, layers=2, nodes=2, width=2, width_factors=(1.0, 2.0), stem_channels=3, twin="plain", operations=(),
 )
-section = dataclasses.replace(demo.of_strategy, architecture_lr=0.1, keep_from=1)
+section = dataclasses.replace(demo.of_strategy, architecture_lr=0.1, keep_from=1, optimiser="sgd")
 config = dataclasses.replace(
     demo.search, steps=3, warmup_steps=1, batch=4, patch=12, sigmas=(30.0, 70.0), val_period=2, log_period=1,
     checkpoint_period=1, clip_norm=0.5, clip_usual=0.0, epoch=1, ssim_weight=0.5, device="cpu", devices=devices,
