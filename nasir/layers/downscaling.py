@@ -22,9 +22,8 @@ def shrink(x: Tensor, factor: int) -> Tensor:
 
 def enlarge(x: Tensor, factor: int, like: Tensor) -> Tensor:
     """The inverse of `shrink`, shape (N, C, H, W) with the H and W of `like`; what had been filled up is cut off."""
-    if factor == 1:
-        return x
-    return F.pixel_shuffle(x, factor)[..., : like.shape[-2], : like.shape[-1]]
+    whole = F.pixel_shuffle(x, factor) if factor > 1 else x
+    return whole[..., : like.shape[-2], : like.shape[-1]]
 
 
 def fill(x: Tensor, multiple: int) -> Tensor:

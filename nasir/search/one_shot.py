@@ -197,9 +197,7 @@ class _Course:
             for weight, slope in zip(own, gradients(loss, own), strict=True):
                 if slope is not None:
                     slopes[weight] = slopes[weight] + slope if weight in slopes else slope
-        loop.descend(
-            descent.optimiser, list(slopes), list(slopes.values()), problem.config.clip_norm, problem.config.clip_usual
-        )
+        descent.follow(list(slopes), list(slopes.values()))
         return news | {"train_loss": fmean(losses)}
 
     def network(self, tokens: Sequence[int]) -> nn.Module:
@@ -296,7 +294,8 @@ class _Course:
         problem, section, number = self.problem, self.problem.of_strategy, 0
         chosen = [self.candidates[place] for place in apart(self.candidates, section.finalists, section.apart)]
         for index, (count, steps) in enumerate(section.rounds):
-            chosen = sorted(chosen, key=lambda candidate: -(candidate["finals"][-1]["score"] if index else 0))[:count]
+            if index:
+                chosen = sorted(chosen, key=lambda candidate: -_latest(candidate)["score"])[:count]
             seeded = replace(problem, seed=problem.seed + index)
             for candidate in chosen:
                 number += 1
@@ -342,15 +341,10 @@ class _Course:
     def finish(self) -> Found:
         """What was found."""
         problem, config = self.problem, self.problem.config
-        rounds = [len(candidate.get("finals", ())) for candidate in self.candidates]
-
-        def rank(candidate: dict[str, Any]) -> tuple[int, float]:
-            finals = candidate.get("finals", [])
-            return len(finals), (finals[-1] if finals else candidate)["score"]
-
-        order = sorted(self.candidates, key=rank, reverse=True)
-        best = order[0]
-        scores = best["finals"][-1] if best.get("finals") else best
+        order = sorted(
+            self.candidates, key=lambda one: (len(one.get("finals", ())), _latest(one)["score"]), reverse=True
+        )
+        best, scores = order[0], _latest(order[0])
         of = [problem.space.from_tokens(problem.of_space, candidate["tokens"]) for candidate in order[:2]]
         return Found(
             genotype=of[0],
@@ -363,6 +357,12 @@ class _Course:
             control=Control(found=best["score"], random=[one["score"] for one in self.candidates[: self._drawn]]),
             candidates=self.candidates,
             facts={"steps": config.steps, "candidates": len(self.candidates), "paths_per_step": self.paths_per_step}
-            | {"finalists": sum(count > 0 for count in rounds)}
+            | {"finalists": sum("finals" in candidate for candidate in self.candidates)}
             | {"parameters": parameters(self.shared.network)},
         )
+
+
+def _latest(candidate: dict[str, Any]) -> dict[str, Any]:
+    """What has a candidate's last scores: those of its last final, or the candidate itself."""
+    finals: list[dict[str, Any]] = candidate.get("finals", [])
+    return finals[-1] if finals else candidate

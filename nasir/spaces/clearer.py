@@ -14,12 +14,13 @@ What is searched is the letter of each column, P or F. Where the paper leaves so
 """
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from nasir.layers.downscaling import fill
+from nasir.layers.downscaling import enlarge, fill, shrink
 from nasir.layers.starting import start_at_zero, start_normal
 from nasir.spaces import contract
 from nasir.spaces.contract import Token
@@ -27,9 +28,7 @@ from nasir.spaces.resolutions import genotype as genotypes
 from nasir.spaces.resolutions.genotype import LETTERS, Genotype, split
 from nasir.spaces.resolutions.modules import Branches, Fusion, Parallel, Transition, stem
 from nasir.spaces.resolutions.section import ColumnsSection, ColumnsSizes
-
-Take = Callable[[str, Callable[[], nn.Module]], nn.Module]
-"""Gives the part of a network that has a name: what the function makes, or what other networks have under that name, too."""
+from nasir.spaces.shared.parts import Take, fresh
 
 
 def branches_of(cell: int, widths: Sequence[int]) -> int:
@@ -67,27 +66,21 @@ class Frame(nn.Module):
         self.downscale = downscale * 2 ** (len(widths) - 1)  # the side of the blocks of pixels that it works on
         ends = channels * downscale**2
 
-        def make(build: Callable[[], nn.Module]) -> Callable[[], nn.Module]:
-            def made() -> nn.Module:
-                part = build()
-                start_normal(part, initial_std)
-                return part
-
-            return made
+        def transition(before: int) -> nn.Module:
+            return start_normal(Transition(widths, before, norm), initial_std)
 
         def head() -> nn.Module:
             last = nn.Conv2d(widths[0], ends, 1, bias=norm == "none")
             start_normal(last, initial_std)
             if residual:
                 start_at_zero(last)
-            return nn.ModuleDict({"fusion": make(lambda: Fusion(widths, 1, norm))(), "output": last})
+            return nn.ModuleDict({"fusion": start_normal(Fusion(widths, 1, norm), initial_std), "output": last})
 
-        self.stem = take("stem", make(lambda: stem(ends, widths[0], stem_blocks, norm)))
+        self.stem = take("stem", lambda: start_normal(stem(ends, widths[0], stem_blocks, norm), initial_std))
         self.transitions, self.cells, number = nn.ModuleList(), nn.ModuleList(), 0
         for cell, count in enumerate(columns):
             before = branches_of(cell - 1, widths) if cell else 0
-            added = make(lambda before=before: Transition(widths, before, norm))  # type: ignore[misc]
-            self.transitions.append(take(f"transition {cell}", added))
+            self.transitions.append(take(f"transition {cell}", partial(transition, before)))
             own = widths[: branches_of(cell, widths)]
             self.cells.append(nn.ModuleList(column(number + place, own) for place in range(count)))
             number += count
@@ -95,8 +88,7 @@ class Frame(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Restore images, shape (N, C, H, W), any H and W; not clipped."""
-        features = nn.functional.pixel_unshuffle(fill(x, self.downscale), self.shrinking)
-        branches: Branches = [self.stem(features)]
+        branches: Branches = [self.stem(shrink(fill(x, self.downscale), self.shrinking))]
         number = 0
         for transition, cell in zip(self.transitions, self.cells, strict=True):
             branches = transition(branches)
@@ -104,8 +96,7 @@ class Frame(nn.Module):
             for column in cell:
                 branches = self.pass_on(column, number, branches)
                 number += 1
-        result = self.head["output"](self.head["fusion"](branches)[0])  # type: ignore[index]
-        result = nn.functional.pixel_shuffle(result, self.shrinking)[..., : x.shape[-2], : x.shape[-1]]
+        result = enlarge(self.head["output"](self.head["fusion"](branches)[0]), self.shrinking, x)  # type: ignore[index]
         return x - result if self.residual else result
 
     def pass_on(self, column: nn.Module, number: int, branches: Branches) -> Branches:
@@ -132,17 +123,13 @@ class Network(Frame):
         widths: Sequence[int],
         stem_blocks: int,
         initial_std: float,
-        take: Take = lambda name, make: make(),
+        take: Take = fresh,
     ) -> None:
         def column(number: int, own: Sequence[int]) -> nn.Module:
             letter = genotype.letters[number]
-
-            def made() -> nn.Module:
-                part = module_of(letter, own, genotype.norm)
-                start_normal(part, initial_std)
-                return part
-
-            return take(f"column {number}, {letter}", made)
+            return take(
+                f"column {number}, {letter}", lambda: start_normal(module_of(letter, own, genotype.norm), initial_std)
+            )
 
         columns = [len(word) for word in genotype.cells]
         if len(widths) > len(columns) + 1:
@@ -173,13 +160,12 @@ class Supernet(Frame):
     def __init__(self, channels: int, section: ColumnsSection, generator: torch.Generator) -> None:
         def column(number: int, own: Sequence[int]) -> nn.Module:
             both = nn.ModuleList(module_of(letter, own, "batch") for letter in LETTERS)
-            start_normal(both, section.initial_std)
-            return both
+            return start_normal(both, section.initial_std)
 
         super().__init__(
             channels=channels, columns=section.columns, widths=section.widths, stem_blocks=section.stem_blocks,
             initial_std=section.initial_std, norm="batch", residual=section.residual, downscale=section.downscale,
-            column=column, take=lambda name, make: make(),
+            column=column, take=fresh,
         )  # fmt: skip
         self.is_aliased = section.aliasing == "released"
         self.alpha = nn.Parameter(1e-3 * torch.randn(sum(section.columns), len(LETTERS), generator=generator))
@@ -215,7 +201,7 @@ class Clearer(contract.Space):
         return genotypes.from_json(value)
 
     def build(self, genotype: Genotype, sizes: ColumnsSizes, channels: int) -> nn.Module:
-        return self.assemble(genotype, sizes, channels, lambda name, make: make())
+        return self.assemble(genotype, sizes, channels, fresh)
 
     def assemble(self, genotype: Genotype, sizes: ColumnsSizes, channels: int, take: Take) -> nn.Module:
         """`build`, out of parts that `take` gives."""

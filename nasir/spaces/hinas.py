@@ -23,12 +23,13 @@ from torch import Tensor, nn
 
 from nasir.layers.downscaling import enlarge, shrink
 from nasir.layers.starting import start_at_zero
-from nasir.spaces.cells.cell import SuperCell, Take, edges, exclude, fresh, take_layer
+from nasir.spaces.cells.cell import SuperCell, edges, exclude, take_layer
 from nasir.spaces.cells.genotype import Genotype
 from nasir.spaces.cells.operations import Style, normalise, pointwise, usable_or_none
 from nasir.spaces.cells.operations import activation as activate
 from nasir.spaces.cells.space import CellSpace
 from nasir.spaces.cells.widths import levels, mix_paths, sources
+from nasir.spaces.shared.parts import Take, fresh
 
 OPERATIONS = ("conv_3x3", "sep_3x3", "sep_5x5", "dil_3x3", "dil_5x5", "skip", "none")
 """The candidate operations of an edge, in the order of alpha's columns."""

@@ -26,12 +26,13 @@ from torch import Tensor, nn
 
 from nasir.layers.downscaling import enlarge, shrink
 from nasir.layers.starting import start_at_zero
-from nasir.spaces.cells.cell import SuperCell, Take, edges, exclude, fresh, take_layer
+from nasir.spaces.cells.cell import SuperCell, edges, exclude, take_layer
 from nasir.spaces.cells.genotype import Genotype
 from nasir.spaces.cells.operations import Style, normalise, pointwise, usable_or_none
 from nasir.spaces.cells.operations import activation as activate
 from nasir.spaces.cells.space import CellSpace
 from nasir.spaces.cells.widths import levels, mix_paths, read_paths, sources, weighted_sum, width_weights
+from nasir.spaces.shared.parts import Take, fresh
 
 OPERATIONS = ("conv_3x3", "sep_3x3", "dil_3x3", "def_3x3", "skip", "none")
 """The candidate operations of an edge, in the order of alpha's columns."""

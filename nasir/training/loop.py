@@ -147,10 +147,12 @@ class Descent:
         """
         loss = self.loss(batch)
         value = finite(loss, self.where(step), self.section)
-        descend(
-            self.optimiser, self.weights, gradients(loss, self.weights), self.budget.clip_norm, self.budget.clip_usual
-        )
+        self.follow(self.weights, gradients(loss, self.weights))
         return value
+
+    def follow(self, weights: Sequence[nn.Parameter], slopes: Sequence[Tensor | None]) -> None:
+        """One step of some of the weights down their gradients, clipped as the budget says."""
+        descend(self.optimiser, weights, slopes, self.budget.clip_norm, self.budget.clip_usual)
 
     def advance(self, step: int) -> dict[str, float]:
         """One whole step on a fresh batch; gives `learning_rate` and `train_loss`."""

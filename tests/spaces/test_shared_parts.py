@@ -8,10 +8,10 @@ import torch
 from torch import nn
 
 from nasir.spaces import hinas, irnas
-from nasir.spaces.cells.cell import Take
 from nasir.spaces.cells.genotype import Edge, Genotype
 from nasir.spaces.cells.section import CellsSizes
 from nasir.spaces.cells.space import CellSpace
+from nasir.spaces.shared.parts import Take
 
 SIZES = CellsSizes(width=2, stem_channels=3, aspp_channels=2, aspp_rates=(2,))
 SPACES = {"irnas": irnas.SPACE, "hinas": hinas.SPACE}

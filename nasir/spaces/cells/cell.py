@@ -12,14 +12,7 @@ from torch import Tensor, nn
 
 from nasir.spaces.cells.genotype import Edge
 from nasir.spaces.cells.operations import Style, operation, pointwise
-
-Take = Callable[[str, Callable[[], nn.Module]], nn.Module]
-"""Gives the part of a network that has a name: what the function makes, or what other networks have under that name, too."""
-
-
-def fresh(name: str, make: Callable[[], nn.Module]) -> nn.Module:
-    """The `Take` of a network of its own."""
-    return make()
+from nasir.spaces.shared.parts import Take, fresh
 
 
 def take_at(take: Take, where: str, name: str, make: Callable[[], nn.Module]) -> nn.Module:

@@ -11,9 +11,7 @@ from nasir.spaces.cells import widths
 from nasir.spaces.cells.cell import edges
 from nasir.spaces.cells.decode import ranking_logits, step_evidence, strongest_edges, viterbi
 from nasir.spaces.cells.genotype import Cell, operations_of
-
-CERTAIN = 1000.0
-"""A logit this far above its rivals has the weight 1 exactly and they have 0, in float32 and float64."""
+from nasir.spaces.shared.logits import CERTAIN, mean_entropy, places
 
 
 def architecture_facts(alpha: Tensor, beta: Tensor, space: str, norm: str = "incoming") -> dict[str, float]:
@@ -32,7 +30,7 @@ def architecture_facts(alpha: Tensor, beta: Tensor, space: str, norm: str = "inc
     names = operations_of(space)
     weights = alpha.detach().softmax(dim=-1)
     return {
-        "alpha_entropy": -torch.special.xlogy(weights, weights).sum(-1).mean().item(),
+        "alpha_entropy": mean_entropy(alpha),
         "beta_entropy": widths.width_entropy(beta.detach(), norm),
         "skip_share": weights[..., names.index("skip")].mean().item(),
         "none_share": weights[..., names.index("none")].mean().item(),
@@ -42,8 +40,7 @@ def architecture_facts(alpha: Tensor, beta: Tensor, space: str, norm: str = "inc
 def ranks(alpha: Tensor, space: str) -> Tensor:
     """The place of each learnable operation on its edge, 0 = strongest; of equal ones the first column comes first."""
     learnable = [column for column, name in enumerate(operations_of(space)) if name not in ("skip", "none")]
-    order = alpha.detach().cpu()[..., learnable].argsort(dim=-1, descending=True, stable=True)
-    return order.argsort(dim=-1)
+    return places(alpha[..., learnable])
 
 
 def derived_cells(alpha: Tensor, nodes: int, space: str, inputs: int, none: str = "ranked") -> list[Cell]:

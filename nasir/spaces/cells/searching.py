@@ -17,8 +17,9 @@ from nasir.spaces.cells.fast.twin import convert
 from nasir.spaces.cells.genotype import Genotype
 from nasir.spaces.cells.operations import Style
 from nasir.spaces.cells.section import CellsSection
-from nasir.spaces.cells.sharing import SharedCells
+from nasir.spaces.cells.sharing import cover
 from nasir.spaces.cells.space import CellSpace
+from nasir.spaces.shared.parts import SharedParts
 
 
 def random_genotype(space: str, section: CellsSection, generator: torch.Generator) -> Genotype:
@@ -67,9 +68,13 @@ def relax(space: str, section: CellsSection, channels: int, seed: int) -> "Relax
     return RelaxedCells(network, space, section)
 
 
-def share(space: str, section: CellsSection, channels: int, seed: int) -> SharedCells:
+def share(space: str, section: CellsSection, channels: int, seed: int) -> SharedParts:
     """The shared weights of all networks for images of so many channels, drawn from the seed."""
-    return SharedCells(_find(space), section, channels, seed)
+    found = _find(space)
+    sizes = found.candidate_sizes(section)
+    return SharedParts(
+        lambda genotype, take: found.assemble(genotype, sizes, channels, take), cover(found, section), seed
+    )
 
 
 class RelaxedCells:

@@ -1,50 +1,13 @@
-"""The networks of a space of cells with shared weights: those of a part are the same in every network that has the part.
+"""Which networks of a space of cells have all its parts.
 
-A part is known by its layer, width level, node, input and operation, and a 1x1 convolution between cells by what it reads. So
-a network is a path through all of them, and training one path trains a part of many (Guo et al., ECCV 2020).
-
-Shared parts always have batch normalisation, whatever `space.norm` says of the networks that are trained alone: a part that sees
-the sums of ever other parts needs it. Without it a search of 3,000 steps ended at the noisy input.
+A part is known by its layer, width level, node, input and operation, and a 1x1 convolution between cells by what it reads.
 """
 
-import dataclasses
-from collections.abc import Callable, Iterator
-
-import torch
-from torch import nn
+from collections.abc import Iterator
 
 from nasir.spaces.cells.genotype import Edge, Genotype
 from nasir.spaces.cells.section import CellsSection
 from nasir.spaces.cells.space import CellSpace
-
-
-class SharedCells:
-    """All parts of all networks of a space.
-
-    Args:
-        space: of cells.
-        section: what it holds; networks have the sizes at which a search trains candidates.
-        channels: of the images.
-        seed: of the weights.
-    """
-
-    def __init__(self, space: CellSpace, section: CellsSection, channels: int, seed: int) -> None:
-        self._space, self._channels = space, channels
-        self._sizes = space.candidate_sizes(section)
-        self.network = nn.ModuleDict()
-        torch.manual_seed(seed)
-        for genotype in cover(space, section):
-            self.path(genotype)
-
-    def path(self, genotype: Genotype) -> nn.Module:
-        """The network of a genotype, made of shared parts."""
-        genotype = dataclasses.replace(genotype, norm="batch")
-        return self._space.assemble(genotype, self._sizes, self._channels, self._take)
-
-    def _take(self, name: str, make: Callable[[], nn.Module]) -> nn.Module:
-        if name not in self.network:
-            self.network[name] = make()
-        return self.network[name]
 
 
 def cover(space: CellSpace, section: CellsSection) -> Iterator[Genotype]:

@@ -8,10 +8,10 @@ from torch import nn
 
 from nasir.spaces import contract
 from nasir.spaces.cells import genotype as genotypes
-from nasir.spaces.cells.cell import Take, fresh
 from nasir.spaces.cells.genotype import Cell, Edge, Genotype
 from nasir.spaces.cells.section import CellsSection, CellsSizes
 from nasir.spaces.contract import Token
+from nasir.spaces.shared.parts import Take, fresh
 
 
 class CellSpace(contract.Space):

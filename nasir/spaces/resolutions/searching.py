@@ -1,7 +1,6 @@
 """What a search needs of a space of columns: random genotypes, the supernet with what is asked of it, shared weights."""
 
-import dataclasses
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 import torch
@@ -14,15 +13,14 @@ from nasir.spaces.clearer import SPACE, Supernet, branches_of, module_of
 from nasir.spaces.contract import random_tokens
 from nasir.spaces.resolutions.genotype import LETTERS, Genotype
 from nasir.spaces.resolutions.section import ColumnsSection
+from nasir.spaces.shared.logits import CERTAIN, mean_entropy, places
+from nasir.spaces.shared.parts import SharedParts
 
 PUBLISHED = (0.7, 0.3)
 """Shares of a parallel and of a fusion module in the parameters of both, as the authors' code rounds them."""
 
 CLAMP = 1e-6
 """Weights closer to 0 or 1 count as so far away: the logarithm of the authors' code is not a number there."""
-
-DECIDED = 50.0
-"""Gap of a column's logits next to which the other module weighs nothing."""
 
 
 def random_genotype(space: str, section: ColumnsSection, generator: torch.Generator) -> Genotype:
@@ -36,9 +34,11 @@ def relax(space: str, section: ColumnsSection, channels: int, seed: int) -> "Rel
     return RelaxedColumns(Supernet(channels, section, torch.Generator().manual_seed(seed)), section)
 
 
-def share(space: str, section: ColumnsSection, channels: int, seed: int) -> "SharedColumns":
+def share(space: str, section: ColumnsSection, channels: int, seed: int) -> SharedParts:
     """The shared weights of all networks for images of so many channels, drawn from the seed."""
-    return SharedColumns(section, channels, seed)
+    sizes = SPACE.candidate_sizes(section)
+    ends = [SPACE.genotype(section, letter * sum(section.columns)) for letter in LETTERS]
+    return SharedParts(lambda genotype, take: SPACE.assemble(genotype, sizes, channels, take), ends, seed)
 
 
 class RelaxedColumns:
@@ -84,9 +84,8 @@ class RelaxedColumns:
 
     def facts(self) -> dict[str, float]:
         """`choice_entropy`, the mean over the columns in nats; `fusion_share`, the mean weight of fusion modules."""
-        weights = self.alpha.detach().softmax(dim=-1)
-        entropy = -(weights * weights.clamp_min(CLAMP).log()).sum(dim=-1)
-        return {"choice_entropy": entropy.mean().item(), "fusion_share": weights[:, 1].mean().item()}
+        fusion = self.alpha.detach().softmax(dim=-1)[:, 1]
+        return {"choice_entropy": mean_entropy(self.alpha), "fusion_share": fusion.mean().item()}
 
     def indecision(self) -> Tensor:
         """L_Arch of CLEARER: the mean over all weights w of -w log10 w - (1 - w) log10(1 - w), a scalar."""
@@ -102,7 +101,7 @@ class RelaxedColumns:
 
     def ranking(self) -> Tensor:
         """The place of each letter in its column, 0 = strongest."""
-        return self.alpha.detach().argsort(dim=-1, descending=True, stable=True).argsort(dim=-1).float()
+        return places(self.alpha)
 
     def skips(self) -> float:
         """Neither module is idle."""
@@ -120,7 +119,7 @@ class RelaxedColumns:
         """Meanwhile alpha weighs each column's chosen module alone."""
         with put_back([self.alpha]):
             first = self.alpha.data[:, :1] >= self.alpha.data[:, 1:]
-            self.alpha.data.copy_(DECIDED * torch.cat([first, ~first], dim=1))
+            self.alpha.data.copy_(CERTAIN * torch.cat([first, ~first], dim=1))
             yield
 
     def smoothness(self) -> Tensor:
@@ -153,24 +152,3 @@ def _flops(module: nn.Module, widths: tuple[int, ...]) -> float:
     with FlopCounterMode(display=False) as counter:
         module.eval()(branches)
     return counter.get_total_flops() / side**2
-
-
-class SharedColumns:
-    """All modules of all columns; a network is a path through them. They always have batch normalisation."""
-
-    def __init__(self, section: ColumnsSection, channels: int, seed: int) -> None:
-        self._section, self._channels = section, channels
-        self.network = nn.ModuleDict()
-        torch.manual_seed(seed)
-        for letter in LETTERS:
-            self.path(SPACE.genotype(section, letter * sum(section.columns)))
-
-    def path(self, genotype: Genotype) -> nn.Module:
-        """The network of a genotype, made of shared parts."""
-        genotype = dataclasses.replace(genotype, norm="batch")
-        return SPACE.assemble(genotype, SPACE.candidate_sizes(self._section), self._channels, self._take)
-
-    def _take(self, name: str, make: Callable[[], nn.Module]) -> nn.Module:
-        if name not in self.network:
-            self.network[name] = make()
-        return self.network[name]

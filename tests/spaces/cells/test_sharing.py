@@ -9,7 +9,7 @@ import torch
 from nasir.spaces import contract
 from nasir.spaces.cells.searching import share
 from nasir.spaces.cells.section import CellsSection
-from nasir.spaces.cells.sharing import SharedCells, cover
+from nasir.spaces.cells.sharing import cover
 from nasir.spaces.contract import random_tokens
 from tests.spaces.cells.small import SMALL
 
@@ -172,7 +172,7 @@ def test_the_seed_gives_the_weights(space):
 
 
 def test_a_part_that_is_taken_twice_is_made_once():
-    shared = SharedCells(contract.find("irnas"), SMALL, 1, 0)
+    shared = share("irnas", SMALL, 1, 0)
     made: list[str] = []
 
     def make() -> torch.nn.Module:
