@@ -7,9 +7,10 @@
     strategy   of the chosen search strategy
     code       for each step a digest of the code that its result can depend on (`nasir.code`)
 
-A profile is a difference to `base.yaml` beside it; what stands under `tasks:` replaces keys for one task. `space:`, `network:`
-and `strategy:` of a profile hold a section for each space and strategy; one that stands in no profile brings its own
-(`presets`). The resolved mapping is what stages read and DVC sees.
+A profile is a difference to `base.yaml` beside it; what stands under `tasks:` replaces keys for one task, and under `spaces:`,
+which may be missing, keys for one space, over those of the task. `space:`, `network:` and `strategy:` of a profile hold a section
+for each space and strategy; one that stands in no profile brings its own (`presets`). The resolved mapping is what stages read
+and DVC sees.
 """
 
 from collections.abc import Mapping, Sequence
@@ -167,10 +168,15 @@ def resolve(params: Mapping[str, Any], profiles: Path, strategy: str | None = No
     space = spaces.find(chosen.space)
     own = profiles / f"{chosen.profile}.yaml"
     merged = merge(_profile(profiles / f"{BASE}.yaml"), _profile(own))
-    by_task = merged.pop("tasks", None)
+    by_task, by_space = merged.pop("tasks", None), merged.pop("spaces", {})
     if not isinstance(by_task, dict) or set(by_task) != set(tasks.TASKS):
         raise ValueError(f"{own} must have a section 'tasks' with the keys {list(tasks.TASKS)}, got {by_task!r}.")
-    merged = merge(merged, _of_task(by_task[chosen.task], own, chosen.task))
+    if not isinstance(by_space, dict):
+        raise ValueError(f"{own}: spaces must hold sections for each space, got {by_space!r}; correct it.")
+    for name in by_space:
+        spaces.find(name)
+    merged = merge(merged, _sections(by_task[chosen.task], own, f"tasks.{chosen.task}"))
+    merged = merge(merged, _sections(by_space.get(chosen.space, {}), own, f"spaces.{chosen.space}"))
     if strategy is not None:
         merged = merge(merged, {"search": {"strategy": strategy}})
     search = merged.get("search")
@@ -195,7 +201,7 @@ def merge(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]
 
 def _profile(path: Path) -> dict[str, Any]:
     values = reading.read(path)
-    known = [*STEPS, *CHOSEN, "tasks"]
+    known = [*STEPS, *CHOSEN, "tasks", "spaces"]
     if unknown := sorted(set(values) - set(known)):
         raise ValueError(f"{path} may have the sections {known}, got the unknown {unknown}; remove them.")
     for name in CHOSEN:
@@ -205,10 +211,10 @@ def _profile(path: Path) -> dict[str, Any]:
     return values
 
 
-def _of_task(sections: object, path: Path, task: str) -> Mapping[str, Any]:
+def _sections(sections: object, path: Path, where: str) -> Mapping[str, Any]:
     if not isinstance(sections, dict) or not set(sections) <= {*STEPS, *CHOSEN}:
         raise ValueError(
-            f"{path}: tasks.{task} must hold some of the sections {[*STEPS, *CHOSEN]}, got {sections!r}; correct it."
+            f"{path}: {where} must hold some of the sections {[*STEPS, *CHOSEN]}, got {sections!r}; correct it."
         )
     return sections
 

@@ -110,6 +110,21 @@ def test_what_a_task_has_otherwise_stands_above_the_profile(profiles):
     assert (noise.search.batch, noise.of_strategy.patience, noise.search.sigmas) == (6, 10, (30.0, 50.0, 70.0))
 
 
+def test_what_a_space_has_otherwise_stands_above_task_and_profile(profiles):
+    text = (
+        "search: {batch: 6}\ntasks: {derain: {search: {batch: 4, patch: 32}}}\n"
+        "spaces: {clearer: {search: {batch: 3}, strategy: {darts: {patience: 3}}}}\n"
+    )
+    own(profiles, text)
+
+    columns = resolved(profiles, profile="own", task="derain", space="clearer")
+    cells = resolved(profiles, profile="own", task="derain")
+
+    assert (columns.search.batch, columns.search.patch, columns.of_strategy.patience) == (3, 32, 3)
+    assert (cells.search.batch, cells.search.patch, cells.of_strategy.patience) == (4, 32, 10)
+    assert "spaces" not in columns.values
+
+
 def test_of_spaces_and_strategies_only_the_chosen_ones_sections_are_kept():
     values = resolved(strategy="random").values
 
@@ -190,7 +205,7 @@ def test_a_space_without_section_and_presets_is_refused_by_its_missing_keys(monk
     [
         (
             "serach: {}",
-            r"own.yaml may have the sections \['download', .*'tasks'\], got the unknown \['serach'\]; remove",
+            r"own.yaml may have the sections \['download', .*'tasks', 'spaces'\], got the unknown \['serach'\]; remove",
         ),
         ("search: {stepps: 3}", r"own.yaml: search must have exactly the keys .*; unknown \['stepps'\]"),
         ("search: {steps: 1.5}", r"own.yaml: search: steps must be a int, got 1.5"),
@@ -233,6 +248,9 @@ def test_a_space_without_section_and_presets_is_refused_by_its_missing_keys(monk
             "tasks: {denoise: {serach: {}}}",
             r"tasks.denoise must hold some of the sections .*got {'serach': {}}; correct",
         ),
+        ("spaces: 3", r"own.yaml: spaces must hold sections for each space, got 3; correct it"),
+        ("spaces: {spheres: {}}", r"space must be one of .*'clearer', 'hinas', 'irnas'.*, got 'spheres'"),
+        ("spaces: {irnas: {serach: {}}}", r"spaces.irnas must hold some of the sections .*got {'serach': {}}; correct"),
         ("tasks: {denoise: {search: {stepps: 3}}}", r"search must have exactly the keys .*; unknown \['stepps'\]"),
     ],
 )

@@ -235,6 +235,10 @@ class Clearer(contract.Space):
             downscale=section.downscale,
         )  # fmt: skip
 
+    def operations_of(self, genotype: Genotype) -> list[str]:
+        """The columns' modules."""
+        return [{"P": "parallel", "F": "fusion"}[letter] for letter in genotype.letters]
+
     def describe(self, genotype: Genotype, sizes: ColumnsSizes) -> str:
         residual = "a global residual" if genotype.residual else "no global residual"
         scale = f", at 1 / {genotype.downscale} of the resolution" if genotype.downscale > 1 else ""

@@ -5,7 +5,7 @@ described and drawn, and the settings of both. Nothing here knows of cells or wi
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from importlib import import_module
@@ -76,6 +76,10 @@ class Space(ABC):
     def candidate_sizes(self, section: Any) -> Any:
         """The sizes, of the class `Sizes`, at which a search with this section trains candidates."""
 
+    def other_sizes(self, sizes: Any) -> Iterable[Any]:
+        """Sizes that differ in how wide the network is, narrow ones first; none in a space whose widths are not to be changed."""
+        return ()
+
     @abstractmethod
     def tokens(self, section: Any) -> tuple[Token, ...]:
         """The choices that make up a genotype, in the order in which they are made."""
@@ -87,6 +91,10 @@ class Space(ABC):
     @abstractmethod
     def from_tokens(self, section: Any, chosen: Sequence[int]) -> Genotype:
         """The genotype of one number for each token; a choice that the mask forbids is refused with a ValueError."""
+
+    def operations_of(self, genotype: Genotype) -> list[str]:
+        """The name of every operation that a genotype chose, as often as it did; none in a space that has no names for them."""
+        return []
 
     def idle_share(self, genotype: Genotype) -> float:
         """The share of a genotype's operations that compute nothing, such as skips; 0 in a space that has none such."""

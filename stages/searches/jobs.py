@@ -123,7 +123,7 @@ def _ranking(found: Found, problem: Problem, networks: list[Tokens]) -> list[flo
 
 
 def train(plan: Plan, job: Job, settings: Settings, data: Path, results: Path, team: Team) -> dict[str, Any]:
-    """Train a network for the plan's seconds and score it on the plan's test images."""
+    """Train a network for the plan's seconds or steps and score it on the plan's test images."""
     space = settings.space
     if job.search is None:
         genotype = space.from_tokens(settings.of_space, randoms(plan)[job.seed])
@@ -141,10 +141,12 @@ def train(plan: Plan, job: Job, settings: Settings, data: Path, results: Path, t
         return network
 
     sigma = plan.values["sigma"]
-    step = seconds_per_step(
-        build(), patches=patches, image=next(iter(v.values())), sigma=sigma, config=config, team=team
-    )
-    steps = max(1, round(plan.values["seconds"] / step))
+    steps = plan.values.get("steps")
+    if steps is None:
+        step = seconds_per_step(
+            build(), patches=patches, image=next(iter(v.values())), sigma=sigma, config=config, team=team
+        )
+        steps = max(1, round(plan.values["seconds"] / step))
     config = dataclasses.replace(
         config, steps=steps, warmup_steps=steps // 20, val_period=steps, log_period=steps, checkpoint_period=steps
     )
@@ -163,7 +165,7 @@ def train(plan: Plan, job: Job, settings: Settings, data: Path, results: Path, t
         scores = protocols.score(lambda noisy, _: fused(noisy), chosen, sigma, "whole", settings.params.seed)
     return {
         "genotype": space.to_json(genotype),
-        "width": sizes.width,
+        "sizes": dataclasses.asdict(sizes),
         "parameters": parameters(network),
         "flops_per_pixel": flops_per_pixel(network, DENOISE.channels),
         "steps": steps,
@@ -174,14 +176,13 @@ def train(plan: Plan, job: Job, settings: Settings, data: Path, results: Path, t
 
 
 def _fit(genotype: Genotype, settings: Settings, window: tuple[float, float]) -> Any:
-    """The profile's sizes, with the even width that brings the network into the window, or next to it.
+    """The profile's sizes, or of the others that the space has the first that bring the network into the window, or next to it.
 
     A network with many skips has few parameters; it is given more channels, so that networks of one size are compared.
     """
     lowest, highest = window
     best, gap = settings.of_network, float("inf")
-    for width in [settings.of_network.width, *range(4, 129, 2)]:
-        sizes = dataclasses.replace(settings.of_network, width=width)
+    for sizes in [settings.of_network, *settings.space.other_sizes(settings.of_network)]:
         with torch.device("meta"):
             size = parameters(settings.space.build(genotype, sizes, DENOISE.channels))
         if lowest <= size <= highest:

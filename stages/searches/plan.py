@@ -13,10 +13,10 @@ from nasir.settings import Settings
 
 KEYS = (
     "dataset",
+    "space",
     "profile",
     "sigma",
     "images",
-    "seconds",
     "window",
     "random",
     "seeds",
@@ -24,10 +24,13 @@ KEYS = (
     "changes_of",
     "searches",
 )
-"""Of the plan."""
+"""Of the plan, beside one of `BUDGETS`."""
+
+BUDGETS = ("seconds", "steps")
+"""What every training may have: processor time in one thread, or steps."""
 
 PACED = ("steps", "warmup_steps", "val_period", "log_period", "checkpoint_period")
-"""Of `retrain`: set by the seconds that the plan gives each training."""
+"""Of `retrain`: set by what the plan gives each training."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,7 +66,7 @@ class Plan:
             "folder": "data",
             "layout": "clean",
             "sigma": self.values["sigma"],
-            "space": "irnas",
+            "space": self.values["space"],
             "seed": 0,
             "profile": self.values["profile"],
         }
@@ -89,7 +92,7 @@ class Plan:
         parts = ["params", "network", "retrain", "space", "search", "strategy"]
         if job.search is None:
             parts = parts[:4]
-        shared = {key: self.values[key] for key in ("images", "seconds", "window", "random")}
+        shared = {key: self.values[key] for key in ("images", *BUDGETS, "window", "random") if key in self.values}
         retrain = {key: value for key, value in found.values["retrain"].items() if key not in PACED}
         return {name: found.values[name] for name in parts} | {"retrain": retrain} | shared
 
@@ -97,7 +100,12 @@ class Plan:
 def read(path: Path, profiles: Path) -> Plan:
     """Read a plan; a key that is missing or unknown is refused and named."""
     values = reading.read(path)
-    require(set(values) == set(KEYS), f"{path} must have exactly the keys {sorted(KEYS)}", sorted(values))
+    budgets = sorted(set(values) & set(BUDGETS))
+    require(
+        set(values) == {*KEYS, *budgets} and len(budgets) == 1,
+        f"{path} must have exactly the keys {sorted(KEYS)} and one of {list(BUDGETS)}",
+        sorted(values),
+    )
     require(values["random"] >= 2, f"{path}: random must be 2 or more", values["random"])
     slugs = [slug(search) for search in values["searches"]]
     twice = sorted({one for one in slugs if slugs.count(one) > 1})

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from scipy.stats import kendalltau
 
 from nasir.evaluation.statistics import DRAWS, TAILS, Comparison, Interval, compare
+from nasir.spaces import contract
 
 ENOUGH = 90
 """The percentile among random networks that a search should reach with every seed."""
@@ -86,6 +87,7 @@ def tau(first: Sequence[float], second: Sequence[float], seed: int = 0) -> Inter
 
 
 def operations(genotype: Mapping[str, Any]) -> dict[str, int]:
-    """How often each operation stands in a genotype's cells, the most frequent first; empty if it has no cells."""
-    names = [edge["operation"] for cell in genotype.get("cells", ()) for node in cell for edge in node]
+    """How often each operation stands in a genotype, the most frequent first; empty where its space names none."""
+    space = contract.of_json(genotype)
+    names = space.operations_of(space.from_json(genotype))
     return {name: names.count(name) for name in sorted(set(names), key=lambda name: (-names.count(name), name))}

@@ -1,19 +1,25 @@
 """The page of a study: does a search find better networks than chance? What is there of the study, and nothing else."""
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
-from nasir.files import write_bytes, write_text
+from nasir.files import write_bytes, write_csv, write_text
 from nasir.reporting.searches import figures
 from nasir.reporting.searches.judgement import ENOUGH, Found, Scores, judge, middle, operations, tau
 from nasir.reporting.tables import interval, number, psnr, signed, table
 from nasir.spaces import contract
 
+NETWORKS = (
+    "network", "search", "seed", "parameters", "flops_per_pixel", "steps", "seconds", "v_psnr_db", "psnr_db", "genotype",
+)  # fmt: skip
+"""Columns of the file of all networks that were trained."""
+
 
 def write(page: Path, plan: Mapping[str, Any], jobs: Sequence[Mapping[str, Any]], results: Mapping[str, Any]) -> None:
-    """Write the page, and its figures into a folder of its name beside it.
+    """Write the page, and into a folder of its name beside it the figures, and every trained network in `networks.csv`.
 
     Args:
         page: Markdown file.
@@ -37,7 +43,25 @@ def write(page: Path, plan: Mapping[str, Any], jobs: Sequence[Mapping[str, Any]]
         sections += [_strategies(found), _networks(found), _drawn(page, found)]
     sections.append(_rankings(page, jobs, results, random))
     sections.append(_made(plan))
+    trained = [job for job in jobs if job["is_training"] and job["name"] in results]
+    if trained:
+        rows = [_network(job, results[job["name"]]) for job in trained]
+        write_csv(page.with_suffix("") / "networks.csv", rows, NETWORKS)
     write_text(page, "\n\n".join(section for section in sections if section) + "\n")
+
+
+def _network(job: Mapping[str, Any], result: Mapping[str, Any]) -> dict[str, Any]:
+    """A network's row of the file."""
+    columns = {name: result[name] for name in NETWORKS if name in result}
+    return columns | {
+        "network": job["name"],
+        "search": job["search"] or "",
+        "seed": job["seed"],
+        "seconds": round(result["seconds"], 1),
+        "psnr_db": round(fmean(result["psnr_db"].values()), 4),
+        "v_psnr_db": round(result["v_psnr_db"], 4),
+        "genotype": json.dumps(result["genotype"], separators=(",", ":")),
+    }
 
 
 def _top(
@@ -50,8 +74,8 @@ def _top(
     lines = [
         "# Does a search find better networks than chance?",
         f"{plan['dataset']}, sigma {plan['sigma']:g}, protocol `whole`, {plan['images']} test images. Every network has "
-        f"{plan['window'][0]:,} to {plan['window'][1]:,} parameters (or as near as an even width comes), the same recipe "
-        f"and {plan['seconds']:g} seconds of processor time to train in.",
+        f"{plan['window'][0]:,} to {plan['window'][1]:,} parameters (or as near as its widths come), the same recipe "
+        f"and {_budget(plan)}.",
     ]
     if len(results) < len(jobs):
         lines.append(f"**Unfinished: {len(results)} of {len(jobs)} jobs are done.** `make study` goes on.")
@@ -62,6 +86,18 @@ def _top(
     elif whole:
         lines.append(f"No strategy reached the {ENOUGH}th percentile of random networks with every seed.")
     return "\n\n".join(lines)
+
+
+def _budget(plan: Mapping[str, Any]) -> str:
+    """What every network is trained for."""
+    if "steps" in plan:
+        return f"{plan['steps']:,} steps of training"
+    return f"{plan['seconds']:g} seconds of processor time to train in"
+
+
+def _width(sizes: Mapping[str, Any]) -> str:
+    """A network's width, or those of its branches."""
+    return "-".join(map(str, sizes.get("widths", [sizes.get("width", "")])))
 
 
 def _random(
@@ -115,7 +151,7 @@ def _networks(found: Mapping[str, Sequence[Found]]) -> str:
                     f"{signed(median.mean, 3)} {interval(median, 3)}",
                     f"{signed(best.mean, 3)} {interval(best, 3)}",
                     f"{one.result['parameters']:,}",
-                    f"{one.result['width']}",
+                    _width(one.result["sizes"]),
                     f"{one.result['steps']:,}",
                     operations_text,
                 ]

@@ -1,6 +1,7 @@
 """What the spaces of cells and widths have in common as spaces: genotypes, tokens, networks, words."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import cache
 from typing import Any, ClassVar
 
@@ -56,6 +57,10 @@ class CellSpace(contract.Space):
     def candidate_sizes(self, section: CellsSection) -> CellsSizes:
         """The search's own width, and no ASPP."""
         return CellsSizes(width=section.width, stem_channels=section.stem_channels, aspp_channels=0, aspp_rates=())
+
+    def other_sizes(self, sizes: CellsSizes) -> Iterator[CellsSizes]:
+        """Every even width from 4 to 128."""
+        return (replace(sizes, width=width) for width in range(4, 129, 2))
 
     def usable(self, section: CellsSection) -> tuple[str, ...]:
         """The operations that an edge may have, `none` left out.
@@ -120,9 +125,13 @@ class CellSpace(contract.Space):
             reads_stem=section.reads_stem,
         )
 
+    def operations_of(self, genotype: Genotype) -> list[str]:
+        """Those of the kept edges, cell by cell."""
+        return [edge.operation for cell in genotype.cells for edges in cell for edge in edges]
+
     def idle_share(self, genotype: Genotype) -> float:
         """The share of `skip` among the kept edges."""
-        kept = [edge.operation for cell in genotype.cells for edges in cell for edge in edges]
+        kept = self.operations_of(genotype)
         return kept.count("skip") / len(kept)
 
     def describe(self, genotype: Genotype, sizes: CellsSizes) -> str:

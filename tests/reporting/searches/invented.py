@@ -54,9 +54,12 @@ def network(mean: float, *operations: str) -> dict[str, Any]:
     )
     return {
         "genotype": to_json(dataclasses.replace(genotype, cells=(cell,))),
-        "width": 16,
+        "sizes": {"width": 16, "stem_channels": 32},
         "parameters": 201234,
+        "flops_per_pixel": 150000,
         "steps": 4321,
+        "seconds": 98.76,
+        "v_psnr_db": mean + 0.5,
         "psnr_db": images(mean),
     }
 

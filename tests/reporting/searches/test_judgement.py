@@ -5,7 +5,9 @@ import pytest
 from scipy.stats import kendalltau
 
 from nasir.reporting.searches.judgement import ENOUGH, enough, judge, middle, operations, tau
+from nasir.spaces import contract
 from tests.reporting.searches.invented import cost, images, network
+from tests.spaces.resolutions.little import AUTHORS
 
 RANDOM = [images(20.0 + number) for number in (3, 1, 0, 2, 9, 4, 6, 5, 8, 7)]  # means 20 to 29, in no order
 
@@ -83,4 +85,5 @@ def test_operations_are_counted_over_all_cells_the_most_frequent_first():
         ("conv_3x3", 2),
         ("dil_3x3", 2),
     ]
-    assert operations({"space": "toy_space", "kernels": [3]}) == {}
+    columns = contract.find("clearer").genotype(AUTHORS, "FPFFFPFFPFPF")
+    assert operations(contract.find("clearer").to_json(columns)) == {"fusion": 8, "parallel": 4}

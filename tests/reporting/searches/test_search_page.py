@@ -1,6 +1,7 @@
 """The page of the study, of all results and of some."""
 
 import io
+import json
 import re
 from pathlib import Path
 from types import SimpleNamespace
@@ -10,6 +11,7 @@ import pytest
 from PIL import Image
 from scipy.stats import kendalltau
 
+from nasir.files import read_csv
 from nasir.reporting.searches import figures, page
 from tests.reporting.searches.invented import JOBS, PLAN, RANKING, SEARCHES, cost, images, network, results
 
@@ -61,6 +63,20 @@ def test_the_top_says_what_was_compared_and_which_search_is_better_than_chance(w
     # 28.5 dB is not below nine of ten, 29.25 dB below none; darts has 24.5 and 19
     assert "At or above the 90th percentile of random networks with every seed: one_shot.\n" in top
     assert "Unfinished" not in whole and "No strategy" not in whole
+
+
+def test_a_study_by_steps_says_so(tmp_path, _undrawn):
+    plan = {key: value for key, value in PLAN.items() if key != "seconds"} | {"steps": 600}
+    assert "the same recipe and 600 steps of training." in write(tmp_path, results(), plan)
+
+
+def test_every_trained_network_is_a_row_of_the_file(folder, whole):
+    rows = read_csv(folder / "reports/search/networks.csv")
+    assert [one["network"] for one in rows[:2]] == ["random-00", "random-01"] and len(rows) == 14
+    [found] = [one for one in rows if one["network"] == "found-one-shot-1"]
+    assert (found["search"], found["seed"], found["psnr_db"]) == ("one_shot", "1", "29.25")
+    assert (found["seconds"], found["v_psnr_db"], found["flops_per_pixel"]) == ("98.8", "29.75", "150000")
+    assert json.loads(found["genotype"]) == results()["found-one-shot-1"]["genotype"]
 
 
 def test_where_none_reaches_the_percentile_with_every_seed_the_page_says_so(tmp_path, _undrawn):
@@ -158,7 +174,7 @@ def test_before_two_random_networks_nothing_is_compared(tmp_path, names):
     assert f"**Unfinished: {len(names)} of 18 jobs are done.**" in text
     assert "## How it was made" in text
     assert all(f"## {part}" not in text for part in ("Random", "Strategies", "Networks", "Can shared"))
-    assert not (tmp_path / "reports/search").exists()
+    assert not [*(tmp_path / "reports/search").glob("*.png")]
 
 
 def test_a_training_without_its_search_is_left_out(tmp_path, _undrawn):

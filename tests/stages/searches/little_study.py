@@ -14,6 +14,7 @@ ROOT = Path(__file__).parents[3]
 ONE_SHOT = ("candidates=3", "population=2", "tournament=1", "finalists=1", "final_steps=2")
 VALUES: dict[str, Any] = {
     "dataset": "sample",
+    "space": "irnas",
     "profile": "demo",
     "sigma": 50,
     "images": 2,
@@ -40,8 +41,9 @@ VALUES: dict[str, Any] = {
 
 
 def write(path: Path, **changes: Any) -> Path:
-    """Write the plan with some keys replaced."""
-    write_text(path, yaml.safe_dump(VALUES | changes, sort_keys=False))
+    """Write the plan with some keys replaced, or left out where the value is None."""
+    values = {key: value for key, value in (VALUES | changes).items() if value is not None}
+    write_text(path, yaml.safe_dump(values, sort_keys=False))
     return path
 
 

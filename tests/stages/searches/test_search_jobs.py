@@ -15,7 +15,7 @@ from stages.searches import jobs
 from stages.searches import plan as plans
 from stages.searches.plan import Plan
 from tests.search import test_one_shot
-from tests.stages.searches.little_study import read
+from tests.stages.searches.little_study import VALUES, read
 
 IRNAS = contract.find("irnas")
 
@@ -63,7 +63,7 @@ def test_a_random_network_is_trained_for_the_plans_seconds_and_scored(plan, data
     genotype = IRNAS.from_tokens(plan.settings(None).of_space, tokens)
     assert found["genotype"] == IRNAS.to_json(genotype)
     network = IRNAS.build(genotype, plan.settings(None).of_network, 1)
-    assert found["width"] == 4  # the profile's, which is that of the draw
+    assert found["sizes"]["width"] == 4  # the profile's, which is that of the draw
     assert found["parameters"] == parameters(network) and found["flops_per_pixel"] == flops_per_pixel(network, 1)
     assert found["steps"] == 5
     assert list(found["psnr_db"]) == ["test/0", "test/2"]  # two of five, evenly spaced
@@ -76,6 +76,26 @@ def test_a_random_network_is_trained_for_the_plans_seconds_and_scored(plan, data
 @pytest.mark.parametrize(("seconds", "steps"), [(1e-9, 1), (0.003, 2), (0.02, 10)])
 def test_a_training_has_as_many_steps_as_fit_and_one_at_least(data, _steps, seconds, steps):
     assert do(read(data, seconds=seconds), "random-00", data)["steps"] == steps
+
+
+def test_a_training_may_have_a_number_of_steps_in_place_of_seconds(data, monkeypatch):
+    monkeypatch.setattr(jobs, "seconds_per_step", None)  # nothing is measured
+    plan = read(data, seconds=None, steps=3)
+    assert do(plan, "random-00", data)["steps"] == 3
+
+
+def test_a_study_of_columns_keeps_its_widths(data):
+    changes = [text for text in VALUES["changes"] if not text.startswith(("space.", "network."))]
+    own = [
+        "space.widths=[2,3]",
+        "space.columns=[1,1]",
+        "network.widths=[2,3]",
+        "space.stem_blocks=1",
+        "network.stem_blocks=1",
+    ]
+    plan = read(data, space="clearer", seconds=None, steps=2, window=[0, 1e9], changes=[*changes, *own])
+    found = do(plan, "random-01", data)
+    assert found["genotype"]["space"] == "clearer" and found["sizes"]["widths"] == [2, 3]
 
 
 def test_a_one_shot_search_ranks_the_random_networks_and_what_it_finds_is_trained(plan, data, _steps):
