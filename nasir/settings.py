@@ -7,14 +7,14 @@
     strategy   of the chosen search strategy
     code       for each step a digest of the code that its result can depend on (`nasir.code`)
 
-A profile is a difference to `base.yaml` beside it; what stands under `tasks:` replaces keys for one task, and under `spaces:`,
+A profile is a difference to `base.yaml` beside it, or to the profile that its key `from:` names; what stands under `tasks:` replaces keys for one task, and under `spaces:`,
 which may be missing, keys for one space, over those of the task. `space:`, `network:` and `strategy:` of a profile hold a section
 for each space and strategy; one that stands in no profile brings its own (`presets`). The resolved mapping is what stages read
 and DVC sees.
 """
 
 from collections.abc import Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, reduce
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -167,7 +167,7 @@ def resolve(params: Mapping[str, Any], profiles: Path, strategy: str | None = No
     chosen = reading.build(params, Params, "params.yaml")
     space = spaces.find(chosen.space)
     own = profiles / f"{chosen.profile}.yaml"
-    merged = merge(_profile(profiles / f"{BASE}.yaml"), _profile(own))
+    merged = _merged(own, profiles)
     by_task, by_space = merged.pop("tasks", None), merged.pop("spaces", {})
     if not isinstance(by_task, dict) or set(by_task) != set(tasks.TASKS):
         raise ValueError(f"{own} must have a section 'tasks' with the keys {list(tasks.TASKS)}, got {by_task!r}.")
@@ -199,9 +199,25 @@ def merge(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]
     return merged
 
 
+def _merged(path: Path, profiles: Path) -> dict[str, Any]:
+    """A profile with all that it differs from."""
+    chain, name = [_profile(path)], path.stem
+    seen = [name]
+    while name != BASE:
+        name = chain[0].pop("from", BASE)
+        reading.require(
+            isinstance(name, str) and name not in seen,
+            f"{path}: from must name a profile that this one differs from, other than {', '.join(seen)}",
+            name,
+        )
+        seen.append(name)
+        chain.insert(0, _profile(profiles / f"{name}.yaml"))
+    return reduce(merge, chain, {})
+
+
 def _profile(path: Path) -> dict[str, Any]:
     values = reading.read(path)
-    known = [*STEPS, *CHOSEN, "tasks", "spaces"]
+    known = [*STEPS, *CHOSEN, "tasks", "spaces", "from"]
     if unknown := sorted(set(values) - set(known)):
         raise ValueError(f"{path} may have the sections {known}, got the unknown {unknown}; remove them.")
     for name in CHOSEN:

@@ -39,8 +39,8 @@ def own(profiles: Path, text: str, base: str | None = None) -> Path:
     return profiles
 
 
-def test_the_shipped_profiles_are_the_four():
-    assert SHIPPED == ["demo", "fast", "paper", "small"]
+def test_the_shipped_profiles_are_the_six():
+    assert SHIPPED == ["clearer", "clearer-released", "demo", "fast", "paper", "small"]
 
 
 SECTIONS = {"darts": darts.DartsSection, "one_shot": one_shot.OneShotSection, "random": random.RandomSection}
@@ -73,6 +73,25 @@ def test_the_paper_profile_has_the_printed_numbers():
     assert (retrain.steps, retrain.batch) == (600_000, 12)
 
 
+def test_the_profiles_of_clearer_differ_where_its_code_contradicts_the_paper():
+    paper, code = (resolved(profile=name, space="clearer") for name in ("clearer", "clearer-released"))
+    differing = {
+        f"{part}.{key}"
+        for part, values in paper.values.items()
+        for key, value in values.items()
+        if code.values[part][key] != value
+    }
+    assert differing == {
+        "params.profile", "space.aliasing", "strategy.architecture_weight_decay", "strategy.complexity",
+    }  # fmt: skip
+    search, retrain = paper.search, paper.section("retrain", RetrainConfig)
+    assert (search.steps, search.warmup_steps, search.epoch) == (200 * 50, 10 * 50, 50)
+    assert (retrain.steps, retrain.epoch, retrain.lr_max) == (1000 * 100, 100, 0.01)
+    rain = resolved(profile="clearer", space="clearer", task="derain").section("retrain", RetrainConfig)
+    assert (rain.steps, rain.epoch, rain.lr_max) == (2000 * 100, 100, 0.002)
+    assert (paper.of_space.widths, paper.of_space.columns) == ((32, 64, 128, 256), (4, 4, 4))
+
+
 def test_rain_has_three_cells_of_four_nodes_as_the_paper_has():
     space = resolved(profile="paper", task="derain").of_space
     assert (space.layers, space.nodes) == (3, 4)
@@ -94,6 +113,31 @@ def test_a_profile_is_a_difference_to_the_base(profiles):
 
     assert (found.search.batch, found.search.patch) == (6, 64)  # its own, the base's
     assert found.section("evaluate", EvaluateConfig).tv_factors == (0.5,)
+
+
+def test_a_profile_may_differ_from_another_one(profiles):
+    (profiles / "other.yaml").write_text("search: {batch: 6, patch: 32}\ntasks: {derain: {search: {steps: 9000}}}\n")
+    own(profiles, "from: other\nsearch: {patch: 48}\n")
+
+    found = resolved(profiles, profile="own", task="derain")
+
+    assert (found.search.batch, found.search.patch, found.search.steps) == (6, 48, 9000)
+    assert "from" not in found.values
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("from: own", r"from must name a profile that this one differs from, other than own, got 'own'"),
+        ("from: third", r"from must name a profile .*, other than own, third, got 'own'"),
+        ("from: 3", r"from must name a profile .*, got 3"),
+        ("from: nowhere", r"nowhere.yaml"),
+    ],
+)
+def test_a_circle_of_profiles_is_refused(profiles, text, message):
+    (profiles / "third.yaml").write_text("from: own")
+    with pytest.raises((ValueError, FileNotFoundError), match=message):
+        resolved(own(profiles, text), profile="own")
 
 
 def test_what_a_task_has_otherwise_stands_above_the_profile(profiles):
@@ -205,7 +249,7 @@ def test_a_space_without_section_and_presets_is_refused_by_its_missing_keys(monk
     [
         (
             "serach: {}",
-            r"own.yaml may have the sections \['download', .*'tasks', 'spaces'\], got the unknown \['serach'\]; remove",
+            r"own.yaml may have the sections \['download', .*'tasks', 'spaces', 'from'\], got the unknown \['serach'\]; remove",
         ),
         ("search: {stepps: 3}", r"own.yaml: search must have exactly the keys .*; unknown \['stepps'\]"),
         ("search: {steps: 1.5}", r"own.yaml: search: steps must be a int, got 1.5"),
