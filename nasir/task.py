@@ -21,9 +21,14 @@ TASKS = {
         # rain falls: IR-NAS, section 4.1, has random crops and horizontal flips for it alone
         Task(name="derain", channels=3, is_paired=True, is_turned=False, degraded="rainy"),
         Task(name="camera", channels=3, is_paired=True, is_turned=True, degraded="noisy"),
+        Task(name="deblur", channels=3, is_paired=True, is_turned=True, degraded="blurred"),
     )
 }
-"""The tasks by name: `denoise` Gaussian noise, `derain` remove rain, `camera` remove what a camera's pipeline leaves of noise."""
+"""The tasks by name: `denoise` Gaussian noise, `derain` remove rain, `camera` remove what a camera's pipeline leaves of noise,
+`deblur` undo the blur of a camera that moved."""
+
+LOOKS = {"derain": "rainier", "deblur": "blurrier"}
+"""Of the tasks whose degraded images tell by their pixels alone which they are: what they look, a column of `pairs.csv`."""
 
 
 def find(name: str) -> Task:

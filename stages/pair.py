@@ -1,4 +1,4 @@
-"""pair: the pictures of a task out of a data set: its images, its pairs, or pairs that rain or a camera is simulated for."""
+"""pair: the pictures of a task out of a data set: its images, its pairs, or pairs of simulated rain, motion or cameras."""
 
 import shutil
 from pathlib import Path
@@ -35,7 +35,7 @@ def run(
         known: CSV file with the columns dataset, name, also_in: images that another data set's test part has too.
         out: emptied first.
         task: its name.
-        seed: of simulated rain and cameras.
+        seed: of simulated rain, motion and cameras.
         config: the `pair:` section.
         log: called with the number of pictures so far.
 
@@ -50,14 +50,15 @@ def run(
         elsewhere = {row["name"]: row["also_in"] for row in read_csv(known) if row["dataset"] == dataset}
         made = pairing.take(source, entries, layout, chosen, out, elsewhere, log)
         made = pairing.group(out, made) if chosen.is_paired else made
-    elif task == "derain":
+    else:
         from nasir.data.pairs import simulation  # the camera needs torch, which takes seconds to import
 
-        made = simulation.rain_on(source, entries, out, seed, log)
-    else:
-        from nasir.data.pairs import simulation
-
-        made = simulation.photograph(source, entries, out, seed, config, log)
+        if task == "derain":
+            made = simulation.rain_on(source, entries, out, seed, log)
+        elif task == "deblur":
+            made = simulation.shake(source, entries, out, seed, log)
+        else:
+            made = simulation.photograph(source, entries, out, seed, config, log)
     if chosen.is_paired:
-        write_csv(out / "pairs.csv", pairing.describe(out, made, log), pairing.FACTS)
+        write_csv(out / "pairs.csv", pairing.describe(out, made, chosen, log), pairing.facts(chosen))
     listing.write(out, made)

@@ -195,6 +195,7 @@ def test_a_step_reaches_its_own_module_and_what_it_imports_from_anywhere(root):
         ("nasir/data/datasets/sample.csv", {"download", "pair"}),
         ("nasir/data/datasets/bsd500.csv", set()),
         ("nasir/data/pairs/rain.py", {"pair"}),
+        ("nasir/data/pairs/motion.py", {"pair"}),
         ("nasir/data/camera/sensor.py", {"pair"}),
         ("nasir/data/split.py", {"split"}),
         ("nasir/data/duplicates/leaks.py", {"audit"}),

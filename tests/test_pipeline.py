@@ -15,7 +15,6 @@ from nasir.config.params import Params
 from nasir.files import read_csv
 from nasir.reporting.paper import page
 from nasir.settings import STEPS, Settings, resolve
-from nasir.task import TASKS
 from stages import __main__ as command_line
 from stages import settings as settings_stage
 from stages.around import binding, entries, runner
@@ -263,7 +262,7 @@ def test_the_cells_of_a_study_are_what_its_plan_says(profile):
         for name, method in part.methods.items()
         if method.reason is None
     }
-    assert set(plan.parts) == set(TASKS)
+    assert set(plan.parts) == set(tables.TASKS)
     trained = {(run.task, name) for run in PLAN.runs if profile in run.studies for name in run.methods}
     scored = {(one.task, name) for one in PLAN.scores if profile in one.studies for name in one.methods}
     assert trained | scored == runs

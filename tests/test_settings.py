@@ -47,7 +47,7 @@ SECTIONS = {"darts": darts.DartsSection, "one_shot": one_shot.OneShotSection, "r
 
 
 @pytest.mark.parametrize("strategy", SECTIONS)
-@pytest.mark.parametrize("task", ["denoise", "derain", "camera"])
+@pytest.mark.parametrize("task", ["denoise", "derain", "camera", "deblur"])
 @pytest.mark.parametrize("space", ["irnas", "hinas"])
 @pytest.mark.parametrize("profile", SHIPPED)
 def test_every_profile_resolves_for_every_space_task_and_strategy(profile, space, task, strategy):
@@ -286,7 +286,10 @@ def test_a_space_without_section_and_presets_is_refused_by_its_missing_keys(monk
             "search: {strategy: evolution}",
             r"search.strategy must be one of \['darts', 'one_shot', 'random'\], got 'evolution'",
         ),
-        ("tasks: {deblur: {}}", r"must have a section 'tasks' with the keys \['denoise', 'derain', 'camera'\]"),
+        (
+            "tasks: {dehaze: {}}",
+            r"must have a section 'tasks' with the keys \['denoise', 'derain', 'camera', 'deblur'\]",
+        ),
         ("tasks: 3", r"must have a section 'tasks' with the keys .*got 3"),
         (
             "tasks: {denoise: {serach: {}}}",

@@ -1,6 +1,6 @@
 """`tables/params.yaml`: the paper's tables as one list of runs, and what is scored without training."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 from nasir import task as tasks
@@ -22,6 +22,10 @@ class StudyConfig:
         """The data set of a task."""
         name: str = getattr(self, task)
         return name
+
+
+TASKS = tuple(field.name for field in fields(StudyConfig) if field.name != "profile")
+"""The paper's tasks, which is all that its tables are of."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,7 +104,7 @@ class TablesConfig:
         studies = [study.profile for study in self.studies]
         searches = {f"{search.strategy} of {search.task}" for search in self.searches}
         for entry in self.entries:
-            require(entry.task in tasks.TASKS, f"a task must be one of {list(tasks.TASKS)}", entry.task)
+            require(entry.task in TASKS, f"a task must be one of {list(TASKS)}", entry.task)
             unknown = sorted(set(entry.studies) - set(studies))
             require(not unknown, f"studies must be some of {studies}", unknown)
             found_by = getattr(entry, "search", "")

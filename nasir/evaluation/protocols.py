@@ -29,8 +29,9 @@ grey levels to restored images of the same shape:
     from nasir.evaluation import protocols
     rows = protocols.score(denoiser, images, sigma=30, protocol="overlap", seed=0)
 
-A pair of a clean and a degraded image (rain, a camera's noise) is scored in the same way: noise of sigma, usually 0, is added
-to the degraded one. At sigma 0 a redrawn noise is no noise, so that `overlap` and `overlap-shared` are the same.
+A pair of a clean and a degraded image (rain, a camera's noise, motion blur) is scored in the same way: noise of sigma,
+usually 0, is added to the degraded one. At sigma 0 a redrawn noise is no noise, so that `overlap` and `overlap-shared` are
+the same.
 
 Inputs are neither clipped nor rounded unless said. Outputs are averaged where a protocol does so, then clipped to
 [0, 1] once.

@@ -16,7 +16,7 @@ def test_the_shipped_params_are_the_demo_at_sigma_50():
     assert (PARAMS.profile, PARAMS.dataset, PARAMS.sigma, PARAMS.space) == ("demo", "sample", 50.0, "irnas")
 
 
-@pytest.mark.parametrize(("task", "noise"), [("denoise", 50.0), ("derain", 0.0), ("camera", 0.0)])
+@pytest.mark.parametrize(("task", "noise"), [("denoise", 50.0), ("derain", 0.0), ("camera", 0.0), ("deblur", 0.0)])
 def test_noise_is_added_only_where_images_are_clean(task, noise):
     assert dataclasses.replace(PARAMS, task=task).noise == noise
 
@@ -27,7 +27,7 @@ def test_noise_is_added_only_where_images_are_clean(task, noise):
         ("sigma", -5.0, r"sigma must be above 0 \(8-bit grey levels\), got -5.0"),
         ("sigma", 0.0, "sigma must be above 0"),
         ("seed", -1, "seed must be 0 or more, got -1"),
-        ("task", "deblur", r"task must be one of \['denoise', 'derain', 'camera'\], got 'deblur'"),
+        ("task", "dehaze", r"task must be one of \['denoise', 'derain', 'camera', 'deblur'\], got 'dehaze'"),
         ("layout", "sideways", r"layout must be one of \['clean', .*'two_folders'\], got 'sideways'"),
     ],
 )

@@ -1,4 +1,4 @@
-"""pair: images as they are, the pairs of a data set, simulated rain, a simulated camera; and what cannot be paired."""
+"""pair: images as they are, the pairs of a data set, simulated rain, motion and cameras; and what cannot be paired."""
 
 from pathlib import Path
 
@@ -11,6 +11,7 @@ from nasir.config.split import SplitConfig
 from nasir.config.synthesize import SynthesizeConfig
 from nasir.data import manifest
 from nasir.data.datasets import catalogue as datasets
+from nasir.data.pairs.motion import blurred
 from nasir.data.pairs.rain import rainy
 from nasir.data.pictures import listing
 from nasir.data.pictures.collection import load, read_image
@@ -122,6 +123,38 @@ def test_it_rains_where_a_data_set_has_no_pairs(place):
     before = {path.name: path.read_bytes() for path in (out / "rainy").rglob("*.png")}
     run(place, "clean", "clean", "derain")
     assert {path.name: path.read_bytes() for path in (out / "rainy").rglob("*.png")} == before
+
+
+def test_the_camera_shakes_where_a_data_set_has_no_pairs(place):
+    out = run(place, "clean", "clean", "deblur")
+    listed = listing.read(out)
+    assert all(one.is_simulated and one.degraded == f"blurred/{one.name}.png" for one in listed)
+    for one in listed:
+        assert np.array_equal(
+            read_image(out, one, is_clean=False, channels=3), blurred(load_rgb(out / one.clean), one.name, 3)
+        )
+    described = read_csv(out / "pairs.csv")
+    assert {(row["shift_y"], row["shift_x"], row["blurrier"]) for row in described} == {("0", "0", "right")}
+    checks.check_pair(out, "deblur", place / "check.json")
+
+
+def test_pairs_of_blur_are_taken_from_a_data_set_that_has_them(place):
+    for number, name in enumerate(("train/0", "train/1", "train/2", "train/3", "test/4")):
+        both = [scene(number), blurred(scene(number), name, seed=1)]
+        save_png(place / f"moved/{name}.png", np.concatenate(both, axis=1))
+    out = run(place, "moved", "clean_left", "deblur")
+    assert not any(one.is_simulated for one in listing.read(out))
+    checks.check_pair(out, "deblur", place / "check.json")
+
+    out = run(place, "moved", "clean_right", "deblur")
+    with pytest.raises(ValueError, match=r"on share fails for degraded images that look blurrier \(0.0\)"):
+        checks.check_pair(out, "deblur", place / "check.json")
+
+    both[1] = np.roll(both[1], 2, axis=1)
+    save_png(place / "moved/test/4.png", np.concatenate(both, axis=1))
+    out = run(place, "moved", "clean_left", "deblur")
+    with pytest.raises(ValueError, match=r"on shift_x fails for test/4 \(2\)"):
+        checks.check_pair(out, "deblur", place / "check.json")
 
 
 def test_a_camera_photographs_patches_and_an_image_gives_to_one_part_alone(place):

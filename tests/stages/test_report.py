@@ -263,6 +263,19 @@ def test_a_collapse_stands_in_bold_at_the_top(page, runs, tmp_path):
         assert "collapse" not in other
 
 
+def test_simulated_blur_is_marked_as_synthetic_at_the_top_and_that_of_a_data_set_is_not(runs, tmp_path):
+    names, params = [name for part in NAMES.values() for name in part], replace(PARAMS, task="deblur")
+    list_pictures(runs / "pictures", names, degraded="blurred")
+    simulated = render(runs, tmp_path / "simulated", params)
+    list_pictures(runs / "pictures", names, degraded="files")
+    of_a_data_set = render(runs, tmp_path / "files", params)
+
+    top, _, _ = simulated.partition("## ")
+    assert "**The blur is SYNTHETIC; none was measured.**" in top.partition("Mean PSNR")[0]  # before any number
+    assert "the blurred input 14.90 dB" in top
+    assert "SYNTHETIC" not in of_a_data_set
+
+
 def test_a_one_shot_search_says_where_training_ends_and_has_no_figure_of_choices(page, runs, tmp_path):
     facts = read_json(runs / "search/search.json")
     write_json(runs / "search/search.json", facts | {"strategy": "one_shot", "steps": 1100})

@@ -1,4 +1,4 @@
-"""What the pixels of a pair say about it: whether its images lie on each other, how far apart, which one has the rain."""
+"""What the pixels of a pair say about it: whether its images lie on each other, how far apart, which one is rainy or blurred."""
 
 import math
 
@@ -13,19 +13,25 @@ Image = NDArray[np.uint8]  # grey levels (H, W) or colours (H, W, 3)
 LONGEST = 768  # px; of larger images the middle is looked at, which bounds memory and time
 FINE = 7  # px; detail is what a mean over FINE x FINE pixels takes away
 LUMINANCE = np.array([0.299, 0.587, 0.114], dtype=np.float32)  # ITU-R 601-2, as nasir.data.pictures.images.load_grey
+FAR = 12.0  # px; deviation of the Gaussian through which only what is longer than a blur of 33 px is seen
 LEAST_LEAD = 0.05  # of one skewness over the other; all 800 pairs of Rain800 lie above 0, 793 above 0.05
+MOST_DETAIL = 0.9  # of a blurred image, of the energy of its sharp one's
 
 
-def best_shift(clean: Image, degraded: Image, reach: int = 3) -> tuple[int, int]:
+def best_shift(clean: Image, degraded: Image, reach: int = 3, haze: float = 0.0) -> tuple[int, int]:
     """Find the shift (dy, dx) at which degraded[y + dy, x + dx] is most like clean[y, x]; (0, 0) for an aligned pair.
 
     Likeness is the correlation coefficient (Pearson) of the detail of the luminance, over the pixels that have a
     partner at every shift looked at. Of equal ones the shortest shift is taken, so that a flat image has (0, 0).
 
+    A blurred image is most like its sharp one where its kernel is brightest, which may be far from the kernel's middle.
+    Waves that are long beside a kernel are moved by its centre of gravity alone, and these are what is seen through haze.
+
     Args:
         clean: uint8, shape (H, W) or (H, W, 3); the middle LONGEST pixels of each side are looked at.
         degraded: uint8, same height and width.
         reach: the longest shift looked at, px, along each axis.
+        haze: deviation of a Gaussian, px, that both luminances are first seen through; FAR for a blurred image, else 0.
 
     Raises:
         ValueError: if the images differ in size, are not 8-bit, or have no more than 2 reach + FINE pixels on a side.
@@ -36,7 +42,10 @@ def best_shift(clean: Image, degraded: Image, reach: int = 3) -> tuple[int, int]
             f"reach must be 0 or more and leave more than {FINE} px of each side, got {reach} for images of "
             f"{clean.shape[1]}x{clean.shape[0]} px; take a smaller one."
         )
-    still, moved = (_detail(_luminance(crop_middle(image, LONGEST))) for image in (clean, degraded))
+    seen = [_luminance(crop_middle(image, LONGEST)) for image in (clean, degraded)]
+    if haze:
+        seen = [ndimage.gaussian_filter(luminance, haze, mode="reflect") for luminance in seen]
+    still, moved = (_detail(luminance) for luminance in seen)
     height, width = (length - 2 * reach for length in still.shape)
     window = still[reach : reach + height, reach : reach + width]
     steps = range(-reach, reach + 1)
@@ -93,6 +102,26 @@ def rain_lead(left: Image, right: Image) -> float:
     _require_pair(left, right)
     first, second = (_luminance(crop_middle(image, LONGEST)) for image in (left, right))
     return _skewness(_detail(second - _tone(first, second))) - _skewness(_detail(first - _tone(second, first)))
+
+
+def blurrier(left: Image, right: Image) -> str:
+    """Say which of two images of a scene is blurred, "left" or "right", or "unclear", from their pixels alone.
+
+    A kernel of weights that are 0 or more and sum to 1 makes no wave stronger, so a blurred image has less detail: the mean
+    square of what is left of its luminance is at most MOST_DETAIL of the other's. Where neither has so little, it is unclear.
+
+    Args:
+        left: uint8, shape (H, W) or (H, W, 3); the middle LONGEST pixels of each side are looked at.
+        right: uint8, same height and width.
+
+    Raises:
+        ValueError: if the images differ in size or are not 8-bit.
+    """
+    _require_pair(left, right)
+    first, second = (float(np.square(_detail(_luminance(crop_middle(one, LONGEST)))).mean()) for one in (left, right))
+    if min(first, second) >= MOST_DETAIL * max(first, second):
+        return "unclear"
+    return "left" if first < second else "right"
 
 
 def _luminance(image: Image) -> NDArray[np.float32]:

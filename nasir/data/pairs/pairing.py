@@ -12,10 +12,7 @@ from nasir.data.pictures.collection import read_image, read_pair
 from nasir.data.pictures.folder import HALVES, SIDES
 from nasir.data.pictures.listing import Picture
 from nasir.files import Log, write_bytes
-from nasir.task import Task
-
-FACTS = ("name", "split", "psnr_db", "shift_y", "shift_x", "rainier", "degraded_side")
-"""What `describe` says of a pair."""
+from nasir.task import LOOKS, Task
 
 
 def take(
@@ -89,27 +86,26 @@ def group(folder: Path, pictures: Sequence[Picture]) -> list[Picture]:
     return [replace(picture, group=root(picture.name)) for picture in pictures]
 
 
-def describe(folder: Path, pictures: Sequence[Picture], log: Log) -> list[dict[str, Any]]:
-    """How the degraded image of each pair lies to the clean one: the rows of `pairs.csv`, with the columns `FACTS`.
+def facts(task: Task) -> tuple[str, ...]:
+    """What `describe` says of a task's pairs: the columns of `pairs.csv`."""
+    return ("name", "split", "psnr_db", "shift_y", "shift_x", LOOKS.get(task.name, "rainier"), "degraded_side")
+
+
+def describe(folder: Path, pictures: Sequence[Picture], task: Task, log: Log) -> list[dict[str, Any]]:
+    """How the degraded image of each pair lies to the clean one: the rows of `pairs.csv`, with the columns `facts`.
 
     `rainier` is the side that looks degraded by rain (`nasir.data.pairs.alignment.rainier`), clean image left and degraded one
-    right; `degraded_side`, always right, is what it should be.
+    right; `degraded_side`, always right, is what it should be. Of the task deblur it is `blurrier`, and shifts are those that
+    are seen through haze.
     """
+    is_blurred = task.name == "deblur"
     rows = []
     for step, picture in enumerate(pictures, start=1):
         clean, degraded = read_pair(folder, picture, channels=3)
-        down, right = alignment.best_shift(clean, degraded)
-        rows.append(
-            {
-                "name": picture.name,
-                "split": picture.split,
-                "psnr_db": alignment.psnr(clean, degraded),
-                "shift_y": down,
-                "shift_x": right,
-                "rainier": alignment.rainier(clean, degraded),
-                "degraded_side": "right",
-            }
-        )
+        down, right = alignment.best_shift(clean, degraded, haze=alignment.FAR if is_blurred else 0.0)
+        side = (alignment.blurrier if is_blurred else alignment.rainier)(clean, degraded)
+        values = (picture.name, picture.split, alignment.psnr(clean, degraded), down, right, side, "right")
+        rows.append(dict(zip(facts(task), values, strict=True)))
         log(step, {"pairs": float(step)})
     return rows
 

@@ -1,7 +1,9 @@
-"""Pairs that are simulated for the clean images of a data set: rain on them, or their photographs by a noisy camera."""
+"""Pairs that are simulated for the clean images of a data set: rain on them, the blur of a camera that moved, or their
+photographs by a noisy one."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +12,7 @@ from numpy.typing import NDArray
 from nasir.config.pair import PairConfig
 from nasir.data.camera import sim1800
 from nasir.data.manifest import SPLITS, Entry
-from nasir.data.pairs import rain
+from nasir.data.pairs import motion, rain
 from nasir.data.pairs.pairing import copy
 from nasir.data.pictures import images, listing
 from nasir.data.pictures.listing import Picture
@@ -27,14 +29,12 @@ def rain_on(source: Path, entries: Sequence[Entry], out: Path, seed: int, log: L
         seed: of the rain.
         log: called with the number of pictures.
     """
-    made = []
-    for step, entry in enumerate(entries, start=1):
-        degraded = f"rainy/{entry.name}.png"
-        copy(source / entry.path, out / "files" / entry.path)
-        images.save_png(out / degraded, rain.rainy(images.load_rgb(source / entry.path), entry.name, seed))
-        made.append(_picture(entry.name, entry, entry.width, entry.height, f"files/{entry.path}", degraded))
-        log(step, {"pictures": float(step)})
-    return made
+    return _degrade(source, entries, out, "rainy", partial(rain.rainy, seed=seed), log)
+
+
+def shake(source: Path, entries: Sequence[Entry], out: Path, seed: int, log: Log) -> list[Picture]:
+    """Blur clean images by a camera that moves (`nasir.data.pairs.motion`): as `rain_on`, blurred ones go below `blurred`."""
+    return _degrade(source, entries, out, "blurred", partial(motion.blurred, seed=seed), log)
 
 
 def photograph(
@@ -83,6 +83,25 @@ def photograph(
         copy(source / entry.path, out / listing.SOURCES / "files" / entry.path)
     sources = [_picture(entry.name, entry, entry.width, entry.height, f"files/{entry.path}", "") for entry in kept]
     listing.write(out / listing.SOURCES, sources)
+    return made
+
+
+def _degrade(
+    source: Path,
+    entries: Sequence[Entry],
+    out: Path,
+    folder: str,
+    degrade: Callable[[NDArray[np.uint8], str], NDArray[np.uint8]],
+    log: Log,
+) -> list[Picture]:
+    """Give every clean image a degraded one, a function of its pixels in RGB and its name, below `out / folder`."""
+    made = []
+    for step, entry in enumerate(entries, start=1):
+        degraded = f"{folder}/{entry.name}.png"
+        copy(source / entry.path, out / "files" / entry.path)
+        images.save_png(out / degraded, degrade(images.load_rgb(source / entry.path), entry.name))
+        made.append(_picture(entry.name, entry, entry.width, entry.height, f"files/{entry.path}", degraded))
+        log(step, {"pictures": float(step)})
     return made
 
 

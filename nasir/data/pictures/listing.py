@@ -47,6 +47,11 @@ class Picture:
         """Whether a degraded image belongs to it."""
         return bool(self.degraded)
 
+    @property
+    def is_simulated(self) -> bool:
+        """Whether its degraded image was made for it: those of a data set lie below `files`."""
+        return self.is_paired and not self.degraded.startswith("files/")
+
 
 COLUMNS = tuple(field.name for field in fields(Picture))
 

@@ -63,6 +63,8 @@ def _top(record: Record) -> str:
     failed = [check["check"] for check in record.checks if check["success"] is False]
     if failed:
         lines.append(f"**Checks failed: {', '.join(failed)}.** Read the [checks](#checks) before any number here.")
+    if record.params.task == "deblur" and any(one.is_simulated for one in record.listed):
+        lines.append(pairs.SYNTHETIC_BLUR)
     if record.search.get("collapse"):
         lines.append(f"**{record.search['collapse']}**")
     return "\n\n".join([*lines, _summary(record)])

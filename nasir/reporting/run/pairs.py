@@ -14,9 +14,16 @@ from nasir.data.pictures.collection import read_image
 from nasir.data.pictures.listing import Picture
 from nasir.reporting.run.record import Record
 from nasir.reporting.tables import number, psnr, table
+from nasir.task import LOOKS
 
 SHOWN = 6
 """Groups in the figure of repeated pictures."""
+
+SYNTHETIC_BLUR = (
+    "**The blur is SYNTHETIC; none was measured.** Each clean image was convolved with the random trace of a shaken camera and "
+    "given sensor noise of one grey level; nasir/data/pairs/motion.py says what is not real about it."
+)
+"""What stands at the top of the page where motion blur was simulated."""
 
 _SIDE, _GUTTER, _TITLE = 132, 8, 18  # pixels
 
@@ -99,17 +106,17 @@ def _thumbnail(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 def _how_they_lie(record: Record) -> str:
     rows = record.pairs
-    told = Counter(row["rainier"] == row["degraded_side"] for row in rows if row["rainier"] != "unclear")
     values = [float(row["psnr_db"]) for row in rows]
     shifted = [row["name"] for row in rows if (row["shift_y"], row["shift_x"]) != ("0", "0")]
     sentence = (
         f"{len(rows)} pairs; the degraded image against the clean one {psnr(sum(values) / len(values))} dB on average "
         f"({psnr(min(values))} to {psnr(max(values))}); {len(shifted) or 'no'} pairs lie apart by a whole pixel or more."
     )
-    if record.params.task == "derain":
+    if looks := LOOKS.get(record.params.task):
+        told = Counter(row[looks] == row["degraded_side"] for row in rows if row[looks] != "unclear")
         sentence += (
-            f" Judged by its pixels alone, the degraded image has the rain in {told[True]} pairs, the clean one in "
-            f"{told[False]}; {len(rows) - told.total()} are too faint to tell."
+            f" Judged by its pixels alone, the degraded image has the {'rain' if looks == 'rainier' else 'blur'} in "
+            f"{told[True]} pairs, the clean one in {told[False]}; {len(rows) - told.total()} are too faint to tell."
         )
     return sentence
 

@@ -6,7 +6,8 @@ from scipy import ndimage
 from skimage.data import astronaut, chelsea
 from skimage.metrics import peak_signal_noise_ratio
 
-from nasir.data.pairs.alignment import best_shift, psnr, rain_lead, rainier
+from nasir.data.pairs.alignment import FAR, best_shift, blurrier, psnr, rain_lead, rainier
+from nasir.data.pairs.motion import blur
 from nasir.data.pairs.rain import rainy
 
 
@@ -26,6 +27,32 @@ def test_a_shift_is_found_under_rain(shift):
 
     assert best_shift(clean, moved) == shift
     assert best_shift(clean, rainy(np.ascontiguousarray(moved), "train/1", 0)) == shift
+
+
+def test_through_haze_a_kernel_shifts_by_its_centre_of_gravity_alone():
+    # a bright end three to the right, and a faint long tail to the left: 0.6 3 + 0.4 (-4.5) = 0
+    weights = np.zeros((13, 13))
+    weights[6, 6 + 3], weights[6, 6 - 6 : 6 - 2] = 0.6, 0.1
+    assert weights.sum() == pytest.approx(1) and weights[6] @ np.arange(-6, 7) == pytest.approx(0)
+    clean = astronaut()[:300, :300]
+
+    moved = np.rint(255 * blur(clean.transpose(2, 0, 1) / 255, weights)).astype(np.uint8).transpose(1, 2, 0)
+
+    assert best_shift(clean, moved) == (0, 3)  # where the kernel is brightest
+    assert best_shift(clean, moved, haze=FAR) == (0, 0)
+    assert best_shift(clean[:, 1:], moved[:, :-1], haze=FAR) == (0, 1)
+
+
+def test_a_mean_of_neighbours_is_the_blurrier_one():
+    clean = texture(3)
+    mean = ndimage.uniform_filter(clean, (5, 5, 1))
+
+    assert blurrier(clean, mean) == "right"
+    assert blurrier(mean, clean) == "left"
+    assert blurrier(clean, clean) == "unclear"
+    # 0.96 of the contrast has 0.92 of the energy, which is above MOST_DETAIL
+    assert blurrier(clean, np.rint(110 + 0.96 * (clean - 110.0)).astype(np.uint8)) == "unclear"
+    assert blurrier(np.full((30, 40), 7, np.uint8), np.full((30, 40), 9, np.uint8)) == "unclear"
 
 
 def test_brightness_and_contrast_are_no_shift():

@@ -60,6 +60,14 @@ def test_pairs_are_counted(record):
     assert "| train/d | test/e |" in text
 
 
+def test_blurred_images_are_counted_as_rainy_ones_are(record):
+    record.params.task = "deblur"
+    for row in record.pairs:
+        row["blurrier"] = row.pop("rainier")
+    text = pairs.section(record, "", None)
+    assert "the degraded image has the blur in 4 pairs, the clean one in 0; 1 are too faint to tell" in text
+
+
 def test_leaks_that_stay_are_said_to(record):
     record.split["exclude_leaks"] = False
     assert "**stayed in training**" in pairs.section(record, "", None)
