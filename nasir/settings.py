@@ -7,10 +7,10 @@
     strategy   of the chosen search strategy
     code       for each step a digest of the code that its result can depend on (`nasir.code`)
 
-A profile is a difference to `base.yaml` beside it, or to the profile that its key `from:` names; what stands under `tasks:` replaces keys for one task, and under `spaces:`,
-which may be missing, keys for one space, over those of the task. `space:`, `network:` and `strategy:` of a profile hold a section
-for each space and strategy; one that stands in no profile brings its own (`presets`). The resolved mapping is what stages read
-and DVC sees.
+A profile is a difference to `base.yaml` beside it, or to the profile that its key `from:` names. What stands under `tasks:`
+replaces keys for one task, and under `spaces:`, which may be missing, keys for one space, over those of the task. `space:`,
+`network:` and `strategy:` of a profile hold a section for each space and strategy; one that stands in no profile brings its own
+(`presets`). The resolved mapping is what stages read and DVC sees.
 """
 
 from collections.abc import Mapping, Sequence

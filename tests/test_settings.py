@@ -323,7 +323,7 @@ def test_a_missing_key_and_a_missing_section_are_named(profiles):
 
 
 def test_a_missing_profile_names_its_neighbours():
-    near = r"\['base', 'demo', 'fast', 'paper', 'small'\]"
+    near = r"\['base', 'clearer', 'clearer-released', 'demo', 'fast', 'paper', 'small'\]"
     with pytest.raises(ValueError, match=rf"profiles/nosuch.yaml, got nothing there; files beside it: {near}"):
         resolved(profile="nosuch")
 
