@@ -235,6 +235,10 @@ class Clearer(contract.Space):
             downscale=section.downscale,
         )  # fmt: skip
 
+    def from_line(self, section: ColumnsSection, text: str) -> Genotype:
+        """Words of P and F, as in FPFF FPFF PFPF."""
+        return self.genotype(section, text.replace(" ", ""))
+
     def operations_of(self, genotype: Genotype) -> list[str]:
         """The columns' modules."""
         return [{"P": "parallel", "F": "fusion"}[letter] for letter in genotype.letters]

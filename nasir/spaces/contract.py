@@ -4,6 +4,7 @@ A space is one file of this folder that holds its `SPACE`. It owns its genotype,
 described and drawn, and the settings of both. Nothing here knows of cells or widths.
 """
 
+import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -75,6 +76,15 @@ class Space(ABC):
     @abstractmethod
     def candidate_sizes(self, section: Any) -> Any:
         """The sizes, of the class `Sizes`, at which a search with this section trains candidates."""
+
+    def from_line(self, section: Any, text: str) -> Genotype:
+        """The genotype that a person writes in one line; anything else is refused with a ValueError. By default its JSON."""
+        try:
+            return self.from_json(json.loads(text))
+        except json.JSONDecodeError as err:
+            raise ValueError(
+                f"a genotype of {self.name} is written as one JSON object, got {text!r}; correct it."
+            ) from err
 
     def other_sizes(self, sizes: Any) -> Iterable[Any]:
         """Sizes that differ in how wide the network is, narrow ones first; none in a space whose widths are not to be changed."""

@@ -48,7 +48,7 @@ def work(plan: Plan, job: Job, data: Path, results: Path) -> None:
         results: folder to write into.
     """
     torch.set_num_threads(1)
-    settings = plan.settings(job.search)
+    settings = plan.settings(job.search, job.network)
     config = settings.search if not job.is_training else settings.section("retrain", RetrainConfig)
     with assemble(
         section="search", devices=1, parallel="auto", precision=config.precision, device=config.device
@@ -103,8 +103,15 @@ def search(plan: Plan, job: Job, settings: Settings, data: Path, results: Path, 
         "peak_memory_mib": memory.peak_mib(),
         "spent_flops": found.spent_flops,
         "facts": found.facts,
+        "history": _scored(found),
         "ranking": _ranking(found, problem, randoms(plan)) if settings.search.strategy == "one_shot" else None,
     }
+
+
+def _scored(found: Found) -> list[tuple[int, str, float]]:
+    """The history at the steps at which the network was scored on V."""
+    steps = {step for step, metric, _ in found.history if metric == "score"}
+    return [row for row in found.history if row[0] in steps]
 
 
 def _ranking(found: Found, problem: Problem, networks: list[Tokens]) -> list[float]:
@@ -125,12 +132,14 @@ def _ranking(found: Found, problem: Problem, networks: list[Tokens]) -> list[flo
 def train(plan: Plan, job: Job, settings: Settings, data: Path, results: Path, team: Team) -> dict[str, Any]:
     """Train a network for the plan's seconds or steps and score it on the plan's test images."""
     space = settings.space
-    if job.search is None:
+    if job.network is not None:
+        genotype = space.from_line(settings.of_space, plan.networks[job.network]["genotype"])
+    elif job.search is None:
         genotype = space.from_tokens(settings.of_space, randoms(plan)[job.seed])
     else:
         name = job.name.replace("found-", "search-", 1)
         genotype = space.from_json(read_json(results / f"{name}.json")["genotype"])
-    sizes = _fit(genotype, settings, plan.values["window"])
+    sizes = settings.of_network if job.network is not None else _fit(genotype, settings, plan.values["window"])
     config = settings.section("retrain", RetrainConfig)
     patches = _patches(_pictures(data, "w", "a"), config.patch, team)
     v = _samples(_pictures(data, "v"), config.val_crop)

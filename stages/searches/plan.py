@@ -29,6 +29,9 @@ KEYS = (
 BUDGETS = ("seconds", "steps")
 """What every training may have: processor time in one thread, or steps."""
 
+OPTIONAL = ("networks",)
+"""Of the plan: networks given by hand, by name their `genotype` as its space writes it in a line, and `changes` to settings."""
+
 PACED = ("steps", "warmup_steps", "val_period", "log_period", "checkpoint_period")
 """Of `retrain`: set by what the plan gives each training."""
 
@@ -38,9 +41,10 @@ class Job:
     """A search, or the training and scoring of one network. Its result is the file `NAME.json` of the results."""
 
     name: str
-    search: str | None  # its name in the plan; None: a random network
+    search: str | None  # its name in the plan; None: a random network, or one given by hand
     seed: int  # of the search; of a random network its number
     is_training: bool
+    network: str | None = None  # its name in the plan, of one given by hand
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,16 +54,24 @@ class Plan:
     values: dict[str, Any]  # as the file has them
     profiles: Path
     where: str  # what to call it in messages
-    _resolved: dict[str | None, Settings] = field(default_factory=dict, repr=False, compare=False)
+    _resolved: dict[tuple[str | None, str | None], Settings] = field(default_factory=dict, repr=False, compare=False)
 
-    def settings(self, search: str | None) -> Settings:
-        """The settings of a search, or those that all trainings have; resolved once."""
-        if search not in self._resolved:
-            self._resolved[search] = self._resolve(search)
-        return self._resolved[search]
+    def settings(self, search: str | None, network: str | None = None) -> Settings:
+        """The settings of a search, of a network given by hand, or those that all trainings have; resolved once."""
+        if (search, network) not in self._resolved:
+            self._resolved[search, network] = self._resolve(search, network)
+        return self._resolved[search, network]
 
-    def _resolve(self, search: str | None) -> Settings:
+    @property
+    def networks(self) -> dict[str, Any]:
+        """Those given by hand, as the file has them."""
+        found: dict[str, Any] = self.values.get("networks", {})
+        return found
+
+    def _resolve(self, search: str | None, network: str | None) -> Settings:
         of = self.values["searches"][search] if search is not None else {"strategy": None, "changes": []}
+        if network is not None:
+            of = {"strategy": None, "changes": self.networks[network]["changes"]}
         params = {
             "dataset": self.values["dataset"],
             "task": "denoise",
@@ -80,6 +92,8 @@ class Plan:
         """All jobs, each behind those whose results it needs; seed by seed, so that a part of the study is a study."""
         for number in range(self.values["random"]):
             yield Job(name=f"random-{number:02d}", search=None, seed=number, is_training=True)
+        for network in self.networks:
+            yield Job(name=f"given-{slug(network)}", search=None, seed=0, is_training=True, network=network)
         for seed in self.values["seeds"]:
             for search in self.values["searches"]:
                 name = f"{slug(search)}-{seed}"
@@ -88,13 +102,14 @@ class Plan:
 
     def made_with(self, job: Job) -> dict[str, Any]:
         """The settings that a job's result depends on."""
-        found = self.settings(job.search)
+        found = self.settings(job.search, job.network)
         parts = ["params", "network", "retrain", "space", "search", "strategy"]
         if job.search is None:
             parts = parts[:4]
         shared = {key: self.values[key] for key in ("images", *BUDGETS, "window", "random") if key in self.values}
         retrain = {key: value for key, value in found.values["retrain"].items() if key not in PACED}
-        return {name: found.values[name] for name in parts} | {"retrain": retrain} | shared
+        given = {} if job.network is None else {"genotype": self.networks[job.network]["genotype"]}
+        return {name: found.values[name] for name in parts} | {"retrain": retrain} | shared | given
 
 
 def read(path: Path, profiles: Path) -> Plan:
@@ -102,8 +117,8 @@ def read(path: Path, profiles: Path) -> Plan:
     values = reading.read(path)
     budgets = sorted(set(values) & set(BUDGETS))
     require(
-        set(values) == {*KEYS, *budgets} and len(budgets) == 1,
-        f"{path} must have exactly the keys {sorted(KEYS)} and one of {list(BUDGETS)}",
+        set(values) - set(OPTIONAL) == {*KEYS, *budgets} and len(budgets) == 1,
+        f"{path} must have exactly the keys {sorted(KEYS)}, one of {list(BUDGETS)} and possibly {list(OPTIONAL)}",
         sorted(values),
     )
     require(values["random"] >= 2, f"{path}: random must be 2 or more", values["random"])
@@ -113,6 +128,14 @@ def read(path: Path, profiles: Path) -> Plan:
     plan = Plan(values=values, profiles=profiles, where=str(path))
     for search in values["searches"]:
         plan.settings(search)
+    for network, given in plan.networks.items():
+        require(
+            isinstance(given, dict) and set(given) == {"genotype", "changes"} and isinstance(given["genotype"], str),
+            f"{path}: networks.{network} must have exactly the keys ['changes', 'genotype'], the genotype as text",
+            given,
+        )
+        found = plan.settings(None, network)
+        found.space.from_line(found.of_space, given["genotype"])
     return plan
 
 

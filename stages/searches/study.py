@@ -59,7 +59,9 @@ def run(
 
 
 def _facts(job: Job) -> dict[str, Any]:
-    return {"name": job.name, "search": job.search, "seed": job.seed, "is_training": job.is_training}
+    return {
+        "name": job.name, "search": job.search, "seed": job.seed, "is_training": job.is_training, "network": job.network,
+    }  # fmt: skip
 
 
 def _bring(chosen: Plan, shipped: Path, known: Path, work: Path, data: Path) -> None:

@@ -9,6 +9,8 @@ from nasir.canvas import plain_style, to_png
 from nasir.reporting.searches.judgement import ENOUGH, Found, Scores, enough, middle
 
 _BLUE, _ORANGE, _GREY = "#0072b2", "#d55e00", "#6b6b6b"
+_COLOURS = (_BLUE, _ORANGE, "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
+_MARKS = "osD^vP*X"
 
 
 def distribution(random: Sequence[Scores], found: Mapping[str, Sequence[Found]]) -> bytes:
@@ -44,4 +46,47 @@ def rankings(trained: Sequence[float], shared: Mapping[str, Sequence[float]]) ->
             axes.set(title="\n".join(name.rsplit(", ", 1)), xlabel="shared weights, V, dB", ylabel="trained, test, dB")
         for axes in panels[len(shared) :]:
             axes.set_axis_off()
+        return to_png(figure)
+
+
+def trade_off(points: Mapping[str, Sequence[tuple[float, float, float]]]) -> bytes:
+    """PSNR against parameters, and against operations; the group `random` lies behind the others.
+
+    Args:
+        points: parameters, operations for a pixel and PSNR in dB of the networks of each group.
+    """
+    with plain_style():
+        figure = Figure(figsize=(8.5, 4.2), layout="constrained")
+        panels = figure.subplots(1, 2, sharey=True)
+        for panel, label in enumerate(("parameters", "operations for a pixel")):
+            axes, place = panels[panel], 0
+            for name, those in points.items():
+                mark, colour = _MARKS[place % len(_MARKS)], _COLOURS[place % len(_COLOURS)]
+                if name == "random":
+                    mark, colour = ".", _GREY
+                else:
+                    place += 1
+                xs, ys = [one[panel] for one in those], [one[2] for one in those]
+                axes.plot(xs, ys, mark, color=colour, ms=6, alpha=0.8, label=name)
+            axes.set(xlabel=label)
+            axes.ticklabel_format(axis="x", style="sci", scilimits=(0, 0))
+        panels[0].set(ylabel="PSNR in dB, test images")
+        figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper center", ncols=4)
+        return to_png(figure)
+
+
+def weights(courses: Mapping[str, Mapping[int, Sequence[tuple[int, float]]]]) -> bytes:
+    """Of each search a row: the weight of fusion in each column over the steps, and a histogram of all at the last one."""
+    with plain_style():
+        figure = Figure(figsize=(8.5, 1.9 * len(courses)), layout="constrained")
+        rows = figure.subplots(len(courses), 2, squeeze=False, width_ratios=(3, 1))
+        for (line, bars), (name, course) in zip(rows, courses.items(), strict=True):
+            for values in course.values():
+                line.plot([step for step, _ in values], [weight for _, weight in values], color=_BLUE, lw=1, alpha=0.7)
+            line.axhline(0.5, color=_GREY, lw=0.8, ls="--")
+            line.set(ylim=(-0.02, 1.02), ylabel="weight of fusion", title=name)
+            bars.hist([values[-1][1] for values in course.values()], bins=10, range=(0, 1), color=_BLUE)
+            bars.set(xlim=(0, 1), ylabel="columns")
+        rows[-1][0].set(xlabel="step")
+        rows[-1][1].set(xlabel="weight of fusion at the end")
         return to_png(figure)

@@ -86,6 +86,16 @@ def tau(first: Sequence[float], second: Sequence[float], seed: int = 0) -> Inter
     return Interval(mean=of(np.arange(len(a))), low=float(low), high=float(high))
 
 
+def is_random(job: Mapping[str, Any]) -> bool:
+    """Whether a job trains a random network."""
+    return job["search"] is None and job.get("network") is None
+
+
+def width(sizes: Mapping[str, Any]) -> str:
+    """A network's width, or those of its branches."""
+    return "-".join(map(str, sizes.get("widths", [sizes.get("width", "")])))
+
+
 def operations(genotype: Mapping[str, Any]) -> dict[str, int]:
     """How often each operation stands in a genotype, the most frequent first; empty where its space names none."""
     space = contract.of_json(genotype)

@@ -8,7 +8,9 @@ from typing import Any
 
 from nasir.files import write_bytes, write_csv, write_text
 from nasir.reporting.searches import figures
-from nasir.reporting.searches.judgement import ENOUGH, Found, Scores, judge, middle, operations, tau
+from nasir.reporting.searches.choices import choices
+from nasir.reporting.searches.judgement import ENOUGH, Found, Scores, is_random, judge, middle, operations, tau, width
+from nasir.reporting.searches.sizes import by_hand, trade_off
 from nasir.reporting.tables import interval, number, psnr, signed, table
 from nasir.spaces import contract
 
@@ -24,10 +26,16 @@ def write(page: Path, plan: Mapping[str, Any], jobs: Sequence[Mapping[str, Any]]
     Args:
         page: Markdown file.
         plan: of the study, as its file has it.
-        jobs: all jobs in order: name, search (None: a random network), seed, is_training.
+        jobs: all jobs in order: name, search (None: a random network, or one given by hand), seed, is_training, network (the
+            name of one given by hand).
         results: those that are there, by the job's name.
     """
-    random = {job["name"]: results[job["name"]] for job in jobs if job["search"] is None and job["name"] in results}
+    random = {job["name"]: results[job["name"]] for job in jobs if is_random(job) and job["name"] in results}
+    given = {
+        job["network"]: results[job["name"]]
+        for job in jobs
+        if job.get("network") is not None and job["name"] in results
+    }
     scores = [result["psnr_db"] for result in random.values()]
     found: dict[str, list[Found]] = {}
     for job in jobs:
@@ -41,6 +49,16 @@ def write(page: Path, plan: Mapping[str, Any], jobs: Sequence[Mapping[str, Any]]
         sections.append(_random(page, random, found, scores))
     if found:
         sections += [_strategies(found), _networks(found), _drawn(page, found)]
+    if given and len(scores) > 1:
+        sections.append(by_hand(given, scores))
+    if len(scores) > 1:
+        sections.append(trade_off(page, random, found, given))
+    searched = {
+        f"{job['search']}, seed {job['seed']}": results[job["name"]]
+        for job in jobs
+        if job["search"] is not None and not job["is_training"] and job["name"] in results
+    }
+    sections.append(choices(page, searched))
     sections.append(_rankings(page, jobs, results, random))
     sections.append(_made(plan))
     trained = [job for job in jobs if job["is_training"] and job["name"] in results]
@@ -55,7 +73,7 @@ def _network(job: Mapping[str, Any], result: Mapping[str, Any]) -> dict[str, Any
     columns = {name: result[name] for name in NETWORKS if name in result}
     return columns | {
         "network": job["name"],
-        "search": job["search"] or "",
+        "search": job["search"] or job.get("network") or "",
         "seed": job["seed"],
         "seconds": round(result["seconds"], 1),
         "psnr_db": round(fmean(result["psnr_db"].values()), 4),
@@ -93,11 +111,6 @@ def _budget(plan: Mapping[str, Any]) -> str:
     if "steps" in plan:
         return f"{plan['steps']:,} steps of training"
     return f"{plan['seconds']:g} seconds of processor time to train in"
-
-
-def _width(sizes: Mapping[str, Any]) -> str:
-    """A network's width, or those of its branches."""
-    return "-".join(map(str, sizes.get("widths", [sizes.get("width", "")])))
 
 
 def _random(
@@ -151,7 +164,7 @@ def _networks(found: Mapping[str, Sequence[Found]]) -> str:
                     f"{signed(median.mean, 3)} {interval(median, 3)}",
                     f"{signed(best.mean, 3)} {interval(best, 3)}",
                     f"{one.result['parameters']:,}",
-                    _width(one.result["sizes"]),
+                    width(one.result["sizes"]),
                     f"{one.result['steps']:,}",
                     operations_text,
                 ]
@@ -180,7 +193,7 @@ def _rankings(
     page: Path, jobs: Sequence[Mapping[str, Any]], results: Mapping[str, Any], random: Mapping[str, Any]
 ) -> str:
     """Kendall's tau between shared weights and training, where all random networks have been trained."""
-    total = [job["name"] for job in jobs if job["search"] is None]
+    total = [job["name"] for job in jobs if is_random(job)]
     if len(random) < max(3, len(total)):
         return ""
     trained = [fmean(result["psnr_db"].values()) for result in random.values()]

@@ -83,9 +83,12 @@ class RelaxedColumns:
         return {"alpha": tensors["alpha"]}
 
     def facts(self) -> dict[str, float]:
-        """`choice_entropy`, the mean over the columns in nats; `fusion_share`, the mean weight of fusion modules."""
+        """`choice_entropy`, the mean over the columns in nats; `fusion_share`, the mean weight of fusion modules; and that of
+        each column, `fusion_1` and so on.
+        """
         fusion = self.alpha.detach().softmax(dim=-1)[:, 1]
-        return {"choice_entropy": mean_entropy(self.alpha), "fusion_share": fusion.mean().item()}
+        by_column = {f"fusion_{number}": weight for number, weight in enumerate(fusion.tolist(), start=1)}
+        return {"choice_entropy": mean_entropy(self.alpha), "fusion_share": fusion.mean().item()} | by_column
 
     def indecision(self) -> Tensor:
         """L_Arch of CLEARER: the mean over all weights w of -w log10 w - (1 - w) log10(1 - w), a scalar."""

@@ -98,6 +98,18 @@ def test_a_study_of_columns_keeps_its_widths(data):
     assert found["genotype"]["space"] == "clearer" and found["sizes"]["widths"] == [2, 3]
 
 
+def test_a_network_given_by_hand_is_trained_at_its_own_sizes(data):
+    changes = [text for text in VALUES["changes"] if not text.startswith(("space.", "network."))]
+    own = ["space.widths=[2,3]", "space.columns=[1,2]", "space.stem_blocks=1", "network.stem_blocks=1"]
+    networks = {"wide": {"genotype": "P FP", "changes": ["network.widths=[4,5]"]}}
+    plan = read(
+        data, space="clearer", seconds=None, steps=2, window=[0, 1e9], changes=[*changes, *own], searches={},
+        changes_of={}, networks=networks,
+    )  # fmt: skip
+    found = do(plan, "given-wide", data)
+    assert found["genotype"]["cells"] == ["P", "FP"] and found["sizes"]["widths"] == [4, 5]
+
+
 def test_a_one_shot_search_ranks_the_random_networks_and_what_it_finds_is_trained(plan, data, _steps):
     searched = do(plan, "search-one-shot-fair-1", data)
     assert len(searched["ranking"]) == 3 and len(set(searched["ranking"])) > 1
@@ -112,6 +124,8 @@ def test_a_one_shot_search_ranks_the_random_networks_and_what_it_finds_is_traine
 def test_a_differentiable_search_ranks_nothing(plan, data):
     searched = do(plan, "search-darts-0", data)
     assert searched["ranking"] is None
+    metrics = {metric: step for step, metric, _ in searched["history"]}
+    assert set(metrics.values()) == {2} and {"score", "discretisation_gap"} <= set(metrics)
     assert searched["scores"]["psnr_db"] > 5
     assert IRNAS.from_json(searched["genotype"]).layers == 1
 

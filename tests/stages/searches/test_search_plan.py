@@ -89,6 +89,36 @@ def test_a_name_becomes_part_of_a_files_name(text, expected):
     assert re.fullmatch(r"[a-z-]+", slug(text))
 
 
+HAND = {"all fusions": {"genotype": "FF F F", "changes": ["network.widths=[2,3]"]}}
+COLUMNS = {"space": "clearer", "searches": {}, "changes_of": {}, "changes": ["space.columns=[2,1,1]"]}
+
+
+def test_networks_given_by_hand_are_jobs_behind_the_random_ones_with_changes_of_their_own(tmp_path):
+    plan = read(tmp_path, **COLUMNS, networks=HAND)
+    jobs = [*plan.jobs()]
+    assert [job.name for job in jobs] == ["random-00", "random-01", "random-02", "given-all-fusions"]
+    assert jobs[3] == Job(name="given-all-fusions", search=None, seed=0, is_training=True, network="all fusions")
+    assert plan.settings(None, "all fusions").of_network.widths == (2, 3)
+    assert plan.settings(None).of_network.widths != (2, 3)
+    other = read(tmp_path, **COLUMNS, networks={"all fusions": HAND["all fusions"] | {"genotype": "FF F P"}})
+    assert plan.made_with(jobs[3]) != other.made_with(jobs[3]) and plan.made_with(jobs[0]) == other.made_with(jobs[0])
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"genotype": "FF F F"}, r"networks\.all fusions must have exactly the keys .*, got {'genotype'"),
+        ({"genotype": 3, "changes": []}, r"networks\.all fusions must have .* the genotype as text, got .*3"),
+        ({"genotype": "FF F", "changes": []}, r"a genotype of these settings has 4 columns, got 3"),
+        ({"genotype": "FF F X", "changes": []}, r"must have a word of the letters P .* and F .*'FF F X'"),
+        ({"genotype": "FF F F", "changes": ["network.speed=1"]}, r"got 'network\.speed=1'"),
+    ],
+)
+def test_a_network_that_its_space_does_not_have_is_refused(tmp_path, given, message):
+    with pytest.raises(ValueError, match=message):
+        read(tmp_path, **COLUMNS, networks={"all fusions": given})
+
+
 def changed(*texts: str) -> dict[str, Any]:
     return {"changes": [*VALUES["changes"], *texts]}
 
