@@ -29,6 +29,7 @@ NAMES = (
     "data_path",
     "metrics",
     "derived_parameters",
+    "clearer_sizes",
     "no_op",
     "paper_size",
 )

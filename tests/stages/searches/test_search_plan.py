@@ -14,8 +14,9 @@ from stages.searches.plan import Job, slug
 from tests.stages.searches.little_study import ROOT, VALUES, read
 
 
-def test_the_shipped_plan_is_read_and_every_search_is_allowed():
-    plan = plans.read(ROOT / "study/bsd500.yaml", ROOT / "profiles")
+@pytest.mark.parametrize("name", ["bsd500", "clearer"])
+def test_a_shipped_plan_is_read_and_every_search_is_allowed(name):
+    plan = plans.read(ROOT / f"study/{name}.yaml", ROOT / "profiles")
     assert len({job.name for job in plan.jobs()}) == len([*plan.jobs()])
     for search in (None, *plan.values["searches"]):
         settings = plan.settings(search)
