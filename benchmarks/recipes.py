@@ -44,7 +44,8 @@ GENOTYPE = Genotype(
 SIZES = CellsSizes(width=16, stem_channels=32, aspp_channels=0, aspp_rates=())
 BEST = RetrainConfig(
     steps=100, batch=16, patch=64, optimiser="adamw", weight_decay=0.0001, warmup_steps=5, lr_max=0.003, lr_min=0.00001,
-    average=0.999, clip_norm=5.0, clip_usual=0.0, epoch=1, ssim_weight=0.0, val_period=10**9, val_crop=0, log_period=10**9,
+    average=0.999, clip_norm=5.0, clip_usual=0.0, epoch=1, noise="float",
+    ssim_weight=0.0, val_period=10**9, val_crop=0, log_period=10**9,
     checkpoint_period=10**9, compile=False, devices=1, parallel="auto", precision="auto", device="auto",
 )  # fmt: skip
 

@@ -82,7 +82,8 @@ def test_the_profiles_of_clearer_differ_where_its_code_contradicts_the_paper():
         if code.values[part][key] != value
     }
     assert differing == {
-        "params.profile", "space.aliasing", "strategy.architecture_weight_decay", "strategy.complexity",
+        "params.profile", "search.noise", "retrain.noise", "space.aliasing", "strategy.architecture_weight_decay",
+        "strategy.complexity",
     }  # fmt: skip
     search, retrain = paper.search, paper.section("retrain", RetrainConfig)
     assert (search.steps, search.warmup_steps, search.epoch) == (200 * 50, 10 * 50, 50)

@@ -17,6 +17,7 @@ class SearchConfig:
     batch: int
     accumulate: int  # parts that a batch is worked off in, one after the other
     patch: int  # side of a training patch, pixels
+    noise: str  # of noisy patches: float, truncated8 (the released code of CLEARER); V's are as they are drawn
     lr_max: float  # SGD on the weights, cosine from here
     lr_min: float  # to here
     epoch: int  # steps in which the rate stays the same; 1 = a cosine by step

@@ -10,6 +10,9 @@ PRECISIONS = ("auto", "32-true", "bf16-mixed")
 OPTIMISERS = ("adam", "adamw")
 """What `optimiser` may be: Adam (Kingma and Ba, ICLR 2015), or with decoupled weight decay (Loshchilov and Hutter, ICLR 2019)."""
 
+NOISES = ("float", "truncated8")
+"""What `noise` may be: values as they are drawn, or clipped to [0, 1] and cut to 8 bits, half a level darker in the mean."""
+
 DEVICES = ("auto", "cpu", "cuda")
 """What `device` may be."""
 
@@ -33,6 +36,8 @@ class Budget(Protocol):
     def clip_norm(self) -> float: ...
     @property
     def clip_usual(self) -> float: ...
+    @property
+    def noise(self) -> str: ...
     @property
     def ssim_weight(self) -> float: ...
     @property
@@ -62,6 +67,7 @@ def require_training(config: Budget, section: str) -> None:
     )
     require(config.batch % config.devices == 0, f"{section}.batch must be a multiple of devices", config.batch)
     require(config.precision in PRECISIONS, f"{section}.precision must be one of {PRECISIONS}", config.precision)
+    require(config.noise in NOISES, f"{section}.noise must be one of {list(NOISES)}", config.noise)
     require(config.clip_norm > 0, f"{section}.clip_norm must be above 0", config.clip_norm)
     require(
         config.clip_usual == 0 or config.clip_usual >= 1,

@@ -76,6 +76,15 @@ def add_keyed_noise(clean: Tensor, name: str, sigma: float, seed: int, patch: in
     return torch.from_numpy(noisy.astype(np.float32)).to(clean.device)
 
 
+ROUNDING = 1e-4
+"""What float32 may lack to a whole grey level that is to be cut to itself."""
+
+
+def truncate(noisy: Tensor) -> Tensor:
+    """Clip to [0, 1] and cut to 8 bits, as the released code of CLEARER does: half a grey level darker in the mean."""
+    return noisy.clamp(0, 1).mul(255).add(ROUNDING).floor().div(255)
+
+
 def add_noise(clean: Tensor, sigma: Tensor | float, generator: torch.Generator) -> Tensor:
     """Add white Gaussian noise to training patches: y = x + (sigma / 255) n, with n ~ N(0, 1).
 

@@ -47,7 +47,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from nasir.data.noise import add_keyed_noise
+from nasir.data.noise import add_keyed_noise, truncate
 from nasir.data.pictures.collection import Pair, Sample, pair_of
 from nasir.evaluation import colour, metrics
 
@@ -56,9 +56,6 @@ Denoiser = Callable[[Tensor, float], Tensor]
 
 PATCH = 64
 """Side of a patch, pixels."""
-
-ROUNDING = 1e-4
-"""What float32 may lack to a whole grey level that is to be cut to itself."""
 
 OPTIONS = {"8bit": "output rounded to 8 bits", "x8": "8-fold self-ensemble", "y": "scored on luma"}
 """What may follow a protocol's name after a plus, in this order, with what it means."""
@@ -327,7 +324,7 @@ def _add_noise(
 ) -> Tensor:
     noisy = add_keyed_noise(degraded, name, sigma, seed, patch)
     if protocol.is_truncated:
-        return noisy.clamp(0, 1).mul(255).add(ROUNDING).floor().div(255)
+        return truncate(noisy)
     return _to_eight_bits(noisy) if protocol.is_clipped else noisy
 
 

@@ -51,6 +51,7 @@ CHOICES = {
     "select": ("alpha", "perturbation"),
     "optimiser": KINDS,
     "architecture_mode": ("train", "eval"),
+    "architecture_data": ("a", "w"),
 }
 """What keys of text may be."""
 
@@ -75,6 +76,9 @@ class DartsSection:
     architecture_weight_decay: float
     architecture_beta1: float  # of its Adam
     architecture_mode: str  # train, eval: whose statistics its loss is taken with
+    architecture_data: (
+        str  # a, w: whose batches its loss is taken on; w is one level, alpha follows what the weights follow
+    )
     indecision: float  # weight of `Relaxed.indecision` in its loss; 0 = none
     order: int  # of the architecture's gradient: 1, or 2 (through one step of the weights)
     complexity: float  # weight of the expected size in the architecture's loss; 0 = none
@@ -187,11 +191,13 @@ def search(relaxed: Relaxed, problem: Problem) -> Found:
         section="search", **rates,
     )  # fmt: skip
 
+    on_a = problem.patches_a if section.architecture_data == "a" else problem.patches_w
+
     def advance(step: int) -> dict[str, float]:
         news = {"learning_rate": descent.anneal(step)}
         if section.fading_skip > 0:
             relaxed.fade(section.fading_skip * (1 - step / config.steps))
-        batch_a = descent.draw(problem.patches_a) if step > config.warmup_steps else None
+        batch_a = descent.draw(on_a) if step > config.warmup_steps else None
         batch_w = descent.draw()
         if batch_a is not None:
             decay = section.beta_decay * (step - config.warmup_steps) / (config.steps - config.warmup_steps)

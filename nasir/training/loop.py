@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from nasir.config.training import Budget
-from nasir.data.noise import add_noise
+from nasir.data.noise import add_noise, truncate
 from nasir.data.patches import PatchSampler
 from nasir.files import Log
 from nasir.training.gradients import finite, forward_in_parts, gradients
@@ -38,6 +38,7 @@ def draw_batch(
     generator: torch.Generator,
     team: Team,
     parts: int = 1,
+    noise: str = "float",
 ) -> Batch:
     """This process's part of a fresh batch of `size` patches.
 
@@ -48,6 +49,7 @@ def draw_batch(
         generator: the only source of randomness.
         team: the processes.
         parts: that the batch will be worked off in.
+        noise: float, truncated8 (`nasir.config.training.NOISES`).
     """
     clean, degraded = patches.draw_pairs(size, generator)
     sigma: Tensor | float
@@ -57,6 +59,8 @@ def draw_batch(
     else:
         sigma = sigmas
     noisy = add_noise(degraded, sigma, generator)
+    if noise == "truncated8":
+        noisy = truncate(noisy)
     return team.shard(noisy, parts), team.shard(clean, parts)
 
 
@@ -129,7 +133,9 @@ class Descent:
     def draw(self, patches: PatchSampler | None = None) -> Batch:
         """A fresh batch, of `patches` or of the weights' own."""
         source = self.patches if patches is None else patches
-        return draw_batch(source, self.sigmas, self.budget.batch, self.generator, self.team, self.parts)
+        return draw_batch(
+            source, self.sigmas, self.budget.batch, self.generator, self.team, self.parts, self.budget.noise
+        )
 
     def loss(self, batch: Batch) -> Tensor:
         """The loss on a batch."""

@@ -42,6 +42,7 @@ SECTIONS = {name: BY["darts"].section(name, cls) for name, cls in STEPS.items()}
         ("search", "lr_max", 0.0001, r"search.lr_max must be above 0 and not below lr_min \(0.001\)"),
         ("search", "precision", "16", r"search.precision must be one of \('auto', '32-true', 'bf16-mixed'\), got '16'"),
         ("search", "clip_norm", 0.0, "search.clip_norm must be above 0"),
+        ("search", "noise", "poisson", r"search.noise must be one of ..float., .truncated8.., got .poisson."),
         ("search", "clip_usual", 0.5, "search.clip_usual must be 0 or at least 1, got 0.5"),
         ("search", "ssim_weight", -0.5, "search.ssim_weight must be 0 or more"),
         ("search", "val_crop", -1, "search.val_crop must be 0 or more"),

@@ -38,6 +38,14 @@ def test_a_strategy_finds_a_network_of_the_space(strategy: Strategy, section: ob
     assert SPACE.build(found.genotype, SPACE.candidate_sizes(SECTION), 1)(torch.rand(1, 1, 9, 9)).shape == (1, 1, 9, 9)
 
 
+def test_on_one_level_alpha_follows_the_loss_on_w():
+    section = dataclasses.replace(DARTS, architecture_data="w")
+    given = dataclasses.replace(problem(section), patches_a=None)
+    assert darts.STRATEGY.search(given).genotype
+    with pytest.raises(ValueError, match=r"strategy\.architecture_data must be one of \['a', 'w'\], got 'v'"):
+        dataclasses.replace(DARTS, architecture_data="v")
+
+
 def ends(start: float, **changes: object) -> float:
     """The weight of parallel modules that alpha ends at when nothing but its own losses pulls."""
     section = dataclasses.replace(
@@ -53,7 +61,7 @@ def ends(start: float, **changes: object) -> float:
 
 
 def test_decay_of_alpha_undoes_the_loss_that_decides_it_and_none_lets_it_decide():
-    # CLEARER.md, section 3: from 0.73 alpha returns to 0.5 with a decay of 1e-3, and ends above 0.99 without
+    # as with the authors' code: from 0.73 alpha returns to 0.5 with a decay of 1e-3, and ends above 0.99 without
     assert ends(1.0, indecision=0.01, architecture_weight_decay=1e-3) == pytest.approx(0.5, abs=0.01)
     assert ends(1.0, indecision=0.01, architecture_weight_decay=0.0) > 0.99
 

@@ -35,7 +35,7 @@ small = dataclasses.replace(
 section = dataclasses.replace(demo.of_strategy, architecture_lr=0.1, keep_from=1, optimiser="sgd")
 config = dataclasses.replace(
     demo.search, steps=3, warmup_steps=1, batch=4, patch=12, sigmas=(30.0, 70.0), val_period=2, log_period=1,
-    checkpoint_period=1, clip_norm=0.5, clip_usual=0.0, epoch=1, ssim_weight=0.5, device="cpu", devices=devices,
+    checkpoint_period=1, clip_norm=0.5, clip_usual=0.0, epoch=1, noise="float", ssim_weight=0.5, device="cpu", devices=devices,
 )
 RUNS = {
     "first": (small, dataclasses.replace(section, complexity=0.5), dataclasses.replace(config, accumulate=2)),

@@ -26,6 +26,7 @@ BUDGET = SimpleNamespace(
     clip_norm=1e9,
     clip_usual=0.0,
     epoch=1,
+    noise="float",
     ssim_weight=0.0,
 )
 
@@ -164,6 +165,15 @@ def test_a_gradient_is_clipped_to_some_times_the_usual_norm_which_the_optimiser_
 def sampler(side: int = 8, patch: int = 4) -> PatchSampler:
     picture = np.full((side, side), 51, dtype=np.uint8)  # 51/255 = 0.2
     return PatchSampler({"grey": picture}, patch, CPU)
+
+
+def test_noise_may_be_clipped_and_cut_to_whole_levels():
+    def noisy(noise: str) -> torch.Tensor:
+        return draw_batch(sampler(), 50.0, 8, torch.Generator().manual_seed(3), alone(CPU), noise=noise)[0]
+
+    # of the same draws: what lies below the next whole level becomes the level below
+    torch.testing.assert_close(noisy("truncated8") * 255, (noisy("float").clamp(0, 1) * 255).floor(), atol=1e-3, rtol=0)
+    assert noisy("float").min() < 0 or noisy("float").max() > 1
 
 
 def test_one_level_is_the_noise_of_all_patches_and_of_several_each_patch_draws_one():

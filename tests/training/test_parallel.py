@@ -36,7 +36,7 @@ devices, out = int(sys.argv[1]), sys.argv[2]
 torch.use_deterministic_algorithms(True)
 config = RetrainConfig(
     steps=3, batch=4, patch=12, optimiser="adam", weight_decay=0.0, warmup_steps=1, lr_max=0.01, lr_min=0.001,
-    average=0.2, clip_norm=0.5, clip_usual=0.0, epoch=1, ssim_weight=0.5, val_period=2, val_crop=0, log_period=1,
+    average=0.2, clip_norm=0.5, clip_usual=0.0, epoch=1, noise="float", ssim_weight=0.5, val_period=2, val_crop=0, log_period=1,
     checkpoint_period=1, compile=False, devices=devices, parallel="auto", precision="32-true", device="cpu",
 )
 edges = [[(0, "conv_3x3"), (1, "def_3x3")], [(2, "sep_3x3"), (1, "skip")], [(2, "dil_3x3"), (3, "conv_3x3")]]

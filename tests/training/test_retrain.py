@@ -19,7 +19,8 @@ IMAGES_V = {"v": to_clean(PICTURE[:14, :15])}
 AVERAGE = 0.25
 SETTINGS: dict[str, Any] = {
     "steps": 6, "batch": 2, "patch": 12, "optimiser": "adam", "weight_decay": 0.0, "warmup_steps": 0, "lr_max": 0.02,
-    "lr_min": 0.01, "average": 0.0, "clip_norm": 5.0, "clip_usual": 0.0, "epoch": 1, "ssim_weight": 0.0, "val_period": 1,
+    "lr_min": 0.01, "average": 0.0, "clip_norm": 5.0, "clip_usual": 0.0, "epoch": 1, "noise": "float",
+    "ssim_weight": 0.0, "val_period": 1,
     "val_crop": 0,
     "log_period": 1, "checkpoint_period": 1, "compile": False, "devices": 1, "parallel": "auto",
     "precision": "32-true", "device": "cpu",

@@ -15,7 +15,8 @@ def calibration(problem: Problem) -> list[Tensor]:
     generator = torch.Generator().manual_seed(problem.seed)
     config, count = problem.config, problem.of_strategy.calibration
     return [
-        draw_batch(problem.patches_w, config.sigmas, config.batch, generator, problem.team)[0] for _ in range(count)
+        draw_batch(problem.patches_w, config.sigmas, config.batch, generator, problem.team, noise=config.noise)[0]
+        for _ in range(count)
     ]
 
 

@@ -32,7 +32,7 @@ def sum_of_bilateral(values, guide, sigma_s, sigma_r, reach=None):
 
 
 def test_yuv_is_the_matrix_of_the_paper():
-    # R, G and B alone, and grey: rows of the matrix in SPEC.md, 6.2.
+    # R, G and B alone, and grey: rows of the matrix
     colours = torch.tensor([[1.0, 0, 0], [0, 1, 0], [0, 0, 1], [0.5, 0.5, 0.5]])[:, :, None, None]
     expected = torch.tensor([[0.299, -0.3375, 1], [0.587, -0.6625, -0.8374], [0.114, 1, -0.1626], [0.5, 0, 0]])
 
