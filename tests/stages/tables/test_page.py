@@ -23,9 +23,9 @@ PLAN = (
     HEAD
     + """
 searches:
-  - {task: denoise, strategy: darts, studies: &all [demo, small, paper]}
-  - {task: denoise, strategy: random, studies: &more [demo, paper]}
-  - {task: derain, strategy: darts, studies: *all}
+  - {task: denoise, strategy: darts, space: irnas, studies: &all [demo, small, paper]}
+  - {task: denoise, strategy: random, space: irnas, studies: &more [demo, paper]}
+  - {task: derain, strategy: darts, space: irnas, studies: *all}
 runs:
   - &found {task: denoise, methods: [irnas], search: darts of denoise, modify: none, draws: [0], changes: [], sigmas: [50],
             protocols: [whole], studies: *all}
@@ -47,7 +47,7 @@ claims: []
 ALONE = (
     HEAD
     + """
-searches: [{task: denoise, strategy: profile, studies: [small]}]
+searches: [{task: denoise, strategy: profile, space: irnas, studies: [small]}]
 runs:
   - {task: denoise, methods: [irnas], search: profile of denoise, modify: none, draws: [0], changes: [], sigmas: [50],
      protocols: [whole], studies: [small]}

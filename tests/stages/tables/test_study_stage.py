@@ -10,6 +10,7 @@ from nasir.config.retrain import RetrainConfig
 from nasir.config.tables import load
 from nasir.files import write_text
 from nasir.settings import read
+from nasir.spaces.resolutions.section import ColumnsSection, ColumnsSizes
 from stages.tables import study
 
 ROOT = Path(__file__).parents[3]
@@ -23,8 +24,8 @@ seeds: [0, 1]
 matrix_sigma: 50
 matrix_protocols: [whole]
 searches:
-  - {task: denoise, strategy: profile, studies: [demo, small]}
-  - {task: derain, strategy: random, studies: [demo]}
+  - {task: denoise, strategy: profile, space: irnas, studies: [demo, small]}
+  - {task: derain, strategy: random, space: irnas, studies: [demo]}
 runs:
   - {task: denoise, methods: [irnas], search: profile of denoise, modify: none, draws: [0], changes: [], sigmas: [50],
      protocols: [whole], studies: [demo, small]}
@@ -77,6 +78,63 @@ def test_an_unknown_study_is_refused_and_nothing_is_written(plan, tmp_path):
     with pytest.raises(ValueError, match=r"PROFILE must be one of \['demo', 'small'\], got 'huge'"):
         study.write_settings(plan, "huge", PROFILES, tmp_path / "settings")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["params.yaml"]
+
+
+MORE_RUNS = """  - {task: derain, methods: [clearer], search: random of derain in clearer, modify: none, draws: [0], changes: [],
+     sigmas: [0], protocols: [whole], studies: [demo]}
+  - {task: denoise, methods: [dncnn], search: "", modify: none, draws: [0], changes: [], sigmas: [50], protocols: [whole],
+     studies: [demo]}
+scores: []
+"""
+IN_CLEARER = TINY.replace("random, space: irnas", "random, space: clearer").replace("scores: []\n", MORE_RUNS)
+"""`TINY` with a search of another space, its run and a baseline."""
+
+
+def test_a_run_has_the_space_of_its_search_and_waits_for_that(plan, tmp_path):
+    write_text(plan, IN_CLEARER)
+    found = study.cells(load(plan), "demo")
+    study.write_settings(plan, "demo", PROFILES, tmp_path)
+
+    assert found["searches"]["demo-derain-random-clearer"] == {"task": "derain", "name": "derain-random-clearer"}
+    assert found["runs"]["demo-derain-clearer-0-seed1"] == {
+        "task": "derain",
+        "name": "clearer-0-seed1",
+        "source": "runs/demo/search/derain-random-clearer/genotype.json",
+    }
+    spaces = {path.stem: read(path).params.space for path in tmp_path.glob("*-de*.yaml")}
+    assert {name for name, space in spaces.items() if space == "clearer"} == {
+        "search-derain-random-clearer",
+        "train-derain-clearer-0-seed0",
+        "train-derain-clearer-0-seed1",
+    }
+    assert set(spaces.values()) == {"clearer", "irnas"}
+    search, run = (
+        read(tmp_path / f"{name}.yaml") for name in ("search-derain-random-clearer", "train-derain-clearer-0-seed1")
+    )
+    assert (search.search.strategy, type(search.of_space)) == ("random", ColumnsSection)
+    assert type(run.of_network) is ColumnsSizes
+    own = ["stages.around.binding", "stages.tables.train", "nasir.spaces.clearer"]
+    assert run.values["code"] == {"train": Code().digest(own)}
+
+
+def test_a_search_in_an_unknown_space_is_refused_by_its_name_and_nothing_is_written(plan, tmp_path):
+    write_text(plan, TINY.replace("random, space: irnas", "random, space: cleaner"))
+    message = (
+        r"params.yaml: the search 'random of derain in cleaner': space must be one of \['clearer', .*\], got 'cleaner'"
+    )
+
+    with pytest.raises(ValueError, match=message):
+        study.choose(plan, "small", tmp_path / "study.yaml")
+    with pytest.raises(ValueError, match=message):
+        study.write_settings(plan, "small", PROFILES, tmp_path / "settings")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["params.yaml"]
+
+
+def test_a_modification_that_the_space_of_the_search_does_not_have_is_refused(plan, tmp_path):
+    write_text(plan, IN_CLEARER.replace("in clearer, modify: none", "in clearer, modify: r1"))
+
+    with pytest.raises(ValueError, match=r"modify must be none in the space clearer, got 'r1' for \['clearer'\]"):
+        study.choose(plan, "demo", tmp_path / "study.yaml")
 
 
 def names(found: dict, kind: str) -> list[str]:
