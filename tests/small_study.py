@@ -1,4 +1,5 @@
-"""A study as small as it can be: three methods, one noise level, four images; and one with rain and trials beside it."""
+"""A study as small as it can be: three methods, one noise level, four images; beside it one with rain and trials, and one with
+CLEARER."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -195,3 +196,39 @@ def write_trials(root: Path) -> None:
     write_text(
         root / "rows.csv", ROWS.replace("3,IR-NAS,,not run: Rain800 is not run yet", "3,IR-NAS,irnas,") + TRIAL_ROWS
     )
+
+
+CLEARER_PUBLISHED = """clearer-1,N3Net,bsd500,50,26.50,0.7490,,,,whole,CLEARER Table 1,
+clearer-1,CLEARER,bsd500,50,26.40,0.7600,,,,clearer,CLEARER Table 1,
+clearer-1,CLEARER-P,bsd500,50,27.49,0.7768,,,,clearer-patches,CLEARER Table 1,of the same network
+"""
+
+CLEARER_ROWS = """clearer-1,N3Net,,printed value only: not reimplemented
+clearer-1,BM3D,bm3d,
+clearer-1,IR-NAS,irnas,
+clearer-1,CLEARER,clearer,
+clearer-1,CLEARER-P,clearer,
+"""
+
+CLEARER_SCORES = {
+    "irnas": {**SCORES["irnas"], "clearer": shifted(0.1), "clearer-patches": shifted(1.1)},
+    "clearer": {"whole": shifted(0.5), "clearer": shifted(-0.12), "clearer-patches": shifted(0.95, spread=0.2)},
+}
+"""Those of `SCORES` under CLEARER's protocols, and those of the network of its own, which fills two rows of its table."""
+
+WITH_CLEARER = replace(
+    PLAN,
+    parts={
+        **PLAN.parts,
+        "denoise": Part(dataset="bsd500", methods=methods() | {"clearer": Method(reason=None, sigmas=(50.0,))}),
+    },
+    protocols=("whole", "overlap", "clearer", "clearer-patches"),
+)
+
+
+def write_clearer(root: Path) -> None:
+    """Add to `write_study` what `WITH_CLEARER` has more."""
+    for method, scores in CLEARER_SCORES.items():
+        write_cell(root / "study", method, scores)
+    write_text(root / "published.csv", PUBLISHED + CLEARER_PUBLISHED)
+    write_text(root / "rows.csv", ROWS + CLEARER_ROWS)

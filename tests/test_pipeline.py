@@ -13,7 +13,7 @@ import yaml
 from nasir.config import reading, tables
 from nasir.config.params import Params
 from nasir.files import read_csv
-from nasir.reporting.paper import page
+from nasir.reporting.paper import claims, page
 from nasir.settings import STEPS, Settings, resolve
 from stages import __main__ as command_line
 from stages import settings as settings_stage
@@ -249,7 +249,9 @@ def test_every_row_of_the_paper_has_its_cells_in_the_plan(profile, tmp_path):
 
 
 def test_the_plan_has_every_noise_level_that_is_printed():
-    printed = {row["sigma"] for row in read_csv(ROOT / "tables/published.csv") if row["table"] in ("1", "5")}
+    printed = {
+        row["sigma"] for row in read_csv(ROOT / "tables/published.csv") if row["table"] in ("1", "5", "clearer-1")
+    }
     assert {float(sigma) for sigma in printed} == set(page_stage.plan_of(PLAN, "paper").sigmas)
 
 
@@ -273,6 +275,11 @@ def test_the_cells_of_a_study_are_what_its_plan_says(profile):
     for cell in cells["runs"].values():
         folder = cell["source"].removeprefix(f"runs/{profile}/")
         assert folder.split("/")[0] == "data" or folder.split("/")[1] in named
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_the_search_that_a_claim_on_clearer_is_about_is_one_of_every_study(profile):
+    assert claims.CLEARER_SEARCH in {cell["name"] for cell in study.cells(PLAN, profile)["searches"].values()}
 
 
 def test_each_kind_of_cell_keeps_the_sections_that_its_stage_is_given():

@@ -8,6 +8,9 @@ from nasir.config import reading
 from nasir.config.derive import MODIFICATIONS
 from nasir.config.reading import require
 
+UNSAID = "irnas"
+"""The space of a search whose name says none, and that of baselines, which have none."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class StudyConfig:
@@ -34,7 +37,18 @@ class StudySearchConfig:
 
     task: str
     strategy: str  # `profile`: the one that the study's profile has
+    space: str  # a file of nasir/spaces
     studies: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        """As runs and claims refer to it: "profile of denoise", in another space "profile of denoise in clearer"."""
+        return f"{self.strategy} of {self.task}" + ("" if self.space == UNSAID else f" in {self.space}")
+
+    @property
+    def cell(self) -> str:
+        """The name of its cell and folder: denoise-profile, in another space denoise-profile-clearer."""
+        return f"{self.task}-{self.strategy}" + ("" if self.space == UNSAID else f"-{self.space}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,9 +57,7 @@ class RunConfig:
 
     task: str
     methods: tuple[str, ...]  # whose rows they fill; of baselines also the networks' names
-    search: (
-        str  # STRATEGY of TASK, as in "profile of denoise", that found the network; empty: the methods are baselines
-    )
+    search: str  # what found the network, by its name, as in "profile of denoise"; empty: the methods are baselines
     modify: str  # as derive.modify
     draws: tuple[int, ...]  # of one method, which are averaged; of r2 also the seed
     changes: tuple[str, ...]  # of settings, as on a command line
@@ -102,13 +114,18 @@ class TablesConfig:
     def __post_init__(self) -> None:
         require(len(self.seeds) > 0 and min(self.seeds) >= 0, "seeds must be 0 or more", self.seeds)
         studies = [study.profile for study in self.studies]
-        searches = {f"{search.strategy} of {search.task}" for search in self.searches}
+        searches = sorted(search.name for search in self.searches)
+        twice = sorted({name for name in searches if searches.count(name) > 1})
+        require(not twice, "searches must differ in task, strategy or space", twice)
         for entry in self.entries:
             require(entry.task in TASKS, f"a task must be one of {list(TASKS)}", entry.task)
             unknown = sorted(set(entry.studies) - set(studies))
             require(not unknown, f"studies must be some of {studies}", unknown)
             found_by = getattr(entry, "search", "")
-            require(not found_by or found_by in searches, f"a search must be one of {sorted(searches)}", found_by)
+            require(not found_by or found_by in searches, f"a search must be one of {searches}", found_by)
+        claimed = sorted(search.name for search in self.searches if search.space == UNSAID)
+        for claim in self.claims:
+            require(claim.search in claimed, f"the search of a claim must be one of {claimed}", claim.search)
         for scored in self.rows:
             is_paired = tasks.find(scored.task).is_paired
             is_fitting = [level == 0 if is_paired else level > 0 for level in scored.sigmas]
@@ -136,6 +153,11 @@ class TablesConfig:
         """Task, method, sigma and draw of everything that is scored."""
         trained = [(r.task, m, s, d) for r in self.runs for m in r.methods for s in r.sigmas for d in r.draws]
         return trained + [(c.task, m, s, 0) for c in self.scores for m in c.methods for s in c.sigmas]
+
+    def search(self, name: str) -> StudySearchConfig:
+        """The search of this name; there is one, which is checked when the file is read."""
+        [found] = [search for search in self.searches if search.name == name]
+        return found
 
     def study(self, profile: str) -> StudyConfig:
         """The study of a profile; one that there is not is refused with those that there are."""

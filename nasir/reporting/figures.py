@@ -49,14 +49,15 @@ def best_so_far_curves(histories: Mapping[str, History]) -> bytes:
     getting better, not for which strategy finds the better network.
 
     Args:
-        histories: curves of each search, with `best_score` and `spent_flops`, by its strategy's name.
+        histories: curves of each search, with `best_score` and `spent_flops`, by its strategy's name; " in SPACE" may follow.
 
     Raises:
         ValueError: if a history has no `best_score` or no `spent_flops`.
     """
     with plain_style():
         figure, [axes] = _panels(1)
-        for (strategy, history), colour in zip(histories.items(), itertools.cycle((_BLUE, _ORANGE, _GREY))):
+        styles = itertools.cycle(itertools.product(("-", "--"), (_BLUE, _ORANGE, _GREY)))
+        for (strategy, history), (dashes, colour) in zip(histories.items(), styles, strict=False):
             absent = [metric for metric in ("best_score", "spent_flops") if metric not in history]
             if absent:
                 raise ValueError(
@@ -64,8 +65,8 @@ def best_so_far_curves(histories: Mapping[str, History]) -> bytes:
                     f"{strategy}; run search again."
                 )
             spent, best = history["spent_flops"].values / 1e12, history["best_score"].values
-            label = f"{strategy}: {_SCORED.get(strategy, 'a trained candidate')}"
-            axes.plot(spent, best, color=colour, label=label, drawstyle="steps-post", marker=".")
+            label = f"{strategy}: {_SCORED.get(strategy.partition(' in ')[0], 'a trained candidate')}"
+            axes.plot(spent, best, dashes, color=colour, label=label, drawstyle="steps-post", marker=".")
         axes.set(
             title="Best score on V so far: SSIM + PSNR / 100",
             xlabel="spent: 10$^{12}$ operations of forward passes\nThese scores are not of one kind.",

@@ -1,11 +1,11 @@
-"""tables: the paper's tables beside our values, from the cells of one study."""
+"""tables: the papers' tables beside our values, from the cells of one study."""
 
 from pathlib import Path
 
-from nasir.config.tables import RunConfig, TablesConfig, load
+from nasir.config.tables import UNSAID, RunConfig, StudySearchConfig, TablesConfig, load
 from nasir.files import Log, read_json, write_bytes, write_csv, write_text
 from nasir.reporting import figures, history
-from nasir.reporting.paper import claims, page, printed_csv, protocol_matrix, transfer
+from nasir.reporting.paper import claims, page, patch_form, printed_csv, protocol_matrix, transfer
 from nasir.reporting.paper.study import FOUND, HOME, Method, Part, Plan
 
 ARTIFACTS = ("tables.md", "tables")
@@ -45,16 +45,24 @@ def run(*, study: Path, published: Path, rows: Path, plan: Path, profile: str, o
     """
     config = load(plan)
     read = page.read(study, published, rows, plan_of(config, profile))
-    found = [s.strategy for s in config.searches if s.task == HOME and profile in s.studies]
-    folders = [study / "search" / f"{HOME}-{strategy}" for strategy in found]
-    curves = {read_json(one / "search.json")["strategy"]: history.read(one / "history.csv") for one in folders}
+    searches = [search for search in config.searches if search.task == HOME and profile in search.studies]
+    curves = {
+        _label(study, search): history.read(study / "search" / search.cell / "history.csv") for search in searches
+    }
     write_bytes(out / "tables" / "best_so_far.png", figures.best_so_far_curves(curves))
     for name, part in (
         ("cells", printed_csv),
         ("protocols", protocol_matrix),
+        ("patches", patch_form),
         ("transfer", transfer),
         ("claims", claims),
     ):
         write_csv(out / "tables" / f"{name}.csv", part.csv_rows(read), part.COLUMNS)
     write_text(out / "tables.md", page.render(read))
     log(1, {"results": float(len(read.results))})
+
+
+def _label(study: Path, search: StudySearchConfig) -> str:
+    """A search by its strategy, and its space where that is not the one of most: one_shot, one_shot in clearer."""
+    strategy: str = read_json(study / "search" / search.cell / "search.json")["strategy"]
+    return strategy if search.space == UNSAID else f"{strategy} in {search.space}"

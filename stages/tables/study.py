@@ -1,6 +1,6 @@
 """A study: which cells it has, as DVC reads them, and the settings of each."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -8,15 +8,16 @@ from typing import Any
 import yaml
 
 from nasir.code import Code
-from nasir.config.tables import RunConfig, TablesConfig, load
+from nasir.config.tables import UNSAID, RunConfig, TablesConfig, load
 from nasir.files import write_text
 from nasir.reporting.cells import folder_name
 from nasir.settings import Settings, change, resolve
+from nasir.spaces import contract as spaces
 from nasir.task import TASKS
 from stages.around import entries
 
-FIXED = {"folder": "data", "layout": "clean", "sigma": 50, "space": "irnas", "seed": 0}
-"""Params of all cells: the first two are of no data set here, noise level and seed are replaced by each cell's own."""
+FIXED = {"folder": "data", "layout": "clean", "sigma": 50, "space": UNSAID, "seed": 0}
+"""Params of all cells: the first two are of no data set here, noise level, space and seed are replaced by each cell's own."""
 
 OWN = "profile"
 """Strategy of a search that takes the one of the study's profile."""
@@ -53,9 +54,30 @@ class Training:
         return folder_name(self.method, self.sigma, self.seed, self.draw)
 
 
+def read(plan: Path) -> TablesConfig:
+    """`nasir.config.tables.load`, with the spaces of the searches.
+
+    Raises:
+        ValueError: for what the file may not say, a space that there is not, or a modification that a space does not have.
+    """
+    config = load(plan)
+    found = {}
+    for search in config.searches:
+        try:
+            found[search.name] = spaces.find(search.space)
+        except ValueError as error:
+            raise ValueError(f"{plan}: the search {search.name!r}: {error}") from error
+    for run in config.runs:
+        if run.modify != "none" and not found[run.search].modifying:
+            raise ValueError(
+                f"{plan}: modify must be none in the space {found[run.search].name}, got {run.modify!r} for {list(run.methods)}."
+            )
+    return config
+
+
 def choose(plan: Path, profile: str, out: Path) -> None:
     """Write the cells of a study into `out`, for DVC; an unknown study is refused."""
-    text = CHOSEN + yaml.safe_dump({"study": cells(load(plan), profile)}, sort_keys=False, width=1000)
+    text = CHOSEN + yaml.safe_dump({"study": cells(read(plan), profile)}, sort_keys=False, width=1000)
     if not out.is_file() or out.read_text() != text:
         write_text(out, text)
 
@@ -71,26 +93,21 @@ def trainings(config: TablesConfig, profile: str) -> Iterator[Training]:
                             yield Training(run=run, method=method, sigma=sigma, draw=draw, seed=seed)
 
 
-def searched(search: str) -> str:
-    """The name of a search's cell: "random of denoise" is denoise-random."""
-    strategy, _, task = search.partition(" of ")
-    return f"{task}-{strategy}"
-
-
 def cells(config: TablesConfig, profile: str) -> dict[str, Any]:
     """The cells of a study by their names in DVC, each with what its stage has to know."""
     config.study(profile)
     home = f"runs/{profile}"
     data = {task: {"task": task} for task in TASKS if task in _tasks(config, profile)}
     searches = {
-        f"{search.task}-{search.strategy}": {"task": search.task, "name": f"{search.task}-{search.strategy}"}
+        search.cell: {"task": search.task, "name": search.cell}
         for search in config.searches
         if profile in search.studies
     }
     runs = {}
     for training in trainings(config, profile):
         task = training.run.task
-        source = f"search/{searched(training.run.search)}/genotype.json" if training.run.search else _split(task)
+        found = training.run.search
+        source = f"search/{config.search(found).cell}/genotype.json" if found else _split(task)
         runs[f"{task}-{training.name}"] = {"task": task, "name": training.name, "source": f"{home}/{source}"}
     scores = {}
     for score in config.scores:
@@ -102,19 +119,19 @@ def cells(config: TablesConfig, profile: str) -> dict[str, Any]:
         claim.task: {
             "task": claim.task,
             "model": f"{claim.task}/{folder_name(claim.method, claim.sigma, config.seeds[0])}",
-            "search": searched(claim.search),
+            "search": config.search(claim.search).cell,
         }
         for claim in config.claims
         if profile in claim.studies
     }
     kinds = {"data": data, "searches": searches, "runs": runs, "scores": scores, "claims": claims}
-    named = {kind: {f"{profile}-{name}": cell for name, cell in found.items()} for kind, found in kinds.items()}
+    named = {kind: {f"{profile}-{name}": cell for name, cell in one.items()} for kind, one in kinds.items()}
     return {"profile": profile} | named
 
 
 def write_settings(plan: Path, profile: str, profiles: Path, out: Path) -> None:
     """Write the settings of each cell of a study into `out`, KIND-NAME.yaml."""
-    config = load(plan)
+    config = read(plan)
     chosen = config.study(profile)
     base = {
         task: {"dataset": chosen.dataset(task), "task": task} | FIXED | {"profile": profile}
@@ -123,8 +140,11 @@ def write_settings(plan: Path, profile: str, profiles: Path, out: Path) -> None:
 
     code = Code()
 
-    def write(kind: str, name: str, task: str, cell: dict[str, Any], changes: list[str], strategy: str | None) -> None:
-        settings = change(resolve(base[task], profiles, strategy), changes, str(plan))
+    def write(
+        kind: str, name: str, task: str, cell: dict[str, Any], changes: Sequence[str] = (), strategy: str | None = None,
+        space: str = UNSAID,
+    ) -> None:  # fmt: skip
+        settings = change(resolve(base[task] | {"space": space}, profiles, strategy), changes, str(plan))
         parts = {section: settings.values[section] for section in ("params", *SECTIONS[kind])}
         parts["cell"] = cell
         parts["code"] = {kind: entries.digest(kind, Settings(parts, name), code=code)}
@@ -132,11 +152,11 @@ def write_settings(plan: Path, profile: str, profiles: Path, out: Path) -> None:
         write_text(out / f"{kind}-{name}.yaml", text)
 
     for task in base:
-        write("data", task, task, {}, [], None)
+        write("data", task, task, {})
     for search in config.searches:
         if profile in search.studies:
             strategy = None if search.strategy == OWN else search.strategy
-            write("search", f"{search.task}-{search.strategy}", search.task, {}, [], strategy)
+            write("search", search.cell, search.task, {}, strategy=strategy, space=search.space)
     for training in trainings(config, profile):
         run = training.run
         protocols = list(run.protocols)
@@ -145,17 +165,18 @@ def write_settings(plan: Path, profile: str, profiles: Path, out: Path) -> None:
         cell = {"method": training.method, "draw": training.draw, "is_baseline": not run.search, "protocols": protocols}
         changes = [f"derive.modify={run.modify}", f"derive.modify_seed={training.draw}", *run.changes]
         changes += [f"sigma={training.sigma or FIXED['sigma']}", f"seed={training.seed}"]
-        write("train", f"{run.task}-{training.name}", run.task, cell, changes, None)
+        space = config.search(run.search).space if run.search else UNSAID
+        write("train", f"{run.task}-{training.name}", run.task, cell, changes, space=space)
     for score in config.scores:
         for seed in config.seeds if profile in score.studies else ():
             cell = {"methods": list(score.methods), "sigmas": list(score.sigmas), "package": score.package}
             cell["protocols"] = list(score.protocols)
-            write("score", f"{score.task}-{score.name}-{seed}", score.task, cell, [f"seed={seed}"], None)
+            write("score", f"{score.task}-{score.name}-{seed}", score.task, cell, [f"seed={seed}"])
     for claim in config.claims:
         if profile in claim.studies:
             cell = {"networks": list(claim.networks), "has_memory": claim.has_memory}
-            write("claims", claim.task, claim.task, cell, [], None)
-    write("page", "all", next(iter(base)), {}, [], None)
+            write("claims", claim.task, claim.task, cell)
+    write("page", "all", next(iter(base)), {})
 
 
 def _tasks(config: TablesConfig, profile: str) -> list[str]:

@@ -10,7 +10,7 @@ from nasir.config.tables import TablesConfig, load
 
 ROOT = Path(__file__).parents[2]
 STUDY = {"profile": "demo", "denoise": "sample", "derain": "sample", "camera": "sample"}
-SEARCH = {"task": "denoise", "strategy": "darts", "studies": ["demo"]}
+SEARCH = {"task": "denoise", "strategy": "darts", "space": "irnas", "studies": ["demo"]}
 RUN = {
     "task": "denoise", "methods": ["irnas"], "search": "darts of denoise", "modify": "none", "draws": [0], "changes": [],
     "sigmas": [30, 50], "protocols": ["whole"], "studies": ["demo"],
@@ -51,6 +51,17 @@ def test_the_shipped_plan_is_one():
     assert [study.profile for study in config.studies] == ["demo", "small", "fast", "paper"]
 
 
+def test_a_search_of_another_space_than_irnas_says_so_in_its_name_and_in_that_of_its_cell(tmp_path):
+    other = {"space": "clearer"}
+    config = plan(tmp_path, searches=[SEARCH, SEARCH | other], runs=[RUN | {"search": "darts of denoise in clearer"}])
+
+    assert [(search.name, search.cell) for search in config.searches] == [
+        ("darts of denoise", "denoise-darts"),
+        ("darts of denoise in clearer", "denoise-darts-clearer"),
+    ]
+    assert config.search(config.runs[0].search).space == "clearer"
+
+
 PAIRED = {"task": "derain", "sigmas": [0]}
 
 
@@ -71,6 +82,27 @@ PAIRED = {"task": "derain", "sigmas": [0]}
             {"runs": [RUN | {"search": "random of denoise"}]},
             r"a search must be one of \['darts of denoise'\], got 'random of denoise'",
         ),
+        (
+            {"runs": [RUN | {"search": "darts of denoise in clearer"}]},
+            r"a search must be one of \['darts of denoise'\], got 'darts of denoise in clearer'",
+        ),
+        ({"runs": [RUN | {"search": "darts of denoise in irnas"}]}, r"a search must be one of .* in irnas'"),
+        (
+            {"searches": [SEARCH, SEARCH | {"studies": []}]},
+            r"searches must differ in task, strategy or space, got \['darts of denoise'\]",
+        ),
+        (
+            {"searches": [{"task": "denoise", "strategy": "darts", "studies": []}]},
+            r"searches\[0\] must have exactly the keys .*missing \['space'\]",
+        ),
+        (
+            {
+                "searches": [SEARCH, SEARCH | {"space": "clearer"}],
+                "claims": [CLAIMS | {"search": "darts of denoise in clearer"}],
+            },
+            r"search of a claim must be one of \['darts of denoise'\], got 'darts of denoise in clearer'",
+        ),
+        ({"claims": [CLAIMS | {"search": ""}]}, r"search of a claim must be one of \['darts of denoise'\], got ''"),
         ({"claims": [CLAIMS | {"search": "darts of rain"}]}, r"a search must be one of .* got 'darts of rain'"),
         ({"runs": [RUN | {"sigmas": []}]}, r"sigmas of the task denoise must be above 0, got \(\)"),
         ({"runs": [RUN | {"sigmas": [30, 0]}]}, r"sigmas of the task denoise must be above 0, got \(30.0, 0.0\)"),

@@ -129,6 +129,18 @@ def test_the_best_so_far_is_drawn_for_one_strategy_or_both():
     assert one == figures.best_so_far_curves({"darts": darts})
 
 
+def test_a_fourth_curve_has_the_colour_of_the_first_and_dashes():
+    found = make_history(best_score={1: 0.7, 100: 0.7}, spent_flops={1: 1e12, 100: 3e12})
+    others = {name: make_history(best_score={1: 0.1}, spent_flops={1: 1e12}) for name in ("one_shot", "random")}
+
+    def blue(curves):
+        return (pixels(figures.best_so_far_curves(curves)) == (0x00, 0x72, 0xB2)).all(axis=2).sum()
+
+    first = {"darts": found, **others, "darts in clearer": others["random"]}
+    fourth = {"darts": others["random"], **others, "darts in clearer": found}
+    assert 0 < blue(fourth) < blue(first)  # a long line, whole and in dashes; a point
+
+
 def test_a_history_without_the_best_so_far_is_refused():
     with pytest.raises(ValueError, match=r"got none of \['best_score'\] for random; run search again"):
         figures.best_so_far_curves(

@@ -1,4 +1,4 @@
-"""Table C: what the paper's text claims of cost (search, memory, parameters, seconds) beside what was measured."""
+"""Table C: what the papers' texts claim, above all of cost (search, memory, parameters, seconds), beside what was measured."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -12,6 +12,12 @@ COLUMNS = ("claim", "subject", "printed", "unit", "ours", "profile", "remark", "
 FIRST = "1"
 """The paper's table that prints parameters and seconds."""
 
+CLEARER = "clearer"
+"""The method that a claim is about whose key begins with this."""
+
+CLEARER_SEARCH = "denoise-profile-clearer"
+"""The cell of its search."""
+
 RIVAL = "rescan-gru"
 """The network that the claim on the speed of de-raining is about."""
 
@@ -21,8 +27,8 @@ def section(study: Study) -> str:
     label = study.plan.label
     note = _sentence(study.claims["parameters"].note)
     parts = [
-        "## Table C: cost, as the text claims it",
-        f"**Table C. {label}** A claim is of the paper's network, device and data set; ours are of this run's.",
+        "## Table C: cost, as the texts claim it",
+        f"**Table C. {label}** A claim is of the paper's own network, device and data set; ours are of this run's.",
         _claims(study),
         f"**Table C, parameters. {label}** Ours: trainable parameters; a multiply-add is two FLOPs. {note}".rstrip(),
         _parameters(study),
@@ -38,7 +44,10 @@ def csv_rows(study: Study) -> list[dict[str, object]]:
     for claim in study.claims.values():
         if claim.key != "parameters":
             value, remark = _measured(study, claim)
-            rows.append((claim.key, FOUND, claim.printed, claim.unit, value, _joined(remark, claim.note), claim.source))
+            subject = CLEARER if claim.key.startswith(f"{CLEARER}_") else FOUND
+            rows.append(
+                (claim.key, subject, claim.printed, claim.unit, value, _joined(remark, claim.note), claim.source)
+            )
     source = f"IR-NAS Table {FIRST}"
     for name, (printed, count) in _counts(study).items():
         rows.append(("parameters", name, printed, "M", None if count is None else count / 1e6, "", source))
@@ -77,10 +86,10 @@ def _measured(study: Study, claim: Claim) -> tuple[float | None, str]:
     if claim.why:
         return None, claim.why
     if claim.key == "search_time" and search is not None:
-        remark = f"{search['steps']:,} steps on {search['device']}"
-        if search["is_resumed"]:
-            return None, f"{remark}: carried on from a checkpoint, so its whole time was not measured"
-        return search["seconds"] / 3600, f"{number(search['seconds'], 1)} s, {remark}"
+        return _hours(search, f"{search['steps']:,} steps on {search['device']}")
+    if claim.key == "clearer_search_time" and CLEARER_SEARCH in study.receipts:
+        receipt = study.receipts[CLEARER_SEARCH]
+        return _hours(receipt, f"on {receipt['device']}")
     if claim.key == "search_memory" and search is not None and search["peak_memory_mib"] is not None:
         return search["peak_memory_mib"], search["device"]
     if claim.key == "memory_share" and memory is not None:
@@ -91,6 +100,13 @@ def _measured(study: Study, claim: Claim) -> tuple[float | None, str]:
         sides = f"{number(rival, 3)} s against {number(ours, 3)} s for one image of {rain['image']}"
         return rival / ours, f"{sides}, {rain['device']}, {rain['threads']} threads; RESCAN with GRU, untrained"
     return None, NOT_RUN
+
+
+def _hours(search: Mapping[str, Any], remark: str) -> tuple[float | None, str]:
+    """A search's hours, and how they came about."""
+    if search["is_resumed"]:
+        return None, f"{remark}: carried on from a checkpoint, so its whole time was not measured"
+    return search["seconds"] / 3600, f"{number(search['seconds'], 1)} s, {remark}"
 
 
 def _at_home(study: Study) -> Mapping[str, Any]:

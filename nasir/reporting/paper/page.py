@@ -1,15 +1,15 @@
-"""The paper's tables beside what a run measured: `read` its files into a study, `render` that as one Markdown page.
+"""The papers' tables beside what a run measured: `read` its files into a study, `render` that as one Markdown page.
 
-`csv_rows` gives every cell of tables 1 to 6 for a CSV file; the `csv_rows` of `protocol_matrix`, `transfer` and `claims` do
-so for tables P, T and C.
+`csv_rows` gives every cell of the printed tables for a CSV file; the `csv_rows` of `protocol_matrix`, `patch_form`, `transfer`
+and `claims` do so for tables P, T and C.
 """
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from nasir.reporting.paper import claims, printed_tables, protocol_matrix, transfer
+from nasir.reporting.paper import claims, patch_form, printed_tables, protocol_matrix, transfer
 from nasir.reporting.paper.printed_csv import csv_rows
-from nasir.reporting.paper.study import NOT_RUN, PRINTED_ONLY, TITLES, Plan, Study, read
+from nasir.reporting.paper.study import NOT_RUN, PAPERS, PRINTED_ONLY, TITLES, Plan, Study, heading, read
 from nasir.reporting.paper.verdicts import TOLERANCE, Line, lines
 from nasir.reporting.tables import table
 
@@ -27,8 +27,9 @@ def render(study: Study) -> str:
     content = {name: lines(study, name) for name in TITLES}
     parts = [_top(study), _counts(study, content), _how_to_read()]
     parts += [printed_tables.section(study, name, content[name]) for name in TITLES]
-    parts += [transfer.section(study), protocol_matrix.section(study), claims.section(study), _strategies(study)]
-    return "\n\n".join(parts) + "\n"
+    parts += [transfer.section(study), protocol_matrix.section(study), patch_form.section(study)]
+    parts += [claims.section(study), _strategies(study)]
+    return "\n\n".join(part for part in parts if part) + "\n"
 
 
 def _top(study: Study) -> str:
@@ -43,9 +44,9 @@ def _top(study: Study) -> str:
     )
     return "\n\n".join(
         [
-            "# The paper's tables, beside what this run measured",
+            "# The papers' tables, beside what this run measured",
             f"> **{plan.label}**",
-            f"Printed: IR-NAS (Zhang et al., arXiv:1909.08228v1). Ours: profile `{plan.profile}`; {data}; "
+            f"Printed: {', '.join(PAPERS)}. Ours: profile `{plan.profile}`; {data}; "
             f"sigma {', '.join(f'{s:g}' for s in plan.sigmas)}, "
             f"seed{'s' if len(plan.seeds) > 1 else ''} {', '.join(map(str, plan.seeds))}.",
         ]
@@ -58,7 +59,7 @@ def _counts(study: Study, content: Mapping[str, Sequence[Line]]) -> str:
     for name in TITLES:
         verdicts = [line.verdict["psnr_db"] for line in content[name] if line.printed]
         counts = Counter(next(start for start in VERDICTS if verdict.startswith(start)) for verdict in verdicts)
-        rows.append([f"Table {name}: {TITLES[name]}", len(verdicts), *(counts[start] for start in VERDICTS)])
+        rows.append([f"{heading(name)}: {TITLES[name]}", len(verdicts), *(counts[start] for start in VERDICTS)])
     columns = ("printed PSNR values", "all", *VERDICTS)
     return "\n\n".join([f"**What came of them. {study.plan.label}**", table(columns, rows, columns[1:])])
 
@@ -74,8 +75,8 @@ def _how_to_read() -> str:
             f"- *reproduced*: ours, on the same images and under that protocol, lies within {TOLERANCE['psnr_db']:g} dB (SSIM: "
             f"{TOLERANCE['ssim_zero_padded']:g}) of the printed value; *short by*, *above by*: it does not.",
             "- *no verdict*: both exist, but not of the same images or not under one protocol.",
-            "- Of the tasks of pairs (rain, camera noise) `whole` is the RGB image and `whole+y` its luma; the paper does not "
-            "say which it prints, so there is no verdict.",
+            "- Of the tasks of pairs (rain, camera noise) `whole` is the RGB image and `whole+y` its luma; the papers do not "
+            "say which they print, so there is no verdict.",
             f"- *{NOT_RUN}*: a row that is to be run and has no score here. *{PRINTED_ONLY}*: a row that is not going to be run. "
             "A remark says why. Nothing is filled in.",
             "- SSIM beside a printed one is that of the authors' code (11x11 Gaussian window, zeros outside the image); the "
@@ -94,7 +95,7 @@ def _strategies(study: Study) -> str:
             f"**{study.plan.label}** The best score on V so far, over the operations that each strategy spent. `darts` "
             "scores its supernet, `one_shot` candidates with shared weights, `random` trained networks (as much training as "
             "`darts` would take, times `strategy.random.budget` of the profile): a line shows when its strategy stops getting "
-            "better, not which one finds the better network. Table 1 compares what they found.",
+            f"better, not which one finds the better network. {heading('1')} and {heading('clearer-1')} compare what they found.",
             f"![best score so far of each search strategy over its cost]({FIGURE})",
         ]
     )

@@ -1,4 +1,4 @@
-"""The paper's tables 1 to 6 as rows of one CSV file."""
+"""The papers' tables as rows of one CSV file."""
 
 from nasir.evaluation.statistics import Interval
 from nasir.reporting.cells import MEASURES, Value

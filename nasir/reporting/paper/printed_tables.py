@@ -1,4 +1,4 @@
-"""The paper's tables 1 to 6 in Markdown."""
+"""The papers' tables in Markdown."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -7,12 +7,12 @@ from itertools import groupby
 from nasir.reporting import contest
 from nasir.reporting.cells import Value
 from nasir.reporting.contest import Contest
-from nasir.reporting.paper.study import TITLES, Study
+from nasir.reporting.paper.study import TITLES, Study, heading
 from nasir.reporting.paper.verdicts import DIGITS, TOLERANCE, Line
 from nasir.reporting.tables import interval, p_value, paired, psnr, signed, ssim, table
 
 Contests = Mapping[tuple[str, float | None], Mapping[str, Contest | None]]
-"""Who is best of ours under `whole`, by data set and sigma and by measure."""
+"""Who is best of ours under `whole`, by data set and sigma and by measure: methods, not rows."""
 
 
 @dataclass
@@ -37,18 +37,18 @@ class Notes:
 def section(study: Study, name: str, content: Sequence[Line]) -> str:
     """One table of these lines with its caption, who is best in it, and its remarks."""
     notes = Notes([])
-    contests = _contests(content)
+    contests, labels = _contests(content), _labels(content)
     columns, rows = _columns(content), [_cells(line, contests, notes) for line in content]
     parts = [
-        f"## Table {name}: {TITLES[name]}",
+        f"## {heading(name)}: {TITLES[name]}",
         _caption(study, name, content),
         table(columns, [[row[column] for column in columns] for row in rows], ("sigma",)),
     ]
     if notes.texts:
         parts += ["Remarks:", notes.render()]
-    if standings := _standings(contests):
+    if standings := _standings(contests, labels):
         parts += [
-            f"**Table {name}, the best of ours under `whole`. {study.plan.label}** Differences are paired.",
+            f"**{heading(name)}, the best of ours under `whole`. {study.plan.label}** Differences are paired.",
             standings,
         ]
     if settings := _settings(content):
@@ -57,7 +57,7 @@ def section(study: Study, name: str, content: Sequence[Line]) -> str:
 
 
 def _caption(study: Study, name: str, content: Sequence[Line]) -> str:
-    lead = f"**Table {name}. {study.plan.label}**"
+    lead = f"**{heading(name)}. {study.plan.label}**"
     if not any(line.result for line in content):
         return f"{lead} Printed values as PSNR, dB / SSIM. Nothing of ours was run for this table."
     return (
@@ -93,7 +93,7 @@ def _columns(content: Sequence[Line]) -> tuple[str, ...]:
 def _cells(line: Line, contests: Contests, notes: Notes) -> dict[str, str]:
     printed = line.printed
     best = contests.get((line.dataset, line.sigma), {})
-    bold = {m for m, c in best.items() if c is not None and c.is_clear and c.best == line.row.label and line.result}
+    bold = {m for m, c in best.items() if c is not None and c.is_clear and c.best == line.row.method and line.result}
     remark = line.reason
     images = line.result.images if line.result else 0
     remark = "; ".join(filter(None, [remark, _draws(line), _subset(line)]))
@@ -173,15 +173,20 @@ def _draws(line: Line) -> str:
 def _contests(content: Sequence[Line]) -> Contests:
     found = {}
     for key, group in groupby(content, lambda line: (line.dataset, line.sigma)):
-        ran = {line.row.label: line.result.scores["whole"] for line in group if line.result and line.whole}
+        ran = {line.row.method or "": line.result.scores["whole"] for line in group if line.result and line.whole}
         found[key] = {
-            measure: contest.hold({label: scores[measure] for label, scores in ran.items()})
+            measure: contest.hold({method: scores[measure] for method, scores in ran.items()})
             for measure in ("psnr_db", "ssim_zero_padded")
         }
     return found
 
 
-def _standings(contests: Contests) -> str:
+def _labels(content: Sequence[Line]) -> dict[str, str]:
+    """What the first row of each method is called; a network that is scored in two ways fills two."""
+    return {line.row.method: line.row.label for line in reversed(content) if line.row.method is not None}
+
+
+def _standings(contests: Contests, labels: Mapping[str, str]) -> str:
     """The best of ours under `whole` against the second, for each data set, sigma and measure; empty where none compete."""
     several = len({dataset for dataset, _ in contests}) > 1
     rows = []
@@ -194,8 +199,8 @@ def _standings(contests: Contests) -> str:
                         *([dataset] if several else []),
                         "" if sigma is None else f"{sigma:g}",
                         "PSNR, dB" if measure == "psnr_db" else "SSIM",
-                        _plain(held.best),
-                        _plain(held.second),
+                        _plain(labels[held.best]),
+                        _plain(labels[held.second]),
                         f"{signed(difference.mean, digits)} {interval(difference, digits)}",
                         p_value(held.against_second),
                         held.against_second.images,

@@ -126,13 +126,18 @@ def _remarks(study: Study) -> list[str]:
     """What else must be known to read the rows that are there."""
     scored = {row.protocol.partition("+")[0] for row in rows_of(study) if row.values}
     remarks = []
-    if "patch-mean" in scored:
+    by_patches = [f"`{name}`" for name in ("patch-mean", "clearer-patches") if name in scored]
+    if by_patches:
         remarks.append(
-            "`patch-mean`: an image's PSNR is the mean over its patches in dB, not the PSNR of the joined image. For "
+            f"{', '.join(by_patches)}: an image's PSNR is the mean over its patches in dB, not the PSNR of the joined image. For "
             "patches that do not overlap it is never below that: the mean of logarithms is at most the logarithm of the mean."
         )
     if "half" in scored:
         remarks.append("`half`: other, smaller images, so the change is that of the test set, not of the network.")
+    if {"clearer", "clearer-patches"} & scored:
+        remarks.append(
+            "`clearer`, `clearer-patches`: the middle of each image alone, so a part of the change is that of the pixels."
+        )
     return ["\n".join(f"- {remark}" for remark in remarks)] if remarks else []
 
 

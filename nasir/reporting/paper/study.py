@@ -1,4 +1,4 @@
-"""What the page of the paper's tables is made from: printed values, the rows of each table, and our cells."""
+"""What the page of the papers' tables is made from: printed values, the rows of each table, and our cells."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,8 +17,12 @@ TITLES = {
     "4": "modified architectures",
     "5": "MSE against MSE + log SSIM as the loss, BSD500",
     "6": "MSE against MSE + log SSIM as the loss, Rain800",
+    "clearer-1": "denoising of grey images against networks designed by hand, BSD500",
 }
-"""The paper's tables by number."""
+"""The tables of the papers: IR-NAS's by number, another one's by its name and number."""
+
+PAPERS = ("IR-NAS (Zhang et al., arXiv:1909.08228v1)", "CLEARER (Gou et al., NeurIPS 2020)")
+"""Where the printed values come from."""
 
 TASK_OF = {"bsd500": "denoise", "sim1800": "camera", "rain800": "derain"}
 """The task of each of the paper's data sets."""
@@ -86,8 +90,8 @@ class Plan:
             training = "minutes of training" if self.profile == "demo" else f"profile {self.profile}"
             return f"DEMO ({images}, {training}): shows that the pipeline works, no result."
         if self.profile == "paper":
-            return f"Profile paper, {words}: the paper's lengths, deviations in profiles/paper.yaml."
-        return f"Profile {self.profile}, {words}: other sizes or lengths than the paper's."
+            return f"Profile paper, {words}: IR-NAS's lengths, deviations in profiles/paper.yaml."
+        return f"Profile {self.profile}, {words}: other sizes or lengths than the papers'."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,13 +145,14 @@ class Study:
     matrix: Result | None  # the found network under every protocol; None where it does not run
     measured: dict[str, dict[str, Any]]  # what the claims stage wrote, by task; of those whose found network runs
     claims: dict[str, Claim]  # by key
+    receipts: dict[str, dict[str, Any]]  # of the searches, by the names of their cells
 
 
 def read(folder: Path, published: Path, rows: Path, plan: Plan) -> Study:
     """Read all that the page shows.
 
     Args:
-        folder: holds the cells (`cells.find`), and `claims/TASK.json`.
+        folder: holds the cells (`cells.find`), `claims/TASK.json` and `receipts/SEARCH.json`.
         published: the printed values.
         rows: what fills each row; `claims.csv` beside it holds the claims of the paper's text.
         plan: which cells were to be made.
@@ -174,6 +179,7 @@ def read(folder: Path, published: Path, rows: Path, plan: Plan) -> Study:
         matrix=results[HOME, FOUND, plan.matrix_sigma].under(plan.protocols) if HOME in found else None,
         measured={task: read_json(folder / "claims" / f"{task}.json") for task in found},
         claims={row["claim"]: _read_claim(row) for row in read_csv(rows.with_name("claims.csv"))},
+        receipts={path.stem: read_json(path) for path in sorted((folder / "receipts").glob("*.json"))},
     )
 
 
@@ -265,6 +271,12 @@ def _check(printed: tuple[Printed, ...], rows: tuple[Row, ...], plan: Plan, path
             f"the protocol matrix needs {FOUND!r} in the plan, one of its sigmas {plan.sigmas} and the protocol 'whole', "
             f"got the methods {list(methods)}, sigma {plan.matrix_sigma:g} and protocols {plan.protocols}."
         )
+
+
+def heading(table: str) -> str:
+    """What a table is called: Table 1; of another paper than IR-NAS, CLEARER's Table 1."""
+    paper, _, number = table.rpartition("-")
+    return f"{paper.upper()}'s Table {number}" if paper else f"Table {number}"
 
 
 def tasks_of(printed: tuple[Printed, ...], table: str) -> list[str]:

@@ -13,11 +13,13 @@ from small_study import (
     PLAN,
     SCORES,
     WHOLE,
+    WITH_CLEARER,
     WITH_TRIALS,
     read,
     shifted,
     without,
     write_cell,
+    write_clearer,
     write_reason,
     write_study,
     write_trials,
@@ -26,7 +28,7 @@ from small_study import (
 from nasir.files import read_csv, write_csv, write_json, write_text
 from nasir.reporting.paper import claims, printed_csv, protocol_matrix
 from nasir.reporting.paper import page as whole_page
-from nasir.reporting.paper.study import LEVEL, TASK_OF, TITLES, Method, Part, Plan
+from nasir.reporting.paper.study import LEVEL, TASK_OF, TITLES, Method, Part, Plan, heading
 
 TABLES = Path(__file__).parents[3] / "tables"
 
@@ -174,6 +176,30 @@ def test_the_best_is_not_bold_where_its_interval_does_not_exclude_zero(root):
     assert row(page, "50", "PSNR, dB")[-1] == "cannot be told"
 
 
+def test_a_network_in_two_rows_competes_once_and_is_bold_in_both(root):
+    write_clearer(root)
+
+    page = render(root, WITH_CLEARER)
+
+    # Under `whole` 27.0 of CLEARER, 26.5 of IR-NAS, 26.0 of BM3D, on every image.
+    image, patches = (
+        row(page, "50", *names) for names in (("CLEARER", "26.40 / 0.7600"), ("CLEARER-P", "27.49 / 0.7768 [2]"))
+    )
+    assert image[5].startswith("**27.00** [") and patches[5].startswith("**27.00** [")
+    assert image[4].startswith("26.38 [") and patches[4].startswith("27.45 [")
+    assert "- [2] of the same network." in page.splitlines()
+    table = page.partition("## CLEARER's Table 1: ")[2]
+    assert "**CLEARER's Table 1, the best of ours under `whole`. " in table
+    assert row(table, "50", "PSNR, dB")[2:5] == ["CLEARER", "IR-NAS", "+0.50 [0.50, 0.50]"]
+
+
+def test_the_page_names_the_papers_that_printed_values_are_from(page):
+    assert (
+        "Printed: IR-NAS (Zhang et al., arXiv:1909.08228v1), CLEARER (Gou et al., NeurIPS 2020). Ours: profile" in page
+    )
+    assert page.startswith("# The papers' tables, beside what this run measured\n")
+
+
 def test_printed_values_are_never_bold(root):
     write_cell(root / "study", "irnas", {protocol: shifted(-9) for protocol in SCORES["irnas"]})
 
@@ -212,6 +238,7 @@ def test_verdicts_are_counted_by_table(page):
     # Of 4 printed rows of table 1: IR-NAS reproduced, BM3D above by 0.24, WNNM and N3Net printed only.
     assert row(page, f"Table 1: {TITLES['1']}")[1:] == ["4", "1", "0", "1", "0", "0", "2"]
     assert row(page, f"Table 3: {TITLES['3']}")[1:] == ["1", "0", "0", "0", "0", "1", "0"]
+    assert row(page, f"CLEARER's Table 1: {TITLES['clearer-1']}")[1] == "0"
 
 
 def test_settings_chosen_on_v_are_told(root):
@@ -285,6 +312,17 @@ def test_the_matrix_credits_the_repeated_draws_only_where_the_images_show_it(roo
     assert "do not show that repeated draws of the noise raise the score." in render(root)
 
 
+def test_the_matrix_says_what_clearers_protocols_leave_out(root):
+    write_clearer(root)
+
+    page = render(root, WITH_CLEARER)
+
+    assert row(page, "`clearer`")[2] == "+0.10 [0.10, 0.10]"
+    assert row(page, "`clearer-patches`")[2] == "+1.10 [1.10, 1.10]"
+    assert "- `clearer-patches`: an image's PSNR is the mean over its patches in dB" in page
+    assert "- `clearer`, `clearer-patches`: the middle of each image alone" in page
+
+
 def test_a_network_that_was_not_run_has_no_matrix(root):
     plan = without(irnas="not trained here")
 
@@ -341,6 +379,24 @@ def test_a_search_that_was_carried_on_has_no_time(root):
     assert row(page, "IR-NAS", "83.25 (GTX 980)")[3:] == ["not run", "-"]
 
 
+def test_the_time_of_clearers_search_is_that_of_its_receipt(root):
+    path = root / "study" / "receipts" / "denoise-profile-clearer.json"
+    text = (root / "claims.csv").read_text()
+    write_text(root / "claims.csv", text + "clearer_search_time,search of CLEARER,2,h,abstract,,\n")
+    before = row(render(root), "search of CLEARER")
+    write_json(path, {"seconds": 1800.0, "device": "CPU", "is_resumed": False})
+    measured = row(render(root), "search of CLEARER")
+    [claimed] = [line for line in claims.csv_rows(read(root)) if line["claim"] == "clearer_search_time"]
+    write_json(path, {"seconds": 1800.0, "device": "CPU", "is_resumed": True})
+
+    assert before[1:4] == ["2 h", "-", "not run"]
+    assert measured[1:4] == ["2 h", "0.500 h", "1,800.0 s, on CPU"]
+    assert (claimed["subject"], claimed["ours"]) == ("clearer", pytest.approx(0.5))
+    assert row(render(root), "search of CLEARER")[2:4] == [
+        "-", "on CPU: carried on from a checkpoint, so its whole time was not measured",
+    ]  # fmt: skip
+
+
 def test_the_speed_against_rescan_is_that_of_deraining_and_of_one_run(root):
     assert row(render(root), "speed against RESCAN")[2:4] == ["-", "not run"]  # no de-raining network in this plan
     write_trials(root)
@@ -362,10 +418,12 @@ def test_the_claims_as_rows(root):
     assert cell(rows, claim="inference, one image", subject="BM3D")["ours"] == 2.0
 
 
-@pytest.mark.parametrize("plan", [PLAN, WITH_TRIALS], ids=["one task", "two tasks"])
+@pytest.mark.parametrize("plan", [PLAN, WITH_TRIALS, WITH_CLEARER], ids=["one task", "two tasks", "two papers"])
 def test_the_page_is_plain_markdown(root, plan):
     if plan is WITH_TRIALS:
         write_trials(root)
+    if plan is WITH_CLEARER:
+        write_clearer(root)
 
     page = render(root, plan)
 
@@ -401,7 +459,8 @@ def test_the_shipped_tables_fit_together(tmp_path):
     page = whole_page.render(whole_page.read(tmp_path, TABLES / "published.csv", TABLES / "rows.csv", plan))
 
     assert row(page, f"Table 1: {TITLES['1']}")[1] == "21"
+    assert row(page, f"CLEARER's Table 1: {TITLES['clearer-1']}")[1] == "27"
     for name in TITLES:
-        assert f"## Table {name}: " in page
+        assert f"## {heading(name)}: " in page
     assert row(page, "search on one GPU")[1:4] == ["6 h", "-", "not run; the GPU is not named"]
     assert len(IMAGES) == 4 and "4 test images" in page

@@ -6,7 +6,7 @@ import pytest
 from small_study import PLAN, PUBLISHED, ROWS, WITH_TRIALS, read, without, write_study, write_trials
 
 from nasir.files import write_json, write_text
-from nasir.reporting.paper.study import Part
+from nasir.reporting.paper.study import Part, heading
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ def root(tmp_path: Path) -> Path:
             "1,noisy input,tv,\n",
             "only in the plan [('denoise', 'noisy')], only in the rows [('denoise', 'tv')]",
         ),
-        ("3,IR-NAS,", "9,IR-NAS,", "may have the tables ['1', '2', '3', '4', '5', '6'], got ['9']"),
+        ("3,IR-NAS,", "9,IR-NAS,", "may have the tables ['1', '2', '3', '4', '5', '6', 'clearer-1'], got ['9']"),
     ],
 )
 def test_rows_that_do_not_fit_are_refused(root, old, new, message):
@@ -40,6 +40,10 @@ def test_rows_that_do_not_fit_are_refused(root, old, new, message):
 
     with pytest.raises(ValueError, match=re.escape(message)):
         read(root)
+
+
+def test_a_table_of_another_paper_has_its_name():
+    assert [heading(table) for table in ("1", "clearer-1")] == ["Table 1", "CLEARER's Table 1"]
 
 
 def test_a_matrix_at_a_noise_level_that_is_not_run_is_refused(root):
@@ -94,8 +98,8 @@ def test_a_method_that_runs_for_one_task_of_a_table_must_run_for_the_other(root)
         ),
         ("small", "sample", "DEMO (shipped sample images, profile small): shows that the pipeline works, no result."),
         ("demo", "bsd500", "DEMO (data set bsd500, minutes of training): shows that the pipeline works, no result."),
-        ("fast", "bsd500", "Profile fast, data set bsd500: other sizes or lengths than the paper's."),
-        ("paper", "bsd500", "Profile paper, data set bsd500: the paper's lengths, deviations in profiles/paper.yaml."),
+        ("fast", "bsd500", "Profile fast, data set bsd500: other sizes or lengths than the papers'."),
+        ("paper", "bsd500", "Profile paper, data set bsd500: IR-NAS's lengths, deviations in profiles/paper.yaml."),
     ],
 )
 def test_the_label_says_what_may_be_concluded(profile, dataset, label):

@@ -5,12 +5,14 @@ import pytest
 from small_study import (
     DEMO,
     PLAN,
+    WITH_CLEARER,
     WITH_TRIALS,
     methods,
     read,
     shifted,
     without,
     write_cell,
+    write_clearer,
     write_reason,
     write_study,
     write_trials,
@@ -167,3 +169,16 @@ def test_a_table_of_two_tasks_takes_each_tasks_own_result(with_rain):
 def test_a_table_shows_only_noise_levels_at_which_all_of_its_methods_run(with_rain):
     # Of table 1 the found network runs at 30, too, the input and BM3D do not.
     assert {line.sigma for line in lines(read(with_rain, WITH_TRIALS), "1")} == {50.0}
+
+
+def test_one_network_fills_two_rows_each_under_its_own_protocol(root):
+    write_clearer(root)
+
+    image, patches = (find(root, row, WITH_CLEARER, "clearer-1") for row in ("CLEARER", "CLEARER-P"))
+
+    # 26.5 - 0.12 = 26.38 of 26.40 printed; 26.5 + 0.95 = 27.45 of 27.49; SSIM 0.76 of 0.7600 and 0.7768.
+    assert image.there["psnr_db"].mean == pytest.approx(26.38)
+    assert patches.there["psnr_db"].mean == pytest.approx(27.45)
+    assert (image.verdict["psnr_db"], image.verdict["ssim_zero_padded"]) == ("reproduced", "reproduced")
+    assert (patches.verdict["psnr_db"], patches.verdict["ssim_zero_padded"]) == ("reproduced", "short by 0.0168")
+    assert image.whole == patches.whole

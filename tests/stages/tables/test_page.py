@@ -8,6 +8,8 @@ import small_study
 
 from nasir.config.tables import load
 from nasir.files import read_csv, write_csv, write_json, write_text
+from nasir.reporting import figures
+from nasir.reporting.paper import patch_form
 from nasir.reporting.paper.study import Method, Part
 from stages.tables import page
 
@@ -23,9 +25,9 @@ PLAN = (
     HEAD
     + """
 searches:
-  - {task: denoise, strategy: darts, studies: &all [demo, small, paper]}
-  - {task: denoise, strategy: random, studies: &more [demo, paper]}
-  - {task: derain, strategy: darts, studies: *all}
+  - {task: denoise, strategy: darts, space: irnas, studies: &all [demo, small, paper]}
+  - {task: denoise, strategy: random, space: irnas, studies: &more [demo, paper]}
+  - {task: derain, strategy: darts, space: irnas, studies: *all}
 runs:
   - &found {task: denoise, methods: [irnas], search: darts of denoise, modify: none, draws: [0], changes: [], sigmas: [50],
             protocols: [whole], studies: *all}
@@ -47,7 +49,7 @@ claims: []
 ALONE = (
     HEAD
     + """
-searches: [{task: denoise, strategy: profile, studies: [small]}]
+searches: [{task: denoise, strategy: profile, space: irnas, studies: [small]}]
 runs:
   - {task: denoise, methods: [irnas], search: profile of denoise, modify: none, draws: [0], changes: [], sigmas: [50],
      protocols: [whole], studies: [small]}
@@ -149,3 +151,35 @@ def test_the_page_its_numbers_and_its_curves_are_written(tmp_path):
     assert float(row["printed"]) == 26.77 and float(row["ours_inferred"]) == pytest.approx(26.75)
     assert {row["protocol"] for row in read_csv(tmp_path / "out/tables/protocols.csv")} >= {"whole", "overlap", "half"}
     assert read_csv(tmp_path / "out/tables/claims.csv")
+    patches = (tmp_path / "out/tables/patches.csv").read_text()
+    assert patches.splitlines() == [",".join(patch_form.COLUMNS)]  # nothing of CLEARER is printed or scored there
+
+
+def test_searches_of_two_spaces_have_a_curve_each(tmp_path, monkeypatch):
+    small_study.write_study(tmp_path)
+    columns = ("step", "metric", "value")
+    for cell, score in (("denoise-profile", 0.8), ("denoise-profile-clearer", 0.9)):
+        rows = [dict(zip(columns, row, strict=True)) for row in ((1, "best_score", score), (1, "spent_flops", 1e12))]
+        write_csv(tmp_path / "study/search" / cell / "history.csv", rows, columns)
+        write_json(tmp_path / "study/search" / cell / "search.json", {"strategy": "one_shot"})
+    with (tmp_path / "rows.csv").open("a") as file:
+        file.write("3,rainy input,noisy,\n")
+    own = "{task: denoise, strategy: profile, space: irnas, studies: [small]}"
+    drawn: dict[str, float] = {}
+
+    def draw(curves):
+        drawn.update({label: history["best_score"].values[0] for label, history in curves.items()})
+        return b""
+
+    monkeypatch.setattr(figures, "best_so_far_curves", draw)
+    page.run(
+        study=tmp_path / "study",
+        published=tmp_path / "published.csv",
+        rows=tmp_path / "rows.csv",
+        plan=write_plan(tmp_path, ALONE.replace(own, f"{own}, {own.replace('irnas', 'clearer')}")),
+        profile="small",
+        out=tmp_path / "out",
+        log=lambda step, values: None,
+    )
+
+    assert drawn == {"one_shot": 0.8, "one_shot in clearer": 0.9}

@@ -10,6 +10,7 @@ from nasir.config.retrain import RetrainConfig
 from nasir.config.tables import load
 from nasir.files import write_text
 from nasir.settings import read
+from nasir.spaces.resolutions.section import ColumnsSection, ColumnsSizes
 from stages.tables import study
 
 ROOT = Path(__file__).parents[3]
@@ -23,8 +24,8 @@ seeds: [0, 1]
 matrix_sigma: 50
 matrix_protocols: [whole]
 searches:
-  - {task: denoise, strategy: profile, studies: [demo, small]}
-  - {task: derain, strategy: random, studies: [demo]}
+  - {task: denoise, strategy: profile, space: irnas, studies: [demo, small]}
+  - {task: derain, strategy: random, space: irnas, studies: [demo]}
 runs:
   - {task: denoise, methods: [irnas], search: profile of denoise, modify: none, draws: [0], changes: [], sigmas: [50],
      protocols: [whole], studies: [demo, small]}
@@ -79,6 +80,63 @@ def test_an_unknown_study_is_refused_and_nothing_is_written(plan, tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["params.yaml"]
 
 
+MORE_RUNS = """  - {task: derain, methods: [clearer], search: random of derain in clearer, modify: none, draws: [0], changes: [],
+     sigmas: [0], protocols: [whole], studies: [demo]}
+  - {task: denoise, methods: [dncnn], search: "", modify: none, draws: [0], changes: [], sigmas: [50], protocols: [whole],
+     studies: [demo]}
+scores: []
+"""
+IN_CLEARER = TINY.replace("random, space: irnas", "random, space: clearer").replace("scores: []\n", MORE_RUNS)
+"""`TINY` with a search of another space, its run and a baseline."""
+
+
+def test_a_run_has_the_space_of_its_search_and_waits_for_that(plan, tmp_path):
+    write_text(plan, IN_CLEARER)
+    found = study.cells(load(plan), "demo")
+    study.write_settings(plan, "demo", PROFILES, tmp_path)
+
+    assert found["searches"]["demo-derain-random-clearer"] == {"task": "derain", "name": "derain-random-clearer"}
+    assert found["runs"]["demo-derain-clearer-0-seed1"] == {
+        "task": "derain",
+        "name": "clearer-0-seed1",
+        "source": "runs/demo/search/derain-random-clearer/genotype.json",
+    }
+    spaces = {path.stem: read(path).params.space for path in tmp_path.glob("*-de*.yaml")}
+    assert {name for name, space in spaces.items() if space == "clearer"} == {
+        "search-derain-random-clearer",
+        "train-derain-clearer-0-seed0",
+        "train-derain-clearer-0-seed1",
+    }
+    assert set(spaces.values()) == {"clearer", "irnas"}
+    search, run = (
+        read(tmp_path / f"{name}.yaml") for name in ("search-derain-random-clearer", "train-derain-clearer-0-seed1")
+    )
+    assert (search.search.strategy, type(search.of_space)) == ("random", ColumnsSection)
+    assert type(run.of_network) is ColumnsSizes
+    own = ["stages.around.binding", "stages.tables.train", "nasir.spaces.clearer"]
+    assert run.values["code"] == {"train": Code().digest(own)}
+
+
+def test_a_search_in_an_unknown_space_is_refused_by_its_name_and_nothing_is_written(plan, tmp_path):
+    write_text(plan, TINY.replace("random, space: irnas", "random, space: cleaner"))
+    message = (
+        r"params.yaml: the search 'random of derain in cleaner': space must be one of \['clearer', .*\], got 'cleaner'"
+    )
+
+    with pytest.raises(ValueError, match=message):
+        study.choose(plan, "small", tmp_path / "study.yaml")
+    with pytest.raises(ValueError, match=message):
+        study.write_settings(plan, "small", PROFILES, tmp_path / "settings")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["params.yaml"]
+
+
+def test_a_modification_that_the_space_of_the_search_does_not_have_is_refused(plan, tmp_path):
+    write_text(plan, IN_CLEARER.replace("in clearer, modify: none", "in clearer, modify: r1"))
+
+    with pytest.raises(ValueError, match=r"modify must be none in the space clearer, got 'r1' for \['clearer'\]"):
+        study.choose(plan, "demo", tmp_path / "study.yaml")
+
+
 def names(found: dict, kind: str) -> list[str]:
     """The cells of one kind, without the profile before each."""
     return [name.removeprefix(f"{found['profile']}-") for name in found[kind]]
@@ -89,7 +147,10 @@ def test_the_demo_has_the_cells_that_the_plan_says():
 
     levels = (30, 50, 70)
     assert names(found, "data") == ["denoise", "derain", "camera"]
-    assert names(found, "searches") == ["denoise-profile", "denoise-random", "derain-profile"]
+    assert names(found, "searches") == [
+        *("denoise-profile", "denoise-random", "derain-profile"),
+        *("denoise-profile-clearer", "denoise-random-clearer", "derain-profile-clearer"),
+    ]
     assert names(found, "runs") == [
         *(f"denoise-{method}-{sigma}-seed0" for method in ("irnas", "random") for sigma in levels),
         "denoise-irnas-r1-30-seed0",
@@ -97,12 +158,14 @@ def test_the_demo_has_the_cells_that_the_plan_says():
         "denoise-irnas-r2-30-draw1-seed0",
         "denoise-irnas-r2-30-draw2-seed0",
         "denoise-irnas-of-derain-30-seed0",
+        *(f"denoise-{method}-{sigma}-seed0" for method in ("clearer", "clearer-random") for sigma in levels),
         "derain-irnas-0-seed0",
         "derain-irnas-r1-0-seed0",
         "derain-irnas-r2-0-seed0",
         "derain-irnas-r2-0-draw1-seed0",
         "derain-irnas-r2-0-draw2-seed0",
         "derain-irnas-of-denoise-0-seed0",
+        "derain-clearer-0-seed0",
         "derain-ddn-0-seed0",
         "derain-scan-0-seed0",
         "camera-irnas-of-denoise-0-seed0",
@@ -112,12 +175,14 @@ def test_the_demo_has_the_cells_that_the_plan_says():
     assert names(found, "claims") == ["denoise", "derain"]
 
 
-def test_the_small_study_has_no_more_than_the_denoising_network_and_its_opponents():
+def test_the_small_study_has_no_more_than_the_denoising_networks_and_their_opponents():
     found = study.cells(load(PLAN), "small")
 
     assert names(found, "data") == ["denoise"]
-    assert names(found, "searches") == ["denoise-profile"]
-    assert names(found, "runs") == [f"denoise-irnas-{sigma}-seed0" for sigma in (30, 50, 70)]
+    assert names(found, "searches") == ["denoise-profile", "denoise-profile-clearer"]
+    assert names(found, "runs") == [
+        f"denoise-{method}-{sigma}-seed0" for method in ("irnas", "clearer") for sigma in (30, 50, 70)
+    ]
     assert names(found, "scores") == ["denoise-classical-0", "denoise-bm3d-0"]
     assert names(found, "claims") == ["denoise"]
 
@@ -127,6 +192,9 @@ def test_a_cell_names_what_it_waits_for():
 
     sources = {name.removeprefix("demo-"): cell["source"] for name, cell in (found["runs"] | found["scores"]).items()}
     assert sources["denoise-random-70-seed0"] == "runs/demo/search/denoise-random/genotype.json"
+    assert sources["denoise-clearer-30-seed0"] == "runs/demo/search/denoise-profile-clearer/genotype.json"
+    assert sources["denoise-clearer-random-30-seed0"] == "runs/demo/search/denoise-random-clearer/genotype.json"
+    assert sources["derain-clearer-0-seed0"] == "runs/demo/search/derain-profile-clearer/genotype.json"
     assert sources["camera-irnas-of-derain-0-seed0"] == "runs/demo/search/derain-profile/genotype.json"
     assert sources["derain-ddn-0-seed0"] == "runs/demo/data/derain/split/split.json"  # a baseline waits for no search
     assert sources["denoise-bm3d-0"] == "runs/demo/extras/bm3d.json"
@@ -167,6 +235,16 @@ def test_every_cell_has_its_settings(written):
             "search-denoise-random",
             ["search", "space", "strategy"],
             ["stages.search", "nasir.spaces.irnas", "nasir.spaces.cells.searching", "nasir.search.random"],
+        ),
+        (
+            "search-denoise-profile-clearer",
+            ["search", "space", "strategy"],
+            ["stages.search", "nasir.spaces.clearer", "nasir.spaces.resolutions.searching", "nasir.search.one_shot"],
+        ),
+        (
+            "train-denoise-clearer-random-50-seed0",
+            ["derive", "retrain", "network", "evaluate"],
+            ["stages.tables.train", "nasir.spaces.clearer"],
         ),
         (
             "train-denoise-irnas-50-seed0",
@@ -235,8 +313,13 @@ def test_a_network_trained_with_mse_alone_has_no_weight_of_ssim(tmp_path):
     }
 
     assert {name for name, weight in weights.items() if weight == 0} == {
-        *(f"train-denoise-irnas-mse-{sigma}-seed0" for sigma in (30, 50, 70)),
+        *(
+            f"train-denoise-{method}-{sigma}-seed0"
+            for method in ("irnas-mse", "clearer", "clearer-random")
+            for sigma in (30, 50, 70)
+        ),
         "train-derain-irnas-mse-0-seed0",
+        "train-derain-clearer-0-seed0",
     }
     assert set(weights.values()) == {0, 0.5}
 
@@ -261,13 +344,30 @@ def test_the_protocols_of_the_matrix_are_those_of_the_found_network_at_one_level
         "is_baseline": False,
         "protocols": ["whole", "overlap", *load(PLAN).matrix_protocols],
     }
-    assert "adjacent:100" in load(PLAN).matrix_protocols
+    assert {"adjacent:100", "clearer:100", "clearer-patches:100"} <= set(load(PLAN).matrix_protocols)
     with_matrix = [name for name, cell in cells.items() if "adjacent:100" in cell["protocols"]]
     assert with_matrix == ["train-denoise-irnas-50-seed0"]
     assert {name for name, cell in cells.items() if cell["is_baseline"]} == {
         "train-derain-ddn-0-seed0",
         "train-derain-scan-0-seed0",
     }
+
+
+def test_what_was_found_in_clearer_is_scored_under_both_protocols_of_its_table(written):
+    cells = {path.stem: yaml.safe_load(path.read_text())["cell"] for path in written.glob("train-*-clearer-*.yaml")}
+
+    protocols = {"denoise": ["whole", "clearer", "clearer-patches"], "derain": ["whole", "whole+y"]}
+    assert len(cells) == 3 + 3 + 1
+    assert all(cell["protocols"] == protocols[name.split("-")[1]] for name, cell in cells.items())
+
+
+@pytest.mark.parametrize("profile", ["demo", "small", "fast", "paper"])
+def test_every_cell_but_those_of_clearer_has_the_space_irnas(profile, tmp_path):
+    study.write_settings(PLAN, profile, PROFILES, tmp_path)
+
+    spaces = {path.stem: read(path).params.space for path in tmp_path.iterdir()}
+    assert {name for name, space in spaces.items() if space == "clearer"} == {n for n in spaces if "clearer" in n}
+    assert set(spaces.values()) == {"clearer", "irnas"}
 
 
 def test_writing_again_gives_the_same_bytes(written, tmp_path):

@@ -15,8 +15,9 @@ from nasir.data.pictures.collection import load_grey, to_clean
 from nasir.evaluation import protocols
 from nasir.files import read_csv, read_json, write_json
 from nasir.inference import model
-from nasir.spaces import irnas
+from nasir.spaces import clearer, irnas
 from nasir.spaces.cells import searching
+from nasir.spaces.resolutions.section import ColumnsSizes
 from stages.tables import train
 
 AS_FOUND = DeriveConfig(modify="none", modify_seed=0)
@@ -32,7 +33,16 @@ def place(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def run(place: Path, out: str, log=little_run.ignore, deriving=AS_FOUND, steps=2, **cell: object) -> Path:
+def run(
+    place: Path,
+    out: str,
+    log=little_run.ignore,
+    deriving=AS_FOUND,
+    steps=2,
+    space=irnas.SPACE,
+    of_network=SIZES,
+    **cell: object,
+) -> Path:
     train.run(
         pictures=place / "pictures",
         split=place / "split",
@@ -42,8 +52,8 @@ def run(place: Path, out: str, log=little_run.ignore, deriving=AS_FOUND, steps=2
         cell={"method": "irnas", "draw": 0, "is_baseline": False, "protocols": ["whole", "clipped8:1"]} | cell,
         task="denoise",
         sigma=50.0,
-        space=irnas.SPACE,
-        of_network=SIZES,
+        space=space,
+        of_network=of_network,
         seed=0,
         deriving=deriving,
         retraining=dataclasses.replace(RETRAIN, steps=steps),
@@ -81,6 +91,19 @@ def test_a_found_network_is_trained_and_scored_under_all_its_protocols(place):
     clean = {name: to_clean(image) for name, image in load_grey(place / "pictures", ["test/0", "test/1"]).items()}
     expected = protocols.score(denoise, clean, 50.0, "whole", 0)
     assert [float(row["psnr_db"]) for row in rows[:2]] == [one.psnr_db for one in expected]
+
+
+def test_a_network_found_in_another_space_is_trained_and_scored_the_same_way(place):
+    genotype = {"version": 1, "space": "clearer", "cells": ["PF"], "residual": False, "norm": "batch", "downscale": 1}
+    write_json(place / "genotype.json", genotype)
+    sizes = ColumnsSizes(widths=(2, 3), stem_blocks=1, initial_std=0.0)
+
+    out = run(place, "out", space=clearer.SPACE, of_network=sizes, method="clearer", protocols=["whole"])
+
+    cell = read_json(out / "cell.json")
+    assert (cell["method"], cell["reason"], cell["images"]) == ("clearer", None, 2)
+    assert read_json(out / "genotype.json") == genotype
+    assert len(read_csv(out / "scores.csv")) == 2
 
 
 def test_two_runs_differ_in_their_seconds_alone(place):
