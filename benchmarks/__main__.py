@@ -30,6 +30,7 @@ NAMES = (
     "metrics",
     "derived_parameters",
     "clearer_sizes",
+    "resolutions",
     "no_op",
     "paper_size",
 )
