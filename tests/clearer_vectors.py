@@ -53,7 +53,8 @@ def section(entry: Named, aliasing: str = "fixed") -> ColumnsSection:
     """Our settings of an entry."""
     blocks, *columns = entry["list_modules"]
     return ColumnsSection(
-        columns=tuple(columns), widths=tuple(entry["list_channels"]), stem_blocks=blocks, downscale=1, residual=False,
+        columns=tuple(columns), widths=tuple(entry["list_channels"]), stem_blocks=blocks, downscale=1, transition="before",
+        residual=False,
         norm="batch", initial_std=0.001, aliasing=aliasing, costs="published",
     )  # fmt: skip
 

@@ -15,6 +15,7 @@ What is searched is the letter of each column, P or F. Where the paper leaves so
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from itertools import zip_longest
 from typing import Any
 
 import torch
@@ -31,9 +32,9 @@ from nasir.spaces.resolutions.section import ColumnsSection, ColumnsSizes
 from nasir.spaces.shared.parts import Take, fresh
 
 
-def branches_of(cell: int, widths: Sequence[int]) -> int:
-    """On how many branches a cell works, counted from 0."""
-    return min(cell + 2, len(widths))
+def branches_of(cell: int, widths: Sequence[int], transition: str) -> int:
+    """On how many branches a cell works, counted from 0: its transition stands before it, or after."""
+    return min(cell + (2 if transition == "before" else 1), len(widths))
 
 
 class Frame(nn.Module):
@@ -42,7 +43,7 @@ class Frame(nn.Module):
     Args:
         channels: of the images.
         columns: of each cell.
-        widths, stem_blocks, initial_std, norm, residual, downscale: see `nasir.spaces.resolutions.section`.
+        widths, stem_blocks, initial_std, norm, residual, downscale, transition: see `nasir.spaces.resolutions.section`.
         column: makes a column out of its number, counted over the cells, and its branches' widths.
         take: gives the other parts.
     """
@@ -58,6 +59,7 @@ class Frame(nn.Module):
         norm: str,
         residual: bool,
         downscale: int,
+        transition: str,
         column: Callable[[int, Sequence[int]], nn.Module],
         take: Take,
     ) -> None:
@@ -66,8 +68,8 @@ class Frame(nn.Module):
         self.downscale = downscale * 2 ** (len(widths) - 1)  # the side of the blocks of pixels that it works on
         ends = channels * downscale**2
 
-        def transition(before: int) -> nn.Module:
-            return start_normal(Transition(widths, before, norm), initial_std)
+        def enter(before: int, after: int) -> nn.Module:
+            return start_normal(Transition(widths[:after], before, norm), initial_std)
 
         def head() -> nn.Module:
             last = nn.Conv2d(widths[0], ends, 1, bias=norm == "none")
@@ -78,19 +80,21 @@ class Frame(nn.Module):
 
         self.stem = take("stem", lambda: start_normal(stem(ends, widths[0], stem_blocks, norm), initial_std))
         self.transitions, self.cells, number = nn.ModuleList(), nn.ModuleList(), 0
+        before = 0
         for cell, count in enumerate(columns):
-            before = branches_of(cell - 1, widths) if cell else 0
-            self.transitions.append(take(f"transition {cell}", partial(transition, before)))
-            own = widths[: branches_of(cell, widths)]
-            self.cells.append(nn.ModuleList(column(number + place, own) for place in range(count)))
-            number += count
+            after = branches_of(cell, widths, transition)
+            self.transitions.append(take(f"transition {cell}", partial(enter, before, after)))
+            self.cells.append(nn.ModuleList(column(number + place, widths[:after]) for place in range(count)))
+            number, before = number + count, after
+        if before < len(widths):  # that of the last cell stands after it
+            self.transitions.append(take(f"transition {len(columns)}", partial(enter, before, before + 1)))
         self.head = take("head", head)
 
     def forward(self, x: Tensor) -> Tensor:
         """Restore images, shape (N, C, H, W), any H and W; not clipped."""
         branches: Branches = [self.stem(shrink(fill(x, self.downscale), self.shrinking))]
         number = 0
-        for transition, cell in zip(self.transitions, self.cells, strict=True):
+        for transition, cell in zip_longest(self.transitions, self.cells, fillvalue=nn.ModuleList()):
             branches = transition(branches)
             assert isinstance(cell, nn.ModuleList)
             for column in cell:
@@ -139,7 +143,8 @@ class Network(Frame):
             )
         super().__init__(
             channels=channels, columns=columns, widths=widths, stem_blocks=stem_blocks, initial_std=initial_std,
-            norm=genotype.norm, residual=genotype.residual, downscale=genotype.downscale, column=column, take=take,
+            norm=genotype.norm, residual=genotype.residual, downscale=genotype.downscale, transition=genotype.transition,
+            column=column, take=take,
         )  # fmt: skip
 
 
@@ -165,7 +170,7 @@ class Supernet(Frame):
         super().__init__(
             channels=channels, columns=section.columns, widths=section.widths, stem_blocks=section.stem_blocks,
             initial_std=section.initial_std, norm="batch", residual=section.residual, downscale=section.downscale,
-            column=column, take=fresh,
+            transition=section.transition, column=column, take=fresh,
         )  # fmt: skip
         self.is_aliased = section.aliasing == "released"
         self.alpha = nn.Parameter(1e-3 * torch.randn(sum(section.columns), len(LETTERS), generator=generator))
@@ -232,7 +237,7 @@ class Clearer(contract.Space):
         """The genotype of these letters in a space with this section."""
         return Genotype(
             space=self.name, cells=split(letters, section.columns), residual=section.residual, norm=section.norm,
-            downscale=section.downscale,
+            downscale=section.downscale, transition=section.transition,
         )  # fmt: skip
 
     def from_line(self, section: ColumnsSection, text: str) -> Genotype:

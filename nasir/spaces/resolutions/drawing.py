@@ -70,9 +70,8 @@ def _draw_columns(axes: Axes, genotype: Genotype, rows: list[float]) -> None:
     begins, joint = [x], x + 0.38  # of each branch's line; where the next branch leaves the lowest
     x += _END - _BOX[0] / 2
     for number, word in enumerate(genotype.cells):
-        if len(begins) < len(rows):
-            axes.plot([joint, joint], [rows[len(begins) - 1], rows[len(begins)]], color=_LINE, lw=1, zorder=1)
-            begins.append(joint)
+        if number > 0 or genotype.transition == "before":
+            _branch(axes, joint, rows, begins)
         left, lowest = x + _GAP / 2, rows[len(begins) - 1] - _ROW / 2
         area = (len(word) * _PITCH + 0.1, rows[0] + _ROW / 2 - lowest)
         axes.add_patch(Rectangle((left, lowest), *area, color=_CELL, lw=0, zorder=0))
@@ -84,11 +83,20 @@ def _draw_columns(axes: Axes, genotype: Genotype, rows: list[float]) -> None:
             x += _PITCH
         x += 0.05
         joint = x + _GAP / 4
+    if genotype.transition == "after":
+        _branch(axes, joint, rows, begins)
     end = x + _GAP / 2 + _BOX[0]
     for y, begin in zip(rows, begins, strict=False):
         axes.plot([begin, end], [y, y], color=_LINE, lw=1, zorder=1)
     axes.plot([end, end], [rows[0], rows[len(begins) - 1]], color=_LINE, lw=1, zorder=1)
     _box(axes, end, rows[0], "head", _ENDS, 0.5)
+
+
+def _branch(axes: Axes, x: float, rows: list[float], begins: list[float]) -> None:
+    """Let a branch begin below the lowest, where there is one more."""
+    if len(begins) < len(rows):
+        axes.plot([x, x], [rows[len(begins) - 1], rows[len(begins)]], color=_LINE, lw=1, zorder=1)
+        begins.append(x)
 
 
 def _draw_column(axes: Axes, x: float, letter: str, rows: list[float]) -> None:

@@ -23,6 +23,7 @@ class Genotype:
     residual: bool
     norm: str
     downscale: int
+    transition: str
 
     def __post_init__(self) -> None:
         if not self.cells or not all(self.cells) or set("".join(self.cells)) - set(LETTERS):
@@ -30,8 +31,9 @@ class Genotype:
                 f"a genotype must have a word of the letters P (parallel) and F (fusion) for each cell, got "
                 f"{' '.join(map(str, self.cells))!r}; correct it, as in FPFF FPFF PFPF."
             )
-        if self.norm not in CHOICES["norm"]:
-            raise ValueError(f"norm must be one of {list(CHOICES['norm'])}, got {self.norm!r}.")
+        for key in ("norm", "transition"):
+            if getattr(self, key) not in CHOICES[key]:
+                raise ValueError(f"{key} must be one of {list(CHOICES[key])}, got {getattr(self, key)!r}.")
         if not isinstance(self.downscale, int) or self.downscale < 1:
             raise ValueError(f"downscale must be a whole number, 1 or more, got {self.downscale!r}.")
 
@@ -67,12 +69,13 @@ def to_json(genotype: Genotype) -> dict[str, Any]:
         "residual": genotype.residual,
         "norm": genotype.norm,
         "downscale": genotype.downscale,
+        "transition": genotype.transition,
     }
 
 
 def from_json(value: Any) -> Genotype:
     """The inverse of `to_json`; another version and missing or unknown keys are refused and named."""
-    expected = {"version", "space", "cells", "residual", "norm", "downscale"}
+    expected = {"version", "space", "cells", "residual", "norm", "downscale", "transition"}
     if not isinstance(value, dict) or set(value) != expected:
         got = sorted(value) if isinstance(value, dict) else type(value).__name__
         raise ValueError(f"a genotype must have exactly the keys {sorted(expected)}, got {got}.")
@@ -85,5 +88,5 @@ def from_json(value: Any) -> Genotype:
         raise ValueError(f"a genotype's cells must be a list of words of P and F, got {cells!r}.")
     return Genotype(
         space=value["space"], cells=tuple(cells), residual=bool(value["residual"]), norm=value["norm"],
-        downscale=value["downscale"],
+        downscale=value["downscale"], transition=value["transition"],
     )  # fmt: skip

@@ -141,7 +141,7 @@ def column_costs(section: ColumnsSection, of: str) -> Tensor:
         return torch.tensor([PUBLISHED] * sum(section.columns), dtype=torch.float64)
     rows = []
     for cell, count in enumerate(section.columns):
-        widths = section.widths[: branches_of(cell, section.widths)]
+        widths = section.widths[: branches_of(cell, section.widths, section.transition)]
         modules = [module_of(letter, widths, "batch") for letter in LETTERS]
         costs = [_flops(module, widths) if of == "flops" else float(parameters(module)) for module in modules]
         rows += [costs] * count

@@ -5,7 +5,12 @@ from typing import Protocol
 
 from nasir.config.reading import require
 
-CHOICES = {"aliasing": ("fixed", "released"), "norm": ("batch", "none"), "costs": ("published", "counted")}
+CHOICES = {
+    "aliasing": ("fixed", "released"),
+    "norm": ("batch", "none"),
+    "transition": ("before", "after"),
+    "costs": ("published", "counted"),
+}
 """What the keys of text may be."""
 
 
@@ -30,6 +35,7 @@ class ColumnsSection:
     downscale: (
         int  # blocks of downscale x downscale pixels become channels before anything else; 1 = not, as in the paper
     )
+    transition: str  # before: each cell begins by adding a branch (the paper); after: it ends so
     residual: bool  # the network predicts what to subtract from its input; the paper's does not
     norm: (
         str  # after each convolution of a network that is trained alone: batch (the paper), none; supernets have batch

@@ -92,6 +92,17 @@ def test_cells_work_on_all_branches_where_there_are_fewer(branches):
     assert network(torch.rand(1, 1, 12, 12)).shape == (1, 1, 12, 12)
 
 
+@pytest.mark.parametrize(("widths", "expected"), [(4, [1, 2, 3]), (3, [1, 2, 3]), (2, [1, 2, 2])])
+def test_a_transition_may_stand_after_its_cell(widths, expected):
+    section = dataclasses.replace(LITTLE, columns=(1, 1, 1), widths=LITTLE.widths[:widths], transition="after")
+    network = build("FFF", section)
+    assert [len(column.ways) for cell in network.cells for column in cell] == expected
+    assert len(network.head["fusion"].ways[0]) == widths
+    assert network(torch.rand(1, 1, 12, 12)).shape == (1, 1, 12, 12)
+    supernet = Supernet(1, section, torch.Generator().manual_seed(0))
+    assert supernet(torch.rand(2, 1, 16, 16)).shape == (2, 1, 16, 16)
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -103,6 +114,7 @@ def test_cells_work_on_all_branches_where_there_are_fewer(branches):
         ({"initial_std": -1.0}, r"space.initial_std must be 0 or more, got -1.0"),
         ({"aliasing": "yes"}, r"space.aliasing must be one of \['fixed', 'released'\], got 'yes'"),
         ({"costs": "none"}, r"space.costs must be one of"),
+        ({"transition": "within"}, r"space.transition must be one of"),
         ({"downscale": 0}, r"space.downscale must be 1 or more"),
     ],
 )

@@ -35,6 +35,7 @@ def test_a_genotype_is_read_back_from_its_json():
         ({"cells": []}, r"for each cell, got ''"),
         ({"cells": "FP"}, r"must be a list of words of P and F, got 'FP'"),
         ({"norm": "group"}, r"norm must be one of \['batch', 'none'\], got 'group'"),
+        ({"transition": "within"}, r"transition must be one of \['before', 'after'\], got 'within'"),
         ({"downscale": 0}, r"downscale must be a whole number, 1 or more, got 0"),
         ({"version": 2}, r"reads version 1 of such genotypes, got 2"),
         ({"path": [0]}, r"must have exactly the keys"),

@@ -95,6 +95,7 @@ def test_a_found_network_is_trained_and_scored_under_all_its_protocols(place):
 
 def test_a_network_found_in_another_space_is_trained_and_scored_the_same_way(place):
     genotype = {"version": 1, "space": "clearer", "cells": ["PF"], "residual": False, "norm": "batch", "downscale": 1}
+    genotype |= {"transition": "before"}
     write_json(place / "genotype.json", genotype)
     sizes = ColumnsSizes(widths=(2, 3), stem_blocks=1, initial_std=0.0)
 
