@@ -131,11 +131,12 @@ def _ranking(found: Found, problem: Problem, networks: list[Tokens]) -> list[flo
 
 def train(plan: Plan, job: Job, settings: Settings, data: Path, results: Path, team: Team) -> dict[str, Any]:
     """Train a network for the plan's seconds or steps and score it on the plan's test images."""
-    space = settings.space
+    space, tokens = settings.space, list[int]()
     if job.network is not None:
         genotype = space.from_line(settings.of_space, plan.networks[job.network]["genotype"])
     elif job.search is None:
-        genotype = space.from_tokens(settings.of_space, randoms(plan)[job.seed])
+        tokens = list(randoms(plan)[job.seed])
+        genotype = space.from_tokens(settings.of_space, tokens)
     else:
         name = job.name.replace("found-", "search-", 1)
         genotype = space.from_json(read_json(results / f"{name}.json")["genotype"])
@@ -174,6 +175,7 @@ def train(plan: Plan, job: Job, settings: Settings, data: Path, results: Path, t
         scores = protocols.score(lambda noisy, _: fused(noisy), chosen, sigma, "whole", settings.params.seed)
     return {
         "genotype": space.to_json(genotype),
+        "tokens": tokens,
         "sizes": dataclasses.asdict(sizes),
         "parameters": parameters(network),
         "flops_per_pixel": flops_per_pixel(network, DENOISE.channels),

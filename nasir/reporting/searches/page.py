@@ -15,9 +15,10 @@ from nasir.reporting.tables import interval, number, psnr, signed, table
 from nasir.spaces import contract
 
 NETWORKS = (
-    "network", "search", "seed", "parameters", "flops_per_pixel", "steps", "seconds", "v_psnr_db", "psnr_db", "genotype",
+    "network", "search", "seed", "parameters", "flops_per_pixel", "steps", "seconds", "v_psnr_db", "psnr_db", "tokens",
+    "genotype",
 )  # fmt: skip
-"""Columns of the file of all networks that were trained."""
+"""Columns of the file of all networks that were trained; `tokens` are those of random ones (`nasir.spaces.contract.Token`)."""
 
 
 def write(page: Path, plan: Mapping[str, Any], jobs: Sequence[Mapping[str, Any]], results: Mapping[str, Any]) -> None:
@@ -76,6 +77,7 @@ def _network(job: Mapping[str, Any], result: Mapping[str, Any]) -> dict[str, Any
         "search": job["search"] or job.get("network") or "",
         "seed": job["seed"],
         "seconds": round(result["seconds"], 1),
+        "tokens": " ".join(map(str, result["tokens"])),
         "psnr_db": round(fmean(result["psnr_db"].values()), 4),
         "v_psnr_db": round(result["v_psnr_db"], 4),
         "genotype": json.dumps(result["genotype"], separators=(",", ":")),

@@ -54,6 +54,7 @@ def network(mean: float, *operations: str) -> dict[str, Any]:
     )
     return {
         "genotype": to_json(dataclasses.replace(genotype, cells=(cell,))),
+        "tokens": [0, 1],
         "sizes": {"width": 16, "stem_channels": 32},
         "parameters": 201234,
         "flops_per_pixel": 150000,

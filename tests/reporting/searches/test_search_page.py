@@ -76,6 +76,7 @@ def test_every_trained_network_is_a_row_of_the_file(folder, whole):
     [found] = [one for one in rows if one["network"] == "found-one-shot-1"]
     assert (found["search"], found["seed"], found["psnr_db"]) == ("one_shot", "1", "29.25")
     assert (found["seconds"], found["v_psnr_db"], found["flops_per_pixel"]) == ("98.8", "29.75", "150000")
+    assert found["tokens"] == "0 1"
     assert json.loads(found["genotype"]) == results()["found-one-shot-1"]["genotype"]
 
 

@@ -61,7 +61,7 @@ def test_a_random_network_is_trained_for_the_plans_seconds_and_scored(plan, data
     found = do(plan, "random-01", data)
     tokens = jobs.randoms(plan)[1]
     genotype = IRNAS.from_tokens(plan.settings(None).of_space, tokens)
-    assert found["genotype"] == IRNAS.to_json(genotype)
+    assert found["genotype"] == IRNAS.to_json(genotype) and found["tokens"] == list(tokens)
     network = IRNAS.build(genotype, plan.settings(None).of_network, 1)
     assert found["sizes"]["width"] == 4  # the profile's, which is that of the draw
     assert found["parameters"] == parameters(network) and found["flops_per_pixel"] == flops_per_pixel(network, 1)

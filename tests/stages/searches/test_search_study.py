@@ -60,7 +60,14 @@ def done(monkeypatch, tmp_path) -> list[str]:
         genotype = plan.settings(None).space.to_json(
             plan.settings(None).space.from_tokens(plan.settings(None).of_space, jobs.randoms(plan)[0])
         )
-        trained = {"genotype": genotype, "sizes": {"width": 4}, "parameters": 1500, "flops_per_pixel": 9, "steps": 5}
+        trained = {
+            "genotype": genotype,
+            "tokens": [],
+            "sizes": {"width": 4},
+            "parameters": 1500,
+            "flops_per_pixel": 9,
+            "steps": 5,
+        }
         trained |= {"seconds": 0.5, "v_psnr_db": 21.0, "psnr_db": {"a": 20.0 + len(names), "b": 21.0 + len(names)}}
         searched = {"seconds": 60.0, "peak_memory_mib": 100.0, "ranking": [1.0, 2.0, 3.0]}
         result = trained if job.is_training else searched
