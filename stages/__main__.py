@@ -123,6 +123,22 @@ def searches(
     )  # fmt: skip
 
 
+def rehearse(
+    networks: Annotated[Path, typer.Option(help="networks.csv of the study.")] = Path(
+        "reports/search-clearer/networks.csv"
+    ),
+    plan: Annotated[Path, typer.Option(help="The study whose networks they are.")] = Path("study/clearer.yaml"),
+    out: Annotated[Path, typer.Option(help="Folder to write into.")] = Path("reports/search-clearer"),
+    profiles: Profiles = Path("profiles"),
+    candidates: Annotated[int, typer.Option(help="Scored in each try.", min=1)] = 300,
+    seeds: Annotated[int, typer.Option(help="Tries of each strategy.", min=1)] = 20,
+) -> None:
+    """Try strategies on networks that a study has trained: seconds in place of hours."""
+    from stages.searches import rehearsal
+
+    rehearsal.run(plan=plan, profiles=profiles, networks=networks, out=out, candidates=candidates, seeds=seeds)
+
+
 def sync(
     follow: Annotated[
         Path | None, typer.Option(help="Send one journal while its stage runs (used by the stages).")
@@ -162,7 +178,19 @@ def ui(port: Annotated[int, typer.Option(help="Port on loopback.")] = 5000) -> N
     raise typer.Exit(tracking.ui(port))
 
 
-OTHERS: tuple[Callable[..., None], ...] = (settings, data, choose, study, extras, searches, summary, sync, prepare, ui)
+OTHERS: tuple[Callable[..., None], ...] = (
+    settings,
+    data,
+    choose,
+    study,
+    extras,
+    searches,
+    rehearse,
+    summary,
+    sync,
+    prepare,
+    ui,
+)
 """Commands that are no stage with a `run`."""
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from statistics import fmean
 
+import numpy as np
 from matplotlib.figure import Figure
 
 from nasir.canvas import plain_style, to_png
@@ -89,4 +90,26 @@ def weights(courses: Mapping[str, Mapping[int, Sequence[tuple[int, float]]]]) ->
             bars.set(xlim=(0, 1), ylabel="columns")
         rows[-1][0].set(xlabel="step")
         rows[-1][1].set(xlabel="weight of fusion at the end")
+        return to_png(figure)
+
+
+def regret(courses: Mapping[str, Sequence[Sequence[float]]], best: float) -> bytes:
+    """How far the best so far lies below the best of the space: mean of the tries, and a band with four of five of them.
+
+    Args:
+        courses: of each strategy the best score after each candidate, dB, a row for each try.
+        best: of the space, dB.
+    """
+    with plain_style():
+        figure = Figure(figsize=(8.5, 4.0), layout="constrained")
+        axes = figure.subplots()
+        for place, (name, tries) in enumerate(courses.items()):
+            gaps = best - np.array(tries)
+            steps = np.arange(1, gaps.shape[1] + 1)
+            low, high = np.quantile(gaps, (0.1, 0.9), axis=0)
+            colour = _COLOURS[place % len(_COLOURS)]
+            axes.plot(steps, gaps.mean(axis=0), color=colour, label=name)
+            axes.fill_between(steps, low, high, color=colour, alpha=0.15, lw=0)
+        axes.set(xscale="log", xlabel="candidates", ylabel="dB below the best of the space")
+        axes.legend()
         return to_png(figure)

@@ -87,21 +87,22 @@ def mutate(
     Raises:
         ValueError: if none of 2,000 copies lies within.
     """
+    return _until_within(
+        lambda: change(parent, space, section, generator), space, section, channels, window, other_than=tuple(parent)
+    )
 
-    def change() -> list[int]:
-        place = int(torch.randint(len(parent), (1,), generator=generator))
-        chosen = list(parent[:place])
-        for position in range(place, len(parent)):
-            allowed = [number for number, is_allowed in enumerate(space.mask(section, chosen)) if is_allowed]
-            if position == place and len(allowed) > 1:
-                allowed.remove(
-                    parent[place]
-                )  # of a token without another choice the parent comes out, and is drawn again
-            is_kept = position > place and parent[position] in allowed
-            chosen.append(parent[position] if is_kept else _pick(allowed, generator))
-        return chosen
 
-    return _until_within(change, space, section, channels, window, other_than=tuple(parent))
+def change(parent: Sequence[int], space: Space, section: Any, generator: torch.Generator) -> Tokens:
+    """A copy, of any size, in which one token has another value; where it has no other choice the parent itself."""
+    place = int(torch.randint(len(parent), (1,), generator=generator))
+    chosen = list(parent[:place])
+    for position in range(place, len(parent)):
+        allowed = [number for number, is_allowed in enumerate(space.mask(section, chosen)) if is_allowed]
+        if position == place and len(allowed) > 1:
+            allowed.remove(parent[place])
+        is_kept = position > place and parent[position] in allowed
+        chosen.append(parent[position] if is_kept else _pick(allowed, generator))
+    return tuple(chosen)
 
 
 def fair(space: Space, section: Any, generator: torch.Generator) -> list[Tokens]:
