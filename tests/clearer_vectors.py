@@ -117,7 +117,7 @@ def load_supernet(arrays: Named, entry: Named, aliasing: str) -> RelaxedColumns:
 def load_network(arrays: Named, entry: Named) -> nn.Module:
     """A derived network of the file's weights."""
     words = tuple(entry["choices_text"].split())
-    genotype = Genotype(space="clearer", cells=words, residual=False, norm="batch", downscale=1)
+    genotype = Genotype(space="clearer", cells=words, residual=False, norm="batch", downscale=1, transition="before")
     network = Network(
         genotype, channels=entry["in_channel"], widths=entry["list_channels"], stem_blocks=entry["list_modules"][0],
         initial_std=0.001,
