@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from nasir.data.noise import keyed
-from nasir.data.pictures.images import to_uint8
+from nasir.data.pictures.images import require_rgb, to_uint8
 
 RANGES = {"length": (12.0, 32.0), "unrest": (0.1, 0.8)}
 STEPS = 256
@@ -159,11 +159,7 @@ def blurred(clean: NDArray[np.uint8], name: str, seed: int) -> NDArray[np.uint8]
     Raises:
         ValueError: if `clean` is of another type or shape.
     """
-    if clean.dtype != np.uint8 or clean.ndim != 3 or clean.shape[2] != 3:
-        raise ValueError(
-            f"{name} must be uint8 of shape (H, W, 3), got {clean.dtype} of shape {clean.shape}; "
-            "repeat a grey image for the three colours."
-        )
+    require_rgb(clean, name)
     still = blur(clean.transpose(2, 0, 1) / 255, draw(name, seed))
     noise = keyed("sensor", name, seed).standard_normal(still.shape)
     return to_uint8(still + NOISE / 255 * noise).transpose(1, 2, 0)

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nasir.data.noise import keyed
-from nasir.data.pictures.images import to_uint8
+from nasir.data.pictures.images import require_rgb, to_uint8
 
 BLENDS = ("additive", "screen")
 RANGES = {"length": (15.0, 40.0), "angle": (-25.0, 25.0), "width": (0.8, 2.0), "brightness": (0.2, 0.38)}
@@ -157,11 +157,7 @@ def rainy(clean: NDArray[np.uint8], name: str, seed: int) -> NDArray[np.uint8]:
     Raises:
         ValueError: if `clean` is of another type or shape.
     """
-    if clean.dtype != np.uint8 or clean.ndim != 3 or clean.shape[2] != 3:
-        raise ValueError(
-            f"{name} must be uint8 of shape (H, W, 3), got {clean.dtype} of shape {clean.shape}; "
-            "repeat a grey image for the three colours."
-        )
+    require_rgb(clean, name)
     streaks, blend = draw(name, seed)
     rain = layer(clean.shape[:2], streaks, name, seed)
     return to_uint8(add_rain(clean.transpose(2, 0, 1).astype(np.float32) / 255, rain, blend)).transpose(1, 2, 0)

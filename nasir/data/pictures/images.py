@@ -118,3 +118,12 @@ def _require_eight_bits(path: Path, image: Image.Image) -> None:
             f"{path} must have 8 bits a channel (mode {', '.join(EIGHT_BIT_MODES)}), "
             f"got mode {image.mode}{' cut from 16 bits' if deep else ''}; convert it to an 8-bit PNG first."
         )
+
+
+def require_rgb(image: NDArray[np.uint8], name: str) -> None:
+    """Refuse, by name, an image that is not uint8 of shape (H, W, 3)."""
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+        raise ValueError(
+            f"{name} must be uint8 of shape (H, W, 3), got {image.dtype} of shape {image.shape}; "
+            "repeat a grey image for the three colours."
+        )
