@@ -164,6 +164,19 @@ def summary(
     print(stage.write(runs, report))
 
 
+def status(
+    checkpoints: Annotated[Path, typer.Option(help="Their folder.")] = Path("runs/checkpoints"),
+) -> None:
+    """Say how far every training is that is not finished."""
+    from stages.around import pausing
+
+    found = sorted(checkpoints.glob("*.pt"))
+    for path in found:
+        print(pausing.describe(path))
+    if not found:
+        print(f"{checkpoints}: no training is under way.")
+
+
 def prepare() -> None:
     """Make MLflow's database ready (part of `make setup`)."""
     from stages.around import tracking
@@ -187,6 +200,7 @@ OTHERS: tuple[Callable[..., None], ...] = (
     searches,
     rehearse,
     summary,
+    status,
     sync,
     prepare,
     ui,

@@ -23,6 +23,7 @@ from nasir.training import checkpoints
 from nasir.training.device import facts, set_determinism
 from nasir.training.parallel import assemble
 from nasir.training.retrain import retrain
+from stages.around import pausing
 
 ARTIFACTS = ("model",)
 PROCESSES = True
@@ -126,7 +127,7 @@ def train(
             config=config,
             seed=seed,
             state=state,
-            save=lambda state: checkpoints.save(checkpoint, made_with, state),
+            save=pausing.keeper(checkpoint, made_with, state),
             log=log,
             team=team,
         )

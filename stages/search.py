@@ -16,6 +16,7 @@ from nasir.spaces.contract import Space
 from nasir.training import checkpoints
 from nasir.training.device import facts, set_determinism
 from nasir.training.parallel import assemble
+from stages.around import pausing
 from stages.around.collapse import look
 
 ARTIFACTS = ("search.json",)
@@ -84,7 +85,7 @@ def run(
                 images_v={name: to_sample(crop_middle(image, config.val_crop), chosen) for name, image in v.items()},
                 seed=seed,
                 state=state,
-                save=lambda state: checkpoints.save(checkpoint, made_with, state),
+                save=pausing.keeper(checkpoint, made_with, state),
                 log=log,
                 team=team,
             )

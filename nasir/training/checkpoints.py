@@ -4,6 +4,7 @@ import io
 import pickle
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +25,17 @@ def fingerprint(config: Mapping[str, object], inputs: Mapping[str, Path | str], 
     return {name: repr(value) for name, value in config.items()} | files | {"code": code}
 
 
-def save(path: Path, made_with: dict[str, str], state: dict[str, Any]) -> None:
-    """Write a checkpoint atomically: tensors, numbers, text, lists and dictionaries only."""
+def save(path: Path, made_with: dict[str, str], state: dict[str, Any], pace: float | None = None) -> None:
+    """Write a checkpoint atomically: tensors, numbers, text, lists and dictionaries only.
+
+    Args:
+        path: the file.
+        made_with: see `fingerprint`.
+        state: what to carry on from.
+        pace: seconds that a step took, for those who look; nothing is carried on with it.
+    """
     buffer = io.BytesIO()
-    torch.save({"made_with": made_with, "state": state}, buffer)
+    torch.save({"made_with": made_with, "state": state, "pace": pace}, buffer)
     write_bytes(path, buffer.getvalue())
 
 
@@ -75,6 +83,33 @@ def load(path: Path, made_with: dict[str, str], say: Callable[[str], None] = _sa
     if names:
         say(f"{path} is carried on with {'; '.join(changed.values())}: equal up to rounding, not to the bit.")
     return state
+
+
+@dataclass(frozen=True, kw_only=True)
+class Progress:
+    """How far a training is."""
+
+    step: int  # that is done
+    steps: int  # in all
+    pace: float | None  # seconds that a step took
+    scores: list[float]  # PSNR on V, dB, at each of its scores
+
+
+def look(path: Path) -> Progress:
+    """How far the training is that a checkpoint belongs to.
+
+    Raises:
+        ValueError: if the file is no checkpoint of a search or training.
+    """
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+        made_with, history = content["made_with"], content["state"]["history"]
+        [steps] = [int(made_with[key]) for key in ("search.steps", "retrain.steps") if key in made_with]
+    except (RuntimeError, KeyError, EOFError, TypeError, ValueError, pickle.UnpicklingError) as error:
+        raise ValueError(f"{path} must be a nasir checkpoint, got {type(error).__name__}; remove it.") from error
+    scores = [value for _, metric, value in history if metric == "psnr_db"]
+    done = max((step for step, *_ in history), default=0)
+    return Progress(step=content["state"].get("step", done), steps=steps, pace=content.get("pace"), scores=scores)
 
 
 def find(path: Path, made_with: dict[str, str]) -> dict[str, Any] | None:

@@ -1,4 +1,4 @@
-"""A genotype file out of another: as it is, or modified."""
+"""A genotype file out of another: as it is, or modified; or why there is none, in a file that later stages pass on."""
 
 from pathlib import Path
 
@@ -6,7 +6,8 @@ from nasir.config.derive import DeriveConfig
 from nasir.files import read_json, write_json
 from nasir.spaces import contract
 from nasir.spaces.contract import Genotype, Space
-from stages.around import reasons
+
+FILE = "reason.json"
 
 
 def write(source: Path, out: Path, space: Space, config: DeriveConfig, or_reason: bool) -> Genotype | None:
@@ -34,8 +35,24 @@ def write(source: Path, out: Path, space: Space, config: DeriveConfig, or_reason
             if not or_reason:
                 raise
             out.unlink(missing_ok=True)
-            reasons.write(out.parent, f"the search found a network that this leaves as it is: {error}")
+            note(out.parent, f"the search found a network that this leaves as it is: {error}")
             return None
-    reasons.clear(out.parent)
+    clear(out.parent)
     write_json(out, space.to_json(genotype))
     return genotype
+
+
+def note(folder: Path, reason: str) -> None:
+    """Note in `folder` why what belongs there was not made."""
+    write_json(folder / FILE, {"reason": reason})
+
+
+def clear(folder: Path) -> None:
+    """Take away what an earlier run noted."""
+    (folder / FILE).unlink(missing_ok=True)
+
+
+def find(folder: Path) -> str | None:
+    """The reason that `folder` holds; None where it holds none."""
+    path = folder / FILE
+    return str(read_json(path)["reason"]) if path.is_file() else None

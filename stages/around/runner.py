@@ -167,7 +167,7 @@ def around(
     Of several processes that run one stage, those that are not the first have none of these, and end with what started
     them, which is the first process, or torchrun.
     """
-    from stages.around import journal, orphans, reasons, tracking
+    from stages.around import journal, modifying, orphans, tracking
     from stages.around.progress import progress
     from stages.around.receipts import Receipt
 
@@ -189,7 +189,7 @@ def around(
                 show(step, news)
 
             yield log
-        made = (path if reasons.find(path.parent) is None else path.parent / reasons.FILE for path in artifacts)
+        made = (path if modifying.find(path.parent) is None else path.parent / modifying.FILE for path in artifacts)
         for path in dict.fromkeys(made):
             record.artifact(path)
         if receipt is not None:

@@ -12,7 +12,7 @@ from nasir.spaces.contract import Space
 from nasir.training import parallel
 from nasir.training.device import choose, set_determinism
 from stages import retrain
-from stages.around import modifying, reasons
+from stages.around import modifying
 from stages.tables import score
 
 ARTIFACTS = ("cell.json", "model")
@@ -66,7 +66,7 @@ def run(
     genotype = None if cell["is_baseline"] else out / "genotype.json"
     if genotype is not None:
         modifying.write(source, genotype, space, deriving, or_reason=True)
-        if (reason := reasons.find(out)) is not None:
+        if (reason := modifying.find(out)) is not None:
             score.write_reason(out, facts, split, reason)
             return
     retrain.train(

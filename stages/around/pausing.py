@@ -1,0 +1,77 @@
+"""A training in pieces: after the moment that NASIR_UNTIL names, in seconds since 1970, it ends with its next checkpoint.
+
+Called again it carries on from there, so that a run of a night fits into hours that a machine has to spare.
+"""
+
+import os
+import sys
+import time
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from nasir.reporting.tables import psnr
+from nasir.training import checkpoints
+
+UNTIL = "NASIR_UNTIL"
+
+PAUSED = 75
+"""Exit status of a stage that ended so: try again later (EX_TEMPFAIL of sysexits.h)."""
+
+
+def until() -> float | None:
+    """The moment, in seconds since 1970; None where none is named.
+
+    Raises:
+        ValueError: for what is no number.
+    """
+    text = os.environ.get(UNTIL, "")
+    if not text:
+        return None
+    try:
+        return float(text)
+    except ValueError as error:
+        raise ValueError(
+            f"{UNTIL} must be a moment in seconds since 1970, got {text!r}; unset it to have no end."
+        ) from error
+
+
+def keeper(path: Path, made_with: dict[str, str], state: dict[str, Any] | None) -> Callable[[dict[str, Any]], None]:
+    """What a training gives its states to: writes the checkpoint and, where it is time, ends the process.
+
+    Args:
+        path: the checkpoint.
+        made_with: as `nasir.training.checkpoints.fingerprint` gives it.
+        state: what is carried on from; None at the start.
+    """
+    end, begun, first = until(), time.monotonic(), _step(state)
+
+    def save(state: dict[str, Any]) -> None:
+        done = _step(state) - first
+        checkpoints.save(path, made_with, state, (time.monotonic() - begun) / done if done > 0 else None)
+        if end is not None and time.time() >= end:
+            print(f"paused: {describe(path)}. Run the same command again to carry on.", file=sys.stderr)
+            raise SystemExit(PAUSED)
+
+    return save
+
+
+def describe(path: Path) -> str:
+    """A line on how far the training is that a checkpoint belongs to, how long the rest takes, and its scores on V."""
+    found = checkpoints.look(path)
+    words = [f"{path.stem} at step {found.step:,} of {found.steps:,}"]
+    if found.pace is not None and found.step < found.steps:
+        left = timedelta(seconds=round(found.pace * (found.steps - found.step)))
+        words.append(f"{found.pace:.3f} s a step, {left} left")
+    if found.scores:
+        words.append(f"PSNR on V {psnr(found.scores[-1])} dB, at best {psnr(max(found.scores))}")
+    return "; ".join(words)
+
+
+def _step(state: dict[str, Any] | None) -> int:
+    """The step that a state is behind: its own, or that of its last news."""
+    if state is None:
+        return 0
+    last: int = state["history"][-1][0] if state["history"] else 0
+    return int(state.get("step", last))
