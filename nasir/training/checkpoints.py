@@ -62,13 +62,8 @@ def load(path: Path, made_with: dict[str, str], say: Callable[[str], None] = _sa
         leftover.unlink(missing_ok=True)  # or another process of this run was quicker
     if not path.exists():
         return None
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-        state, found = content["state"], content["made_with"]
-    except (RuntimeError, KeyError, EOFError, TypeError, pickle.UnpicklingError) as error:
-        raise ValueError(
-            f"{path} must be a nasir checkpoint, got {type(error).__name__}; remove it to start afresh."
-        ) from error
+    content = _content(path)
+    state, found = content["state"], content["made_with"]
     names = [name for name in sorted(found | made_with) if found.get(name) != made_with.get(name)]
     changed = {name: f"{name}: {_short(found.get(name))} -> {_short(made_with.get(name))}" for name in names}
     free = _free(names)
@@ -101,15 +96,30 @@ def look(path: Path) -> Progress:
     Raises:
         ValueError: if the file is no checkpoint of a search or training.
     """
+    content = _content(path)
+    made_with, state = content["made_with"], content["state"]
+    steps = [int(made_with[key]) for key in ("search.steps", "retrain.steps") if key in made_with]
+    if len(steps) != 1 or "history" not in state:
+        raise ValueError(f"{path} must be a nasir checkpoint of a search or training, got another one; remove it.")
+    scores = [value for _, metric, value in state["history"] if metric == "psnr_db"]
+    return Progress(step=step_of(state), steps=steps[0], pace=content.get("pace"), scores=scores)
+
+
+def step_of(state: Mapping[str, Any]) -> int:
+    """The step that a state is behind: its own, or that of its last news."""
+    return int(state["step"] if "step" in state else max((step for step, *_ in state["history"]), default=0))
+
+
+def _content(path: Path) -> dict[str, Any]:
+    """What a file holds that `save` wrote; anything else is refused with a ValueError."""
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-        made_with, history = content["made_with"], content["state"]["history"]
-        [steps] = [int(made_with[key]) for key in ("search.steps", "retrain.steps") if key in made_with]
-    except (RuntimeError, KeyError, EOFError, TypeError, ValueError, pickle.UnpicklingError) as error:
-        raise ValueError(f"{path} must be a nasir checkpoint, got {type(error).__name__}; remove it.") from error
-    scores = [value for _, metric, value in history if metric == "psnr_db"]
-    done = max((step for step, *_ in history), default=0)
-    return Progress(step=content["state"].get("step", done), steps=steps, pace=content.get("pace"), scores=scores)
+        content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        _ = content["state"], content["made_with"]
+    except (RuntimeError, KeyError, EOFError, TypeError, pickle.UnpicklingError) as error:
+        raise ValueError(
+            f"{path} must be a nasir checkpoint, got {type(error).__name__}; remove it to start afresh."
+        ) from error
+    return content
 
 
 def find(path: Path, made_with: dict[str, str]) -> dict[str, Any] | None:

@@ -45,10 +45,10 @@ def keeper(path: Path, made_with: dict[str, str], state: dict[str, Any] | None) 
         made_with: as `nasir.training.checkpoints.fingerprint` gives it.
         state: what is carried on from; None at the start.
     """
-    end, begun, first = until(), time.monotonic(), _step(state)
+    end, begun, first = until(), time.monotonic(), checkpoints.step_of(state) if state is not None else 0
 
     def save(state: dict[str, Any]) -> None:
-        done = _step(state) - first
+        done = checkpoints.step_of(state) - first
         checkpoints.save(path, made_with, state, (time.monotonic() - begun) / done if done > 0 else None)
         if end is not None and time.time() >= end:
             print(f"paused: {describe(path)}. Run the same command again to carry on.", file=sys.stderr)
@@ -67,11 +67,3 @@ def describe(path: Path) -> str:
     if found.scores:
         words.append(f"PSNR on V {psnr(found.scores[-1])} dB, at best {psnr(max(found.scores))}")
     return "; ".join(words)
-
-
-def _step(state: dict[str, Any] | None) -> int:
-    """The step that a state is behind: its own, or that of its last news."""
-    if state is None:
-        return 0
-    last: int = state["history"][-1][0] if state["history"] else 0
-    return int(state.get("step", last))

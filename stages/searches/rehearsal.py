@@ -1,5 +1,6 @@
 """Try strategies that choose candidates on the table of a study: what they find after how many, without training anything."""
 
+import math
 from collections.abc import Callable
 from itertools import accumulate, product
 from pathlib import Path
@@ -98,10 +99,7 @@ def by_evolution(score: Surrogate, space: Space, section: object, candidates: in
 def best_of(score: Surrogate, space: Space, section: object) -> float:
     """The best score of all networks of the space where these can be looked at, else of those in the table."""
     counts = [len(token.choices) for token in space.tokens(section)]
-    total = 1
-    for count in counts:
-        total *= count
-    if total > MOST:
+    if math.prod(counts) > MOST:
         return max(score.known.values())
     return max(score(tokens) for tokens in product(*(range(count) for count in counts)))
 
