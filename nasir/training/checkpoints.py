@@ -84,7 +84,7 @@ def load(path: Path, made_with: dict[str, str], say: Callable[[str], None] = _sa
 class Progress:
     """How far a training is."""
 
-    step: int  # that is done
+    step: int | None  # that is done; None where the strategy's state does not tell
     steps: int  # in all
     pace: float | None  # seconds that a step took
     scores: list[float]  # PSNR on V, dB, at each of its scores
@@ -99,15 +99,17 @@ def look(path: Path) -> Progress:
     content = _content(path)
     made_with, state = content["made_with"], content["state"]
     steps = [int(made_with[key]) for key in ("search.steps", "retrain.steps") if key in made_with]
-    if len(steps) != 1 or "history" not in state:
+    if len(steps) != 1:
         raise ValueError(f"{path} must be a nasir checkpoint of a search or training, got another one; remove it.")
-    scores = [value for _, metric, value in state["history"] if metric == "psnr_db"]
+    scores = [value for _, metric, value in state.get("history", ()) if metric == "psnr_db"]
     return Progress(step=step_of(state), steps=steps[0], pace=content.get("pace"), scores=scores)
 
 
-def step_of(state: Mapping[str, Any]) -> int:
-    """The step that a state is behind: its own, or that of its last news."""
-    return int(state["step"] if "step" in state else max((step for step, *_ in state["history"]), default=0))
+def step_of(state: Mapping[str, Any]) -> int | None:
+    """The step that a state is behind: its own, or that of its last news; None for a strategy's state without either."""
+    if "step" in state:
+        return int(state["step"])
+    return max((step for step, *_ in state["history"]), default=0) if "history" in state else None
 
 
 def _content(path: Path) -> dict[str, Any]:

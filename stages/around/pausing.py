@@ -45,10 +45,10 @@ def keeper(path: Path, made_with: dict[str, str], state: dict[str, Any] | None) 
         made_with: as `nasir.training.checkpoints.fingerprint` gives it.
         state: what is carried on from; None at the start.
     """
-    end, begun, first = until(), time.monotonic(), checkpoints.step_of(state) if state is not None else 0
+    end, begun, first = until(), time.monotonic(), (checkpoints.step_of(state) or 0) if state is not None else 0
 
     def save(state: dict[str, Any]) -> None:
-        done = checkpoints.step_of(state) - first
+        done = (checkpoints.step_of(state) or 0) - first
         checkpoints.save(path, made_with, state, (time.monotonic() - begun) / done if done > 0 else None)
         if end is not None and time.time() >= end:
             print(f"paused: {describe(path)}. Run the same command again to carry on.", file=sys.stderr)
@@ -60,6 +60,8 @@ def keeper(path: Path, made_with: dict[str, str], state: dict[str, Any] | None) 
 def describe(path: Path) -> str:
     """A line on how far the training is that a checkpoint belongs to, how long the rest takes, and its scores on V."""
     found = checkpoints.look(path)
+    if found.step is None:
+        return f"{path.stem} on its way, its strategy does not tell how far"
     words = [f"{path.stem} at step {found.step:,} of {found.steps:,}"]
     if found.pace is not None and found.step < found.steps:
         left = timedelta(seconds=round(found.pace * (found.steps - found.step)))

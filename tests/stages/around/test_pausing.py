@@ -66,6 +66,17 @@ def test_a_state_without_a_step_is_behind_its_last_news(tmp_path, clock, monkeyp
     assert (found.step, found.steps, found.pace, found.scores) == (3, 40, 3.0, [])
 
 
+def test_a_strategy_of_ones_own_pauses_though_its_state_tells_no_step(tmp_path, clock, monkeypatch, capsys):
+    monkeypatch.setenv(pausing.UNTIL, "1000")
+    with pytest.raises(SystemExit) as ended:
+        pausing.keeper(tmp_path / "mine.pt", {"search.steps": "40"}, {"tried": [1]})({"tried": [1, 2]})
+    assert ended.value.code == pausing.PAUSED
+    assert capsys.readouterr().err == (
+        "paused: mine on its way, its strategy does not tell how far. Run the same command again to carry on.\n"
+    )
+    assert checkpoints.load(tmp_path / "mine.pt", {"search.steps": "40"}) == {"tried": [1, 2]}
+
+
 @pytest.mark.parametrize("text", ["soon", "2026-11-26"])
 def test_a_moment_that_is_no_number_is_refused(tmp_path, monkeypatch, text):
     monkeypatch.setenv(pausing.UNTIL, text)
