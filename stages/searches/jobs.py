@@ -33,7 +33,7 @@ from nasir.training.parallel import Team, assemble
 from nasir.training.retrain import retrain
 from nasir.training.validation import validate
 from stages.around.receipts import commit
-from stages.searches.plan import Job, Plan
+from stages.searches.plan import SECOND, Job, Plan
 
 DENOISE = tasks.find("denoise")
 
@@ -145,8 +145,10 @@ def train(plan: Plan, job: Job, settings: Settings, data: Path, results: Path, t
     patches = _patches(_pictures(data, "w", "a"), config.patch, team)
     v = _samples(_pictures(data, "v"), config.val_crop)
 
+    seed = job.seed + (SECOND if job.is_second else 0)
+
     def build() -> torch.nn.Module:
-        torch.manual_seed(job.seed)
+        torch.manual_seed(seed)
         network: torch.nn.Module = space.build(genotype, sizes, DENOISE.channels).to(team.device)
         return network
 
@@ -163,7 +165,7 @@ def train(plan: Plan, job: Job, settings: Settings, data: Path, results: Path, t
     network = build()
     start = time.process_time()
     trained = retrain(
-        network, patches=patches, images_v=v, sigma=sigma, config=config, seed=job.seed, state=None,
+        network, patches=patches, images_v=v, sigma=sigma, config=config, seed=seed, state=None,
         save=lambda state: None, log=lambda step, news: None, team=team,
     )  # fmt: skip
     seconds = time.process_time() - start

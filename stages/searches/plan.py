@@ -29,8 +29,12 @@ KEYS = (
 BUDGETS = ("seconds", "steps")
 """What every training may have: processor time in one thread, or steps."""
 
-OPTIONAL = ("networks",)
-"""Of the plan: networks given by hand, by name their `genotype` as its space writes it in a line, and `changes` to settings."""
+OPTIONAL = ("networks", "again")
+"""Of the plan: networks given by hand, by name their `genotype` as its space writes it in a line, and `changes` to settings; and
+how many of the random networks are trained a second time, from another seed."""
+
+SECOND = 1000
+"""What the second training of a random network adds to its seed."""
 
 PACED = ("steps", "warmup_steps", "val_period", "log_period", "checkpoint_period")
 """Of `retrain`: set by what the plan gives each training."""
@@ -44,6 +48,7 @@ class Job:
     search: str | None  # its name in the plan; None: a random network, or one given by hand
     seed: int  # of the search; of a random network its number
     is_training: bool
+    is_second: bool = False  # the second training of a random network
     network: str | None = None  # its name in the plan, of one given by hand
 
 
@@ -67,6 +72,11 @@ class Plan:
         """Those given by hand, as the file has them."""
         found: dict[str, Any] = self.values.get("networks", {})
         return found
+
+    @property
+    def again(self) -> int:
+        """How many random networks, from the first on, are trained a second time."""
+        return int(self.values.get("again", 0))
 
     def _resolve(self, search: str | None, network: str | None) -> Settings:
         of = self.values["searches"][search] if search is not None else {"strategy": None, "changes": []}
@@ -92,6 +102,8 @@ class Plan:
         """All jobs, each behind those whose results it needs; seed by seed, so that a part of the study is a study."""
         for number in range(self.values["random"]):
             yield Job(name=f"random-{number:02d}", search=None, seed=number, is_training=True)
+        for number in range(self.again):
+            yield Job(name=f"again-{number:02d}", search=None, seed=number, is_training=True, is_second=True)
         for network in self.networks:
             yield Job(name=f"given-{slug(network)}", search=None, seed=0, is_training=True, network=network)
         for seed in self.values["seeds"]:
@@ -122,6 +134,8 @@ def read(path: Path, profiles: Path) -> Plan:
         sorted(values),
     )
     require(values["random"] >= 2, f"{path}: random must be 2 or more", values["random"])
+    again = values.get("again", 0)
+    require(again in range(values["random"] + 1), f"{path}: again must be a number from 0 to random", again)
     slugs = [slug(search) for search in values["searches"]]
     twice = sorted({one for one in slugs if slugs.count(one) > 1})
     require(not twice, f"{path}: searches must differ in more than commas, spaces and underscores", twice)

@@ -61,6 +61,7 @@ def run(
 def _facts(job: Job) -> dict[str, Any]:
     return {
         "name": job.name, "search": job.search, "seed": job.seed, "is_training": job.is_training, "network": job.network,
+        "is_second": job.is_second,
     }  # fmt: skip
 
 

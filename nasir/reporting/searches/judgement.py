@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import kendalltau
+from scipy.stats import chi2, kendalltau
 
 from nasir.evaluation.statistics import DRAWS, TAILS, Comparison, Interval, compare
 from nasir.spaces import contract
@@ -87,8 +87,19 @@ def tau(first: Sequence[float], second: Sequence[float], seed: int = 0) -> Inter
 
 
 def is_random(job: Mapping[str, Any]) -> bool:
-    """Whether a job trains a random network."""
-    return job["search"] is None and job.get("network") is None
+    """Whether a job trains a random network, for the first time."""
+    return job["search"] is None and job.get("network") is None and not job.get("is_second")
+
+
+def of_training(pairs: Sequence[tuple[float, float]]) -> Interval:
+    """Standard deviation of a network's PSNR from one training to another, dB, with its 95 % interval for normal values.
+
+    Args:
+        pairs: PSNR after either training of each of several networks.
+    """
+    squares = sum((first - second) ** 2 / 2 for first, second in pairs)
+    low, high = (float((squares / chi2.ppf(1 - tail, len(pairs))) ** 0.5) for tail in TAILS)
+    return Interval(mean=float((squares / len(pairs)) ** 0.5), low=low, high=high)
 
 
 def width(sizes: Mapping[str, Any]) -> str:

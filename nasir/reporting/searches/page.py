@@ -9,7 +9,18 @@ from typing import Any
 from nasir.files import write_bytes, write_csv, write_text
 from nasir.reporting.searches import figures
 from nasir.reporting.searches.choices import choices
-from nasir.reporting.searches.judgement import ENOUGH, Found, Scores, is_random, judge, middle, operations, tau, width
+from nasir.reporting.searches.judgement import (
+    ENOUGH,
+    Found,
+    Scores,
+    is_random,
+    judge,
+    middle,
+    of_training,
+    operations,
+    tau,
+    width,
+)
 from nasir.reporting.searches.sizes import by_hand, trade_off
 from nasir.reporting.tables import interval, number, psnr, signed, table
 from nasir.spaces import contract
@@ -47,7 +58,7 @@ def write(page: Path, plan: Mapping[str, Any], jobs: Sequence[Mapping[str, Any]]
             found.setdefault(job["search"], []).append(judge(job["search"], job["seed"], results[name], cost, scores))
     sections = [_top(plan, jobs, results, scores, found)]
     if len(scores) > 1:
-        sections.append(_random(page, random, found, scores))
+        sections += [_random(page, random, found, scores), _again(jobs, results, scores)]
     if found:
         sections += [_strategies(found), _networks(found), _drawn(page, found)]
     if given and len(scores) > 1:
@@ -126,6 +137,34 @@ def _random(
             f"{len(means)} networks: median {psnr(middle(means))} dB, {psnr(min(means))} to {psnr(max(means))} dB, standard "
             f"deviation {number(stdev(means), 3)} dB.",
             f"![PSNR of random and found networks]({page.stem}/distribution.png)",
+        ]
+    )
+
+
+def _again(jobs: Sequence[Mapping[str, Any]], results: Mapping[str, Any], scores: Sequence[Scores]) -> str:
+    """How much of the spread is training's, where networks have been trained twice."""
+    first = {job["seed"]: results[job["name"]] for job in jobs if is_random(job) and job["name"] in results}
+    second = {job["seed"]: results[job["name"]] for job in jobs if job.get("is_second") and job["name"] in results}
+    pairs = [
+        (fmean(first[seed]["psnr_db"].values()), fmean(second[seed]["psnr_db"].values()))
+        for seed in second
+        if seed in first
+    ]
+    if len(pairs) < 2:
+        return ""
+    noise, spread = of_training(pairs), stdev(fmean(one.values()) for one in scores)
+    own = max(0.0, 1 - noise.mean**2 / spread**2)
+    return "\n\n".join(
+        [
+            f"{len(pairs)} of them were trained a second time, from other values and with other batches. From one training to "
+            f"another, a network's PSNR has a standard deviation of {number(noise.mean, 3)} dB {interval(noise, 3)}. So about "
+            f"{number(100 * own, 0)} % of the variance above is of the networks, a standard deviation of "
+            f"{number(own**0.5 * spread, 3)} dB: that is what a search can find.",
+            table(
+                ["network", "first training, dB", "second training, dB"],
+                [[f"random {seed}", psnr(a), psnr(b)] for seed, (a, b) in zip(sorted(second), pairs, strict=True)],
+                ["first training, dB", "second training, dB"],
+            ),
         ]
     )
 

@@ -70,6 +70,24 @@ def test_a_study_by_steps_says_so(tmp_path, _undrawn):
     assert "the same recipe and 600 steps of training." in write(tmp_path, results(), plan)
 
 
+def test_second_trainings_say_how_much_of_the_spread_is_of_the_networks(tmp_path, _undrawn):
+    # random networks have 20 to 29 dB (variance 9.1667); twice trained ones differ by 2, 4 and 6 dB
+    again = {f"again-{n:02d}": network(20.0 + n + 2 * (n + 1)) for n in range(3)}
+    jobs = [
+        {"name": name, "search": None, "seed": n, "is_training": True, "is_second": True}
+        for n, name in enumerate(again)
+    ]
+    path = tmp_path / "search.md"
+    page.write(path, PLAN, [*JOBS, *jobs], results() | again)
+    text = path.read_text()
+    # variance (4 + 16 + 36) / 2 / 3 = 9.3333; chi-squared of three degrees has its tails at 0.2158 and 9.3484
+    assert "3 of them were trained a second time" in text
+    assert "standard deviation of 3.055 dB [1.731, 11.391]" in text and "about 0 % of the variance above" in text
+    assert "| random 2 | 22.00 | 28.00 |" in text
+    assert "10 networks: median 24.50 dB" in text  # of the first trainings alone
+    assert "a second time" not in write(tmp_path, results())
+
+
 def test_every_trained_network_is_a_row_of_the_file(folder, whole):
     rows = read_csv(folder / "reports/search/networks.csv")
     assert [one["network"] for one in rows[:2]] == ["random-00", "random-01"] and len(rows) == 14

@@ -73,6 +73,13 @@ def test_a_random_network_is_trained_for_the_plans_seconds_and_scored(plan, data
     assert do(plan, "random-02", data)["psnr_db"] != found["psnr_db"]
 
 
+def test_a_second_training_is_of_the_same_network_from_another_seed(data, _steps):
+    plan = read(data, again=1)
+    first, second = do(plan, "random-00", data), do(plan, "again-00", data)
+    assert second["genotype"] == first["genotype"] and second["steps"] == first["steps"]
+    assert second["psnr_db"] != first["psnr_db"]
+
+
 @pytest.mark.parametrize(("seconds", "steps"), [(1e-9, 1), (0.003, 2), (0.02, 10)])
 def test_a_training_has_as_many_steps_as_fit_and_one_at_least(data, _steps, seconds, steps):
     assert do(read(data, seconds=seconds), "random-00", data)["steps"] == steps

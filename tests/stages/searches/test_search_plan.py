@@ -77,6 +77,17 @@ def test_jobs_come_seed_by_seed_the_random_networks_first_and_each_training_behi
     assert jobs[8] == Job(name="found-one-shot-fair-1", search="one_shot, fair", seed=1, is_training=True)
 
 
+def test_random_networks_may_be_trained_a_second_time(tmp_path):
+    plan, without = read(tmp_path, again=2), read(tmp_path)
+    jobs = [*plan.jobs()]
+    assert [job.name for job in jobs][2:6] == ["random-02", "again-00", "again-01", "search-one-shot-fair-0"]
+    assert jobs[4] == Job(name="again-01", search=None, seed=1, is_training=True, is_second=True)
+    assert all(plan.made_with(jobs[place]) == without.made_with(jobs[0]) for place in (0, 3))  # nothing is made again
+    for wrong in (4, -1, "two"):
+        with pytest.raises(ValueError, match="again must be a number from 0 to random"):
+            read(tmp_path, again=wrong)
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
