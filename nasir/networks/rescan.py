@@ -9,6 +9,7 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
+from nasir.layers.dilated import DilatedConv
 from nasir.networks.baseline import Baseline
 
 WIDTH = 24
@@ -44,7 +45,7 @@ class _Unit(nn.Module):
 
     def __init__(self, channels: int, dilation: int) -> None:
         super().__init__()
-        self.read = nn.Conv2d(channels, self.gates * WIDTH, 3, padding=dilation, dilation=dilation)
+        self.read = DilatedConv(channels, self.gates * WIDTH, 3, padding=dilation, dilation=dilation)
 
 
 class Conv(_Unit):

@@ -21,6 +21,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
+from nasir.layers.dilated import DilatedConv
 from nasir.layers.downscaling import enlarge, shrink
 from nasir.layers.starting import start_at_zero
 from nasir.spaces.cells.cell import SuperCell, edges, exclude, take_layer
@@ -58,7 +59,7 @@ def separable(
 ) -> nn.Sequential:
     """A depthwise 3x3 convolution of dilation `rate`, then a pointwise one, each with normalisation and activation `name`."""
     bias = norm == "none"
-    depthwise = nn.Conv2d(channels_in, channels_in, 3, padding=rate, dilation=rate, groups=channels_in, bias=bias)
+    depthwise = DilatedConv(channels_in, channels_in, 3, padding=rate, dilation=rate, groups=channels_in, bias=bias)
     return nn.Sequential(
         depthwise,
         *normalise(channels_in, affine, norm),

@@ -24,6 +24,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
+from nasir.layers.dilated import DilatedConv
 from nasir.layers.downscaling import enlarge, shrink
 from nasir.layers.starting import start_at_zero
 from nasir.spaces.cells.cell import SuperCell, edges, exclude, take_layer
@@ -216,7 +217,7 @@ class Aspp(nn.Module):
             nn.Sequential(conv, *normalise(channels, True, norm), activate(name))
             for conv in (
                 nn.Conv2d(channels_in, channels, 1, bias=bias),
-                *(nn.Conv2d(channels_in, channels, 3, padding=r, dilation=r, bias=bias) for r in rates),
+                *(DilatedConv(channels_in, channels, 3, padding=r, dilation=r, bias=bias) for r in rates),
             )
         )
         self.join = pointwise(channels * len(self.branches), channels, True, norm)

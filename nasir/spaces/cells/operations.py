@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from nasir.layers.deformable import DeformableConv
+from nasir.layers.dilated import DilatedConv
 from nasir.layers.normalisation import BatchNorm
 
 SLOPE = 0.2
@@ -75,8 +76,9 @@ def operation(name: str, channels: int, affine: bool, style: Style) -> nn.Module
     for _ in range(style.separable if name.startswith("sep") else 1):
         layers.append(activation(style.activation))
         is_separable, is_bare = name.startswith("sep"), style.norm == "none"
+        convolution = DilatedConv if dilation > 1 else nn.Conv2d
         layers.append(
-            nn.Conv2d(
+            convolution(
                 channels,
                 channels,
                 size,

@@ -4,14 +4,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from nasir.layers.dilated import DilatedConv
 from nasir.layers.normalisation import BatchNorm, follow, world_size
 from nasir.spaces.cells.cell import SuperCell
 from nasir.spaces.cells.fast.cell import FastCell
 from nasir.spaces.cells.fast.fused import DilatedDepthwise, NormActivate
 
 
-class DilatedConv(nn.Conv2d):
-    """A depthwise convolution of dilation above 1 that keeps the size and has no bias."""
+class ShiftedConv(DilatedConv):
+    """A depthwise convolution of dilation above 1 that keeps the size and has no bias, as a sum of shifted images."""
 
     def forward(self, x: Tensor) -> Tensor:
         """Convolve, shape (N, C, H, W)."""
@@ -40,7 +41,7 @@ def convert(supernet: nn.Module, recompute: str) -> None:
     """Make a plain supernet its fast twin, in place, with the same parameters.
 
     Every `SuperCell` becomes a `FastCell`; around the cells every batch normalisation without scale and shift becomes a
-    `NormActivation`, with the activation that follows it, and every dilated depthwise convolution a `DilatedConv`. The
+    `NormActivation`, with the activation that follows it, and every dilated depthwise convolution a `ShiftedConv`. The
     weights are brought into channels_last, so that features are.
 
     Args:
@@ -60,8 +61,8 @@ def convert(supernet: nn.Module, recompute: str) -> None:
         if type(module) is BatchNorm and not module.affine:
             module.__class__ = NormActivation
             module.slope = 1.0  # type: ignore[assignment]
-        elif type(module) is nn.Conv2d and module.groups > 1 and module.dilation != (1, 1):
-            module.__class__ = DilatedConv
+        elif type(module) is DilatedConv and module.groups > 1 and module.dilation != (1, 1):
+            module.__class__ = ShiftedConv
     supernet.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
