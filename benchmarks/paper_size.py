@@ -2,8 +2,10 @@
 
     python -m benchmarks.paper_size search --batch 3
     python -m benchmarks.paper_size retrain --batch 12
+    python -m benchmarks.paper_size one_shot --batch 12
 
-Three updates of each kind: for search three of alpha and beta and three of the weights, on random pictures. Prints one JSON line.
+Three updates of each kind: for search three of alpha and beta and three of the weights, on random pictures. Of one_shot, whose
+steps differ with their paths, forty, and the scores of eight candidates. Prints one JSON line.
 """
 
 import argparse
@@ -14,6 +16,7 @@ import resource
 import subprocess
 import sys
 import time
+from statistics import fmean
 from typing import Any
 
 import numpy as np
@@ -29,18 +32,22 @@ from nasir.files import Log
 from nasir.layers.cost import parameters
 from nasir.search.contract import Problem
 from nasir.search.darts import search
-from nasir.spaces.cells.searching import relax
+from nasir.search.one_shot import search as find_best
+from nasir.settings import Settings
+from nasir.spaces.cells.searching import relax, share
 from nasir.training.device import choose
-from nasir.training.parallel import alone
+from nasir.training.parallel import Team, alone, assemble
+from nasir.training.precision import AUTO
 from nasir.training.retrain import retrain
 
 STEPS = 3
+PATHS, CANDIDATES = 40, 8
 
 
 def main() -> None:
     """Run one of the two and print what it took."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("step", choices=("search", "retrain"))
+    parser.add_argument("step", choices=("search", "retrain", "one_shot"))
     parser.add_argument("--batch", type=int, required=True)
     parser.add_argument("--recompute", default="none", help="of the search: none, edge, cell")
     arguments = parser.parse_args()
@@ -53,7 +60,9 @@ def main() -> None:
         clock.append(time.perf_counter())
         losses.extend(news[name] for name in ("train_loss", "val_loss") if name in news)
 
-    if arguments.step == "search":
+    if arguments.step == "one_shot":
+        network = one_shot_steps(arguments.batch, device, log)
+    elif arguments.step == "search":
         network = search_three_steps(arguments.batch, arguments.recompute, device, log)
     else:
         network = retrain_three_steps(arguments.batch, device, log)
@@ -76,10 +85,10 @@ def main() -> None:
     )
 
 
-def pictures() -> dict[str, np.ndarray]:
+def pictures(side: int = 96) -> dict[str, np.ndarray]:
     """Two of random grey levels."""
     rng = np.random.default_rng(0)
-    return {str(i): rng.integers(0, 256, (96, 96), dtype=np.uint8) for i in range(2)}
+    return {str(i): rng.integers(0, 256, (side, side), dtype=np.uint8) for i in range(2)}
 
 
 def search_three_steps(batch: int, recompute: str, device: torch.device, log: Log) -> nn.Module:
@@ -93,10 +102,32 @@ def search_three_steps(batch: int, recompute: str, device: torch.device, log: Lo
             f"strategy.keep_from={STEPS}",
         ],
     )
-    images = pictures()
-    patches = PatchSampler(images, chosen.search.patch, device)
     relaxed = relax("irnas", chosen.of_space, channels=1, seed=0)
-    problem = Problem(
+    search(relaxed, _problem(chosen, 64, device, log, alone(device)))
+    return relaxed.network
+
+
+def one_shot_steps(batch: int, device: torch.device, log: Log) -> nn.Module:
+    """Steps of the shared weights, each on one path, then candidates scored on an image of 192x192; gives all parts."""
+    changes = {"batch": batch, "steps": PATHS, "warmup_steps": 0, "val_period": PATHS, "log_period": 1}
+    own = {"candidates": CANDIDATES, "population": CANDIDATES, "tournament": 1, "finalists": 0}
+    texts = [
+        f"{section}.{key}={value}"
+        for section, of in (("search", changes), ("strategy", own))
+        for key, value in of.items()
+    ]
+    chosen = settings.of("paper", changes=texts, strategy="one_shot")
+    with assemble(section="search", devices=1, parallel="auto", precision=AUTO, device=str(device)) as team:
+        shared = share("irnas", chosen.of_space, channels=1, seed=0)
+        find_best(shared, _problem(chosen, 192, device, log, team))
+    return shared.network
+
+
+def _problem(chosen: Settings, side: int, device: torch.device, log: Log, team: Team) -> Problem:
+    """A search on random pictures; V has one image of so many pixels a side."""
+    images = pictures(max(96, side))
+    patches = PatchSampler(images, chosen.search.patch, device)
+    return Problem(
         space=chosen.space,
         of_space=chosen.of_space,
         config=chosen.search,
@@ -104,15 +135,13 @@ def search_three_steps(batch: int, recompute: str, device: torch.device, log: Lo
         channels=1,
         patches_w=patches,
         patches_a=patches,
-        images_v={"v": to_clean(images["0"][:64, :64])},
+        images_v={"v": to_clean(images["0"][:side, :side])},
         seed=0,
         state=None,
         save=lambda state: None,
         log=log,
-        team=alone(device),
+        team=team,
     )
-    search(relaxed, problem)
-    return relaxed.network
 
 
 def retrain_three_steps(batch: int, device: torch.device, log: Log) -> nn.Module:
@@ -138,14 +167,17 @@ def retrain_three_steps(batch: int, device: torch.device, log: Log) -> nn.Module
 
 
 def measure() -> list[dict[str, Any]]:
-    """A row for the search, with and without recomputation, and one for retraining, each in a process of its own."""
+    """A row for the search, with and without recomputation, one_shot and retraining, each in a process of its own."""
     rows = []
-    for step, recompute in (("search", "edge"), ("search", "none"), ("retrain", "none")):
+    for step, recompute in (("search", "edge"), ("search", "none"), ("one_shot", "none"), ("retrain", "none")):
         command = [sys.executable, "-m", "benchmarks.paper_size", step, "--batch", "12", "--recompute", recompute]
         found = json.loads(subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout)
         seconds = found.pop("seconds_per_iteration")
         del found["losses"]
-        rows.append(found | {"recompute": recompute, "least_seconds": min(seconds), "most_seconds": max(seconds)})
+        row = found | {"recompute": recompute, "least_seconds": min(seconds), "most_seconds": max(seconds)}
+        if step == "one_shot":
+            row |= {"mean_seconds": fmean(seconds[1:PATHS]), "candidate_seconds": fmean(seconds[PATHS:])}
+        rows.append(row)
     return rows
 
 

@@ -10,7 +10,7 @@ PROFILES = ROOT / "profiles"
 PARAMS = {"dataset": "sample", "task": "denoise", "folder": "data", "layout": "clean", "sigma": 50, "seed": 0}
 
 
-def of(profile: str, space: str = "irnas", changes: Sequence[str] = ()) -> Settings:
-    """A profile's settings with some replaced; `changes` are SECTION.KEY=VALUE."""
-    values = resolve(PARAMS | {"space": space, "profile": profile}, PROFILES)
+def of(profile: str, space: str = "irnas", changes: Sequence[str] = (), strategy: str | None = None) -> Settings:
+    """A profile's settings with some replaced; `changes` are SECTION.KEY=VALUE, a strategy that of the profile."""
+    values = resolve(PARAMS | {"space": space, "profile": profile}, PROFILES, strategy)
     return change(values, changes, str(PROFILES / f"{profile}.yaml"))
