@@ -1,6 +1,6 @@
 # make repro: the pipeline; make tables PROFILE=demo|small|fast|paper: the paper's tables, with BM3D=1 also BM3D (non-commercial
-# licence); make study [HOURS=2]: search strategies against random networks; make test: lint, types, tests. All set everything up
-# first; a second call installs nothing.
+# licence); make study [HOURS=2]: search strategies against random networks; make scores: the networks of models/ scored again; make test:
+# lint, types, tests. All set everything up first; a second call installs nothing.
 # CPU-only machines: make TORCH_INDEX=<the CPU wheel index that pytorch.org gives> avoids several GB of CUDA libraries.
 
 VENV ?= .venv
@@ -17,7 +17,7 @@ BIN := $(abspath $(VENV))/bin
 export PATH := $(BIN):$(PATH)
 export DVC_NO_ANALYTICS := 1
 
-.PHONY: help setup repro tables study test test-slow lint ui bench
+.PHONY: help setup repro tables study scores test test-slow lint ui bench
 
 help:
 	@sed -n '1,4p' Makefile
@@ -46,6 +46,9 @@ tables: setup
 
 study: setup
 	$(BIN)/python -m stages searches --plan study/$(PLAN).yaml --results study/$(PLAN) --page $(PAGE) $(if $(WORKERS),--workers $(WORKERS)) $(if $(HOURS),--hours $(HOURS))
+
+scores: setup
+	$(BIN)/python -m stages scores
 
 test: setup lint
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(JOBS) --dist loadfile

@@ -2,7 +2,7 @@
 
 import nasir
 
-denoise = nasir.load("runs/retrain/model")                                            # a trained network
+denoise = nasir.load("irnas-bsd500-50")                                # a shipped network, or "runs/retrain/model"
 rows = nasir.score(denoise, images, sigma=50, protocol="overlap", seed=0)              # of any callable
 print({name: protocol.description for name, protocol in nasir.protocols.items()})
 """

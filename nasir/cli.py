@@ -25,15 +25,27 @@ app = typer.Typer(
 @app.command()
 def restore(
     image: Annotated[Path, typer.Argument(help="An 8-bit image, grey or colour.")],
-    model: Annotated[Path, typer.Option(help="The model folder that retrain wrote.")],
-    sigma: Annotated[float, typer.Option(help="Noise standard deviation in the image, 8-bit grey levels.")],
     out: Annotated[Path, typer.Option(help="The PNG to write.")],
+    model: Annotated[
+        str | None,
+        typer.Option(
+            help="A folder that retrain wrote, or the name of a shipped network; none: the shipped one that fits."
+        ),
+    ] = None,
+    sigma: Annotated[
+        float | None,
+        typer.Option(help="Noise standard deviation in the image, 8-bit grey levels; none: estimated.", min=0),
+    ] = None,
+    task: Annotated[str, typer.Option(help="denoise or derain; which shipped network to take.")] = "denoise",
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     tile: Annotated[
         int, typer.Option(help="Side in pixels of the tiles of a large image; 0: in one piece.", min=0)
     ] = 512,
 ) -> None:
-    """Denoise IMAGE and write it to OUT as a PNG of the same size; a colour image channel by channel.
+    """Restore IMAGE and write it to OUT as a PNG of the same size; a network for grey images takes colour channel by channel.
+
+    Without MODEL the shipped network is taken whose noise level is next to SIGMA, and without SIGMA the image's own estimate; a
+    network is used at the level that it was trained for.
 
     An image of more than TILE x TILE pixels is cut into tiles that are restored one by one, each with as much of the
     image around it as the network sees, so that the result is that of the whole image and memory that of a tile.
@@ -41,14 +53,22 @@ def restore(
     if out.suffix.lower() != ".png":
         raise ValueError(f"--out must end in .png (a lossy format would add noise again), got {out}.")
     from nasir.data.pictures import images
+    from nasir.inference import zoo
+
+    noisy = images.load_colour(image)  # before the slower parts, so that a wrong path answers at once
+    told = ""
+    if model is None:
+        level, word = (sigma, "given") if sigma is not None else (zoo.estimate(noisy), "estimated")
+        model = zoo.choose(task, level if task == "denoise" else 0)
+        sigma = float(zoo.card(model)["sigma"])
+        told = f", by {model}" + (f" (noise of {level:.1f} {word})" if task == "denoise" else "")
     from nasir.inference import model as models
     from nasir.training.device import choose
 
-    noisy = images.load_colour(image)  # before the slower parts, so that a wrong path answers at once
     denoiser = models.load(model, choose(device), tile=tile)
-    images.save_png(out, models.restore_image(denoiser, noisy, sigma))
+    images.save_png(out, models.restore_image(denoiser, noisy, denoiser.sigma if sigma is None else sigma))
     cut = "" if denoiser.tiling is None else f" in {denoiser.tiling}"
-    print(f"{out}: {noisy.shape[1]}x{noisy.shape[0]}, restored at sigma {sigma:g}{cut}")
+    print(f"{out}: {noisy.shape[1]}x{noisy.shape[0]}, restored at sigma {denoiser.sigma:g}{cut}{told}")
 
 
 @app.command()

@@ -139,6 +139,37 @@ def rehearse(
     rehearsal.run(plan=plan, profiles=profiles, networks=networks, out=out, candidates=candidates, seeds=seeds)
 
 
+def shelve(
+    name: Annotated[str, typer.Option(help="Of the network, as nasir.load takes it.")],
+    runs: Annotated[Path, typer.Option(help="Where each step's folder lies.")] = Path("runs"),
+    settings: Annotated[Path, typer.Option(help="What `python -m stages settings` wrote.")] = Path(
+        "reports/settings.yaml"
+    ),
+    out: Annotated[Path, typer.Option(help="Folder of the shipped networks.")] = Path("models"),
+) -> None:
+    """Make a finished run's network one of those that are shipped: its files, scores and card."""
+    from nasir.settings import read
+    from stages.models import shelve as stage
+
+    stage.run(runs=runs, settings=read(settings), name=name, out=out)
+
+
+def scores(
+    names: Annotated[list[str] | None, typer.Argument(help="Shipped networks; none: all.")] = None,
+    work: Annotated[Path, typer.Option(help="Folder for the data sets.")] = Path("runs/models"),
+    profiles: Profiles = Path("profiles"),
+    shipped: Annotated[Path, typer.Option(help="The folder of images that the repository ships.")] = Path("data"),
+    known: Annotated[Path, typer.Option(help="CSV file of images that another data set's test part has too.")] = Path(
+        "nasir/data/datasets/known_elsewhere.csv"
+    ),
+) -> None:
+    """Score the shipped networks again on their test images; ends with status 1 where one is not as its card says."""
+    from stages.models import scores as stage
+
+    is_alike = stage.run(names=names or [], profiles=profiles, shipped=shipped, known=known, work=work)
+    raise typer.Exit(0 if is_alike else 1)
+
+
 def sync(
     follow: Annotated[
         Path | None, typer.Option(help="Send one journal while its stage runs (used by the stages).")
@@ -200,6 +231,8 @@ OTHERS: tuple[Callable[..., None], ...] = (
     searches,
     rehearse,
     summary,
+    shelve,
+    scores,
     status,
     sync,
     prepare,

@@ -97,6 +97,22 @@ def test_a_wrong_argument_gets_one_line_and_no_file(folder, tmp_path, change, me
     assert not list(tmp_path.glob("out*"))
 
 
+def test_restore_takes_the_shipped_network_that_fits_and_says_which(tmp_path):
+    noisy = np.clip(np.random.default_rng(0).normal(128, 52, (40, 50)), 0, 255).astype(np.uint8)
+    Image.fromarray(noisy).save(tmp_path / "in.png")
+    found = call(*NASIR, "restore", str(tmp_path / "in.png"), "--out", str(tmp_path / "out.png"))
+    assert "restored at sigma 50, by irnas-bsd500-50 (noise of 48.9" in found.stdout and "estimated)" in found.stdout
+    assert np.asarray(Image.open(tmp_path / "out.png")).std() < 0.3 * noisy.std()
+    given = call(*NASIR, "restore", str(tmp_path / "in.png"), "--sigma", "66", "--out", str(tmp_path / "out.png"))
+    assert given.stdout.endswith("restored at sigma 70, by irnas-bsd500-70 (noise of 66.0 given)\n")
+    named = call(
+        *NASIR, "restore", str(tmp_path / "in.png"), "--model", "irnas-bsd500-70", "--out", str(tmp_path / "out.png")
+    )
+    assert named.stdout.endswith("restored at sigma 70\n")
+    wrong = call(*NASIR, "restore", str(tmp_path / "in.png"), "--task", "camera", "--out", str(tmp_path / "no.png"))
+    assert wrong.returncode == 1 and wrong.stderr.startswith("error: a shipped network's task must be one of")
+
+
 def save_flat(folder, level, names="a", shape=(12, 15)):
     folder.mkdir(parents=True, exist_ok=True)
     for name in names:

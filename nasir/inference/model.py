@@ -16,6 +16,7 @@ from nasir.config import reading
 from nasir.config.reading import flat
 from nasir.data.pictures.images import to_uint8
 from nasir.files import read_json, write_bytes, write_json
+from nasir.inference import zoo
 from nasir.inference.fusing import fuse
 from nasir.inference.tiling import TILE, Tiled, Tiling
 from nasir.networks import catalogue
@@ -123,10 +124,10 @@ class Denoiser:
 
 
 def load(folder: Path | str, device: torch.device | str = "cpu", weights: str = "best", tile: int = TILE) -> Denoiser:
-    """Read a trained network from the folder that retrain wrote.
+    """Read a trained network from the folder that retrain wrote, or one that is shipped by its name.
 
     Args:
-        folder: with `model.json` and weights.
+        folder: with `model.json` and weights; or a name of `nasir.inference.zoo.names()`, whose files are checked.
         device: where it runs.
         weights: `best` or `last`.
         tile: see `Denoiser`.
@@ -134,11 +135,14 @@ def load(folder: Path | str, device: torch.device | str = "cpu", weights: str = 
     Raises:
         ValueError: if the folder, its `model.json` or its weights are missing, damaged or do not fit each other.
     """
+    if isinstance(folder, str) and folder in zoo.names():
+        folder = zoo.folder(folder)
     folder = Path(folder)
     description = folder / "model.json"
     if not description.is_file():
         raise ValueError(
-            f"expected a trained network in {folder}, got no model.json there; give retrain's model folder."
+            f"expected a trained network in {folder}, got no model.json there; give retrain's model folder, or one of "
+            f"the shipped networks: {', '.join(zoo.names()) or 'none'}."
         )
     value = describe(folder)
     network = _rebuild(value, str(description))

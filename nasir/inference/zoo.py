@@ -1,0 +1,96 @@
+"""Trained networks that the repository ships, each a folder of `models/`: files as retrain writes them, scores, and a card.
+
+`card.json` says what a network is: data, split, recipe, scores under every protocol with their intervals, size, cost, machine,
+commit, and the SHA-256 of its files. `python -m stages shelve` writes such a folder from a run.
+"""
+
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nasir.files import read_json
+
+SHELF = Path(__file__).parents[2] / "models"
+"""Where they lie."""
+
+CARD = "card.json"
+
+NORMAL_MEDIAN = 0.6745
+"""Median magnitude of a standard normal value."""
+
+
+def names() -> list[str]:
+    """Of all shipped networks."""
+    return sorted(path.parent.name for path in SHELF.glob(f"*/{CARD}"))
+
+
+def card(name: str) -> dict[str, Any]:
+    """What a shipped network's card says.
+
+    Raises:
+        ValueError: if there is none of this name.
+    """
+    path = SHELF / name / CARD
+    if not path.is_file():
+        raise ValueError(f"a network must be a folder with a model.json or one of {names()}, got {name!r}.")
+    value: dict[str, Any] = read_json(path)
+    return value
+
+
+def folder(name: str) -> Path:
+    """A shipped network's folder, its files checked.
+
+    Raises:
+        ValueError: if there is none of this name, or a file is missing or not the one that its card names.
+    """
+    for file, expected in card(name)["sha256"].items():
+        path = SHELF / name / file
+        got = sha256(path.read_bytes()).hexdigest() if path.is_file() else "no file"
+        if got != expected:
+            raise ValueError(
+                f"{path} must have the SHA-256 {expected[:12]}... of its card, got {got[:12]}; restore it (git checkout {path})."
+            )
+    return SHELF / name
+
+
+def choose(task: str, sigma: float) -> str:
+    """The network for a task whose noise level is next to `sigma`; of several the one with the best score on its test images.
+
+    Args:
+        task: of `nasir.task`.
+        sigma: 8-bit grey levels; 0 where the task has none.
+
+    Raises:
+        ValueError: if none is shipped for the task.
+    """
+    cards = [card(name) for name in names()]
+    tasks = sorted({found["task"] for found in cards})
+    if task not in tasks:
+        raise ValueError(f"a shipped network's task must be one of {tasks}, got {task!r}; give a network with --model.")
+    cards = [found for found in cards if found["task"] == task]
+    gap = min(abs(found["sigma"] - sigma) for found in cards)
+    fitting = [found for found in cards if abs(found["sigma"] - sigma) == gap]
+    best = max(fitting, key=lambda found: found["scores"]["whole"]["psnr_db"])
+    return str(best["name"])
+
+
+def estimate(noisy: NDArray[np.uint8]) -> float:
+    """Standard deviation of Gaussian noise in an image, 8-bit grey levels; of a colour image the mean of its channels.
+
+    The median magnitude of the finest diagonal Haar coefficients over 0.6745 (Donoho and Johnstone, Biometrika 1994); texture
+    adds to it, and what was clipped is missing.
+
+    Args:
+        noisy: shape (H, W) or (H, W, 3), 2 or more pixels a side.
+    """
+    if min(noisy.shape[:2]) < 2:
+        raise ValueError(
+            f"an image must have 2 or more pixels a side to estimate its noise, got {noisy.shape[:2]}; give --sigma."
+        )
+    height, width = (side // 2 * 2 for side in noisy.shape[:2])
+    x = noisy[:height, :width].astype(np.float64)
+    diagonal = (x[::2, ::2] - x[1::2, ::2] - x[::2, 1::2] + x[1::2, 1::2]) / 2
+    return float(np.mean(np.median(np.abs(diagonal), axis=(0, 1))) / NORMAL_MEDIAN)

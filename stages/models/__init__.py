@@ -1,0 +1,1 @@
+"""Networks that are shipped: a finished run made one, and all of them scored again."""

@@ -1,0 +1,77 @@
+"""scores: every shipped network scored again on its test images, beside the scores on its card."""
+
+import sys
+from importlib import import_module
+from pathlib import Path
+
+from nasir import settings as resolving
+from nasir import task as tasks
+from nasir.data.pictures.collection import load_samples
+from nasir.evaluation import scoring
+from nasir.files import read_csv, read_json
+from nasir.inference import model as models
+from nasir.inference import zoo
+from nasir.reporting.tables import table
+from nasir.settings import Settings
+
+ALIKE = 0.005
+"""Difference of a score, dB, below which it counts as the same: other processors give other last bits."""
+
+DATA = "stages.tables.data"
+
+
+def run(*, names: list[str], profiles: Path, shipped: Path, known: Path, work: Path) -> bool:
+    """Score networks and print their means and the largest difference from the card; whether all are as it says.
+
+    Args:
+        names: of shipped networks; empty: all.
+        profiles: folder of base.yaml and of the profiles.
+        shipped, known: as the step `data` of the tables takes them.
+        work: folder for the data sets.
+    """
+    rows, are_alike = [], True
+    for name in names or zoo.names():
+        folder, card = zoo.folder(name), zoo.card(name)
+        settings = _settings(card["task"], card["data"]["dataset"], card["sigma"], profiles)
+        data = work / f"{card['task']}-{card['data']['dataset']}"
+        if not (data / "checks" / "audit.json").is_file():
+            images = work / f"{card['data']['dataset']}-images"
+            import_module(DATA).run(settings=settings, shipped=shipped, known=known, images=images, out=data)
+        task = tasks.find(card["task"])
+        test = load_samples(data / "pictures", read_json(data / "split" / "split.json")["test"], task)
+        plan = {protocol: list(test) for protocol in card["scores"]}
+        print(f"{name}: {len(test)} images under {', '.join(plan)}", file=sys.stderr, flush=True)
+        found = scoring.score(
+            models.load(folder), test, plan, sigma=card["sigma"], seed=card["made_with"]["seed"], batch=64,
+            tell=lambda protocol, score: None,
+        )  # fmt: skip
+        known_scores = {
+            (row["protocol"], row["name"]): float(row["psnr_db"]) for row in read_csv(folder / "scores.csv")
+        }
+        for protocol, scored in found.items():
+            gap = max(abs(score.psnr_db - known_scores[protocol, score.name]) for score in scored.scores)
+            are_alike &= gap < ALIKE
+            means = scored.means()
+            card_db = card["scores"][protocol]["psnr_db"]
+            values = [f"{value:.4f}" for value in (means["psnr_db"], means["ssim_zero_padded"], card_db)]
+            rows.append([name, protocol, str(len(scored.scores)), *values, f"{gap:.1e}"])
+    columns = [
+        "network",
+        "protocol",
+        "images",
+        "PSNR, dB",
+        "SSIM",
+        "on its card, dB",
+        "largest difference of an image, dB",
+    ]
+    print(table(columns, rows, columns[2:]))
+    return are_alike
+
+
+def _settings(task: str, dataset: str, sigma: float, profiles: Path) -> Settings:
+    """Of the data set's pictures and split."""
+    params = {
+        "dataset": dataset, "task": task, "folder": "data", "layout": "clean", "sigma": sigma or 50, "space": "irnas",
+        "seed": 0, "profile": "small",
+    }  # fmt: skip
+    return Settings(resolving.resolve(params, profiles), "models")

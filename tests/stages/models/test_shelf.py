@@ -1,0 +1,141 @@
+"""A run's network becomes a shipped one, and is scored again."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from picture_folder import list_pictures
+from typer.testing import CliRunner
+
+from nasir.data.pictures.collection import load_samples
+from nasir.data.pictures.images import save_png
+from nasir.evaluation import scoring
+from nasir.files import read_csv, read_json, write_csv, write_json, write_text
+from nasir.inference import model, zoo
+from nasir.layers.cost import parameters
+from nasir.settings import Settings, resolve
+from nasir.spaces.contract import find, random_tokens
+from nasir.task import find as find_task
+from stages import __main__ as commands
+from stages.models import scores, shelve
+from tests.spaces.cells.small import SMALL
+
+ROOT = Path(__file__).parents[3]
+TEST = ["test/0", "test/1"]
+
+
+def settings() -> Settings:
+    params = {"dataset": "bsd500", "task": "denoise", "folder": "data", "layout": "clean", "sigma": 50}
+    return Settings(
+        resolve(params | {"space": "irnas", "seed": 0, "profile": "demo"}, ROOT / "profiles"), "settings.yaml"
+    )
+
+
+@pytest.fixture
+def runs(tmp_path) -> Path:
+    """A finished run of a network that is not trained, on two images."""
+    folder = tmp_path / "runs"
+    rng = np.random.default_rng(0)
+    for name in [*TEST, "train/0"]:
+        save_png(folder / f"pair/{name}.png", rng.integers(0, 256, (64, 66), dtype=np.uint8))
+    list_pictures(folder / "pair", [*TEST, "train/0"])
+    write_json(folder / "split/split.json", {"w": ["train/0"], "a": [], "v": [], "test": TEST})
+    space = find("irnas")
+    genotype = space.from_tokens(SMALL, random_tokens(space, SMALL, torch.Generator().manual_seed(0)))
+    torch.manual_seed(0)
+    sizes = space.candidate_sizes(SMALL)
+    network = space.build(genotype, sizes, 1)
+    model.save(
+        folder / "retrain/model", space.to_json(genotype), sizes, 1, "denoise", 50.0, {"best": network.state_dict()}
+    )
+    samples = load_samples(folder / "pair", TEST, find_task("denoise"))
+    plan = {"whole": TEST, "overlap": TEST}
+    found = scoring.score(
+        model.load(folder / "retrain/model"),
+        samples,
+        plan,
+        sigma=50,
+        seed=0,
+        batch=4,
+        tell=lambda protocol, score: None,
+    )
+    rows = [row for protocol, one in found.items() for row in one.rows(method="nasir", protocol=protocol)]
+    others = [row | {"method": "noisy"} for row in rows]
+    write_csv(folder / "evaluate/scores.csv", [*rows, *others], ["method", *shelve.COLUMNS])
+    write_json(folder / "evaluate/metrics.json", {"parameters": parameters(network), "flops_per_pixel": 1234.0})
+    write_json(
+        folder / "receipts/retrain.json",
+        {"seconds": 3.5, "device": "CPU", "commit": "abc", "precision": "32-true", "versions": {"torch": "2"}},
+    )
+    return folder
+
+
+def test_the_folder_has_network_scores_and_card(runs, tmp_path, monkeypatch):
+    shelve.run(runs=runs, settings=settings(), name="mine", out=tmp_path / "models")
+    monkeypatch.setattr(zoo, "SHELF", tmp_path / "models")
+    card = zoo.card("mine")
+    assert zoo.folder("mine") == tmp_path / "models/mine" and zoo.names() == ["mine"]
+    rows = read_csv(tmp_path / "models/mine/scores.csv")
+    assert [(row["protocol"], row["name"]) for row in rows] == [(p, n) for p in ("whole", "overlap") for n in TEST]
+    mean = sum(float(row["psnr_db"]) for row in rows[:2]) / 2
+    assert card["scores"]["whole"]["psnr_db"] == pytest.approx(mean) and card["scores"]["whole"]["images"] == 2
+    assert card["scores"]["whole"]["psnr_db_low"] <= mean <= card["scores"]["whole"]["psnr_db_high"]
+    assert (card["task"], card["sigma"], card["flops_per_pixel"]) == ("denoise", 50, 1234.0)
+    assert card["data"]["images"] == {"w": 1, "a": 0, "v": 0, "test": 2} and "non-commercial" in card["data"]["terms"]
+    assert card["runs"]["retrain"]["seconds"] == 3.5 and card["runs"]["search"] == {}
+    assert card["made_with"]["retrain"]["optimiser"] == "adamw" and card["made_with"]["profile"] == "demo"
+    assert model.load("mine").sigma == 50
+
+
+def test_a_run_that_is_not_finished_leaves_nothing(runs, tmp_path):
+    (runs / "evaluate/scores.csv").unlink()
+    with pytest.raises(ValueError, match=r"must have the file .*evaluate/scores\.csv, got none"):
+        shelve.run(runs=runs, settings=settings(), name="mine", out=tmp_path / "models")
+    assert not (tmp_path / "models").exists()
+
+
+def again(place: Path, *names: str) -> tuple[int, str]:
+    """`scores` on pictures that are there already: its exit status and what it printed."""
+    found = CliRunner().invoke(
+        commands.build("scores"), ["scores", *names, "--work", str(place), "--profiles", str(ROOT / "profiles")]
+    )
+    assert found.exception is None or isinstance(found.exception, SystemExit), found.exception
+    return found.exit_code, found.output
+
+
+def test_scores_again_are_those_of_the_card_or_the_command_fails(runs, tmp_path, monkeypatch):
+    shelve.run(runs=runs, settings=settings(), name="mine", out=tmp_path / "models")
+    monkeypatch.setattr(zoo, "SHELF", tmp_path / "models")
+    data = tmp_path / "work/denoise-bsd500"
+    data.mkdir(parents=True)
+    (runs / "pair").rename(data / "pictures")
+    (runs / "split").rename(data / "split")
+    write_text(data / "checks/audit.json", "{}")
+
+    status, said = again(tmp_path / "work")
+    assert status == 0 and "| mine | whole | 2 |" in said and said.count("0.0e+00") == 2
+
+    path = tmp_path / "models/mine/scores.csv"
+    rows = read_csv(path)
+    rows[0]["psnr_db"] = str(float(rows[0]["psnr_db"]) + 0.01)
+    write_csv(path, rows, shelve.COLUMNS)
+    card = read_json(tmp_path / "models/mine/card.json")
+    del card["sha256"]["scores.csv"]
+    write_json(tmp_path / "models/mine/card.json", card)
+    status, said = again(tmp_path / "work", "mine")
+    assert status == 1 and "1.0e-02" in said
+
+
+def test_the_pictures_are_made_where_there_are_none(runs, tmp_path, monkeypatch):
+    shelve.run(runs=runs, settings=settings(), name="mine", out=tmp_path / "models")
+    monkeypatch.setattr(zoo, "SHELF", tmp_path / "models")
+
+    def make(**given: object) -> None:
+        raise InterruptedError(str(given["out"]))
+
+    monkeypatch.setattr(scores.import_module(scores.DATA), "run", make)
+    with pytest.raises(InterruptedError, match="work/denoise-bsd500"):
+        scores.run(
+            names=[], profiles=ROOT / "profiles", shipped=tmp_path, known=tmp_path / "k.csv", work=tmp_path / "work"
+        )
