@@ -1,6 +1,7 @@
 # make repro: the pipeline; make tables PROFILE=demo|small|fast|paper: the paper's tables, with BM3D=1 also BM3D (non-commercial
-# licence); make study [HOURS=2]: search strategies against random networks; make scores: the networks of models/ scored again; make test:
-# lint, types, tests. All set everything up first; a second call installs nothing.
+# licence); make overnight [HOURS=8]: the paper's networks in pieces, carried on when called again; make study [HOURS=2]: search
+# strategies against random networks; make scores: the networks of models/ scored again; make test: lint, types, tests. All set
+# everything up first; a second call installs nothing.
 # CPU-only machines: make TORCH_INDEX=<the CPU wheel index that pytorch.org gives> avoids several GB of CUDA libraries.
 
 VENV ?= .venv
@@ -17,7 +18,7 @@ BIN := $(abspath $(VENV))/bin
 export PATH := $(BIN):$(PATH)
 export DVC_NO_ANALYTICS := 1
 
-.PHONY: help setup repro tables study scores test test-slow lint ui bench
+.PHONY: help setup repro tables overnight study scores test test-slow lint ui bench
 
 help:
 	@sed -n '1,4p' Makefile
@@ -43,6 +44,9 @@ tables: setup
 	$(BIN)/python -m stages choose --profile $(PROFILE)
 	cd tables && NASIR_SEND=later NASIR_OWNER=$$PPID $(BIN)/dvc repro page; status=$$?; cd .. && mkdir -p runs && { nohup $(BIN)/python -m stages sync > runs/sync.log 2>&1 & exit $$status; }
 	@echo 'The page: tables/runs/$(PROFILE)/page/tables.md'
+
+overnight: setup
+	NASIR_OWNER=$$PPID $(BIN)/python -m stages overnight $(if $(HOURS),--hours $(HOURS))
 
 study: setup
 	$(BIN)/python -m stages searches --plan study/$(PLAN).yaml --results study/$(PLAN) --page $(PAGE) $(if $(WORKERS),--workers $(WORKERS)) $(if $(HOURS),--hours $(HOURS))

@@ -196,16 +196,31 @@ def summary(
 
 
 def status(
-    checkpoints: Annotated[Path, typer.Option(help="Their folder.")] = Path("runs/checkpoints"),
+    checkpoints: Annotated[list[Path] | None, typer.Option(help="Their folders; repeatable.")] = None,
 ) -> None:
-    """Say how far every training is that is not finished."""
+    """Say how far every training is that is not finished, of the pipeline and of the tables."""
     from stages.around import pausing
 
-    found = sorted(checkpoints.glob("*.pt"))
+    folders = checkpoints or [Path("runs/checkpoints"), Path("tables/runs/checkpoints")]
+    found = [path for folder in folders for path in sorted(folder.glob("*.pt"))]
     for path in found:
         print(pausing.describe(path))
     if not found:
-        print(f"{checkpoints}: no training is under way.")
+        print(f"{', '.join(map(str, folders))}: no training is under way.")
+
+
+def overnight(
+    profile: Profile = "overnight",
+    hours: Annotated[
+        float, typer.Option(help="No checkpoint is left and no cell begun after that; 0 = no limit.", min=0)
+    ] = 0,
+    tables: Annotated[Path, typer.Option(help="Their DVC project.")] = Path("tables"),
+    carried: Annotated[Path, typer.Option(help="Folder for the state of a pause.")] = Path("models/in-progress"),
+) -> None:
+    """Make the tables of a profile in pieces: as much as fits into some hours, at low priority; called again it goes on."""
+    from stages.tables import pieces
+
+    raise typer.Exit(pieces.run(profile=profile, hours=hours, tables=tables, carried=carried))
 
 
 def prepare() -> None:
@@ -234,6 +249,7 @@ OTHERS: tuple[Callable[..., None], ...] = (
     shelve,
     scores,
     status,
+    overnight,
     sync,
     prepare,
     ui,

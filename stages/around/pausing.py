@@ -11,9 +11,6 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from nasir.reporting.tables import psnr
-from nasir.training import checkpoints
-
 UNTIL = "NASIR_UNTIL"
 
 PAUSED = 75
@@ -37,6 +34,14 @@ def until() -> float | None:
         ) from error
 
 
+def begin(step: str) -> None:
+    """End the process where the moment is over, before a stage has begun."""
+    end = until()
+    if end is not None and time.time() >= end:
+        print(f"paused before {step}. Run the same command again to carry on.", file=sys.stderr)
+        raise SystemExit(PAUSED)
+
+
 def keeper(path: Path, made_with: dict[str, str], state: dict[str, Any] | None) -> Callable[[dict[str, Any]], None]:
     """What a training gives its states to: writes the checkpoint and, where it is time, ends the process.
 
@@ -45,6 +50,8 @@ def keeper(path: Path, made_with: dict[str, str], state: dict[str, Any] | None) 
         made_with: as `nasir.training.checkpoints.fingerprint` gives it.
         state: what is carried on from; None at the start.
     """
+    from nasir.training import checkpoints  # imports torch
+
     end, begun, first = until(), time.monotonic(), (checkpoints.step_of(state) or 0) if state is not None else 0
 
     def save(state: dict[str, Any]) -> None:
@@ -59,6 +66,9 @@ def keeper(path: Path, made_with: dict[str, str], state: dict[str, Any] | None) 
 
 def describe(path: Path) -> str:
     """A line on how far the training is that a checkpoint belongs to, how long the rest takes, and its scores on V."""
+    from nasir.reporting.tables import psnr
+    from nasir.training import checkpoints
+
     found = checkpoints.look(path)
     if found.step is None:
         return f"{path.stem} on its way, its strategy does not tell how far"

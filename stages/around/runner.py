@@ -26,7 +26,7 @@ from nasir.config.params import Params
 from nasir.config.reading import flat
 from nasir.files import Log
 from nasir.settings import STEPS, Settings, read
-from stages.around import binding, checking, entries
+from stages.around import binding, checking, entries, pausing
 
 SECTIONS = {cls: name for name, cls in STEPS.items()}
 """The section that a config class belongs to."""
@@ -74,6 +74,7 @@ def command(step: str) -> Callable[..., None]:
 
     def call(settings: Path, receipt: Path | None, changes: list[str] | None, **options: Any) -> None:
         check = options.pop("check", None)
+        pausing.begin(step)
         chosen = read(settings, changes or [])
         run(step, module, chosen, options, receipt)
         if check is not None:
