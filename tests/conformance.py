@@ -40,7 +40,7 @@ from nasir.spaces.cells.fast.cell import FastCell
 from nasir.spaces.cells.genotype import Cell
 from nasir.spaces.cells.operations import SLOPE
 from nasir.training.losses import log_ssim, restoration_loss
-from tests import clearer_vectors
+from tests import clearer_vectors, rl_vectors
 from tests.vector_names import (
     EVAL,
     Loaded,
@@ -83,8 +83,9 @@ def check(file: Path, meta: Path, make_cell: MakeCell = SuperCell) -> Report:
     except (OSError, ValueError, AttributeError, zipfile.BadZipFile) as error:
         raise ValueError(f"{file} must be an .npz file of plain arrays, got {error}.") from error
     content = read_json(meta)
-    if clearer_vectors.is_described(content):
-        return clearer_vectors.check(arrays, find_entry(only(content, list, meta), file.stem, meta))
+    for of in (clearer_vectors, rl_vectors):
+        if of.is_described(content):
+            return of.check(arrays, find_entry(only(content, list, meta), file.stem, meta))
     if all(re.fullmatch(r"(alphas|betas)_\d+", name) for name in arrays):
         return Report("genotype draws", (), check_genotype_draws(arrays, Named(only(content, dict, meta), str(meta))))
     if all(re.fullmatch(r"betas_L\d+_\d+", name) for name in arrays):

@@ -28,6 +28,12 @@ FILES = {
     "clearer_training_steps_a": "clearer_meta",
     "clearer_alpha_draws_a": "clearer_meta",
     "clearer_evaluation_a": "clearer_meta",
+    "rl_controller_b": "rl_meta",
+    "rl_controller_c": "rl_meta",
+    "rl_ppo_grad_a": "rl_meta",
+    "rl_ppo_run_b": "rl_meta",
+    "rl_reinforce_a": "rl_meta",
+    "rl_stopping_a": "rl_meta",
 }
 
 
@@ -56,6 +62,12 @@ def described(name: str) -> Named:
         ("clearer_training_steps_a", "training steps", 255),
         ("clearer_alpha_draws_a", "alpha draws", 56),
         ("clearer_evaluation_a", "evaluation", 6),
+        ("rl_controller_b", "controller", 51),
+        ("rl_controller_c", "controller", 75),
+        ("rl_ppo_grad_a", "ppo gradients", 233),
+        ("rl_ppo_run_b", "ppo run", 240),
+        ("rl_reinforce_a", "reinforce run", 180),
+        ("rl_stopping_a", "early termination", 12),
     ],
 )
 def test_the_authors_numbers_are_ours(name, kind, count):

@@ -25,7 +25,7 @@ ONLY = {"mlflow": "stages/around/tracking.py", "great_expectations": "stages/aro
 DOORS = {"nasir.spaces": "nasir.spaces.contract", "nasir.search": "nasir.search.contract"}
 """What is chosen by name in params.yaml is known from outside by its contract alone."""
 
-TOOLS = ("nasir.search.sampling",)
+TOOLS = ("nasir.search.sampling", "nasir.search.policy")
 """Folders behind a door that are no choice of params.yaml, but tools that others may use, too."""
 
 MODULES = sorted((ROOT / "nasir").rglob("*.py")) + sorted((ROOT / "stages").rglob("*.py"))

@@ -10,7 +10,7 @@ from nasir import settings
 from nasir.config import reading
 from nasir.config.evaluate import EvaluateConfig
 from nasir.config.retrain import RetrainConfig
-from nasir.search import darts, one_shot, random
+from nasir.search import darts, one_shot, random, rl
 from nasir.settings import STEPS, Settings, change, merge, read, resolve
 from nasir.spaces import irnas
 from nasir.spaces.cells.section import CellsSection, CellsSizes
@@ -39,11 +39,16 @@ def own(profiles: Path, text: str, base: str | None = None) -> Path:
     return profiles
 
 
-def test_the_shipped_profiles_are_the_six():
-    assert SHIPPED == ["clearer", "clearer-released", "demo", "fast", "paper", "small"]
+def test_the_shipped_profiles_are_the_seven():
+    assert SHIPPED == ["clearer", "clearer-released", "demo", "fast", "overnight", "paper", "small"]
 
 
-SECTIONS = {"darts": darts.DartsSection, "one_shot": one_shot.OneShotSection, "random": random.RandomSection}
+SECTIONS = {
+    "darts": darts.DartsSection,
+    "one_shot": one_shot.OneShotSection,
+    "random": random.RandomSection,
+    "rl": rl.RlSection,
+}
 
 
 @pytest.mark.parametrize("strategy", SECTIONS)

@@ -12,6 +12,7 @@ MOST = 0.75
 NEXT = {
     "darts": "try search.strategy one_shot, or strategy.beta_decay 0.5",
     "one_shot": "try twice the search.steps, or a narrower strategy.window",
+    "rl": "try more strategy.candidates, or longer trainings (strategy.steps)",
     "random": "try more strategy.candidates",
 }
 """What to try, by strategy."""

@@ -1,7 +1,8 @@
 """Try strategies that choose candidates on the table of a study: what they find after how many, without training anything."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from itertools import accumulate, product
 from pathlib import Path
 from statistics import fmean
@@ -12,6 +13,8 @@ from nasir.files import read_csv, write_bytes, write_csv
 from nasir.reporting.searches import figures
 from nasir.reporting.searches.judgement import tau
 from nasir.reporting.tables import interval, number, table
+from nasir.search.policy.controller import Controller, decisions, masks_of
+from nasir.search.policy.updating import Baseline, Rules, Teacher
 from nasir.search.sampling import tokens as sampling
 from nasir.search.sampling.evolution import evolve, select_random
 from nasir.search.sampling.surrogate import Surrogate
@@ -21,6 +24,12 @@ from stages.searches import plan as plans
 
 POPULATION, TOURNAMENT = 20, 5
 """Of evolution."""
+
+HIDDEN, LR, DECAY = 32, 0.003, 0.95
+"""Of the controller, which a small space does not need at its full size."""
+
+PPO = Rules(estimator="ppo", slots=32, passes=2, mini_batch=8, is_scaled=True)
+REINFORCE = Rules(estimator="reinforce")
 
 MOST = 100_000
 """Networks of a space of which the best is known by looking at all."""
@@ -46,6 +55,8 @@ def run(plan: Path, profiles: Path, networks: Path, out: Path, candidates: int, 
     strategies: dict[str, Callable[[int], list[float]]] = {
         "random": lambda seed: at_random(surrogate, space, section, candidates, seed),
         "evolution": lambda seed: by_evolution(surrogate, space, section, candidates, seed),
+        "rl, PPO": lambda seed: by_policy(surrogate, space, section, candidates, seed, PPO),
+        "rl, REINFORCE": lambda seed: by_policy(surrogate, space, section, candidates, seed, REINFORCE),
     }
     courses = {name: [attempt(seed) for seed in range(seeds)] for name, attempt in strategies.items()}
     write_csv(
@@ -94,6 +105,26 @@ def by_evolution(score: Surrogate, space: Space, section: object, candidates: in
         candidates=candidates, population=POPULATION, tournament=TOURNAMENT, generator=generator,
     )  # fmt: skip
     return list(accumulate(scores, max))
+
+
+def by_policy(score: Surrogate, space: Space, section: object, candidates: int, seed: int, rules: Rules) -> list[float]:
+    """The same of a controller that learns from the scores as they come."""
+    generator, scores = torch.Generator().manual_seed(seed), list[float]()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        controller = Controller(decisions(space, section), HIDDEN, 1, 0, is_autoregressive=True)
+    optimiser = torch.optim.Adam(controller.parameters(), lr=LR)
+    teacher = Teacher(controller, optimiser, Baseline(DECAY), rules, partial(masks_of, space, section))
+    note = _noting(score, scores)
+    for _ in range(candidates):
+        draw = controller.sample(partial(space.mask, section), generator)
+        teacher.update(draw, note(draw.tokens), _orders(teacher, generator))
+    return list(accumulate(scores, max))
+
+
+def _orders(teacher: Teacher, generator: torch.Generator) -> Iterator[Sequence[int]]:
+    while True:
+        yield torch.randperm(len(teacher.ring), generator=generator).tolist()
 
 
 def best_of(score: Surrogate, space: Space, section: object) -> float:

@@ -5,6 +5,7 @@ from torch import nn
 
 from nasir.search.contract import Problem
 from nasir.spaces.contract import Genotype
+from nasir.training.averaging import Average
 from nasir.training.loop import Descent
 from nasir.training.optimisers import weights_optimiser
 
@@ -16,7 +17,9 @@ def build(genotype: Genotype, problem: Problem) -> nn.Module:
     return problem.space.build(genotype, sizes, problem.channels)
 
 
-def train(network: nn.Module, problem: Problem, steps: int, name: str, lr_max: float | None = None) -> float:
+def train(
+    network: nn.Module, problem: Problem, steps: int, name: str, lr_max: float | None = None, average: float = 0.0
+) -> float:
     """Train a candidate on W, the cosine over `steps`; gives the last loss.
 
     Every candidate sees the same batches from the first on.
@@ -28,6 +31,7 @@ def train(network: nn.Module, problem: Problem, steps: int, name: str, lr_max: f
         name: what a message calls it.
         lr_max: of AdamW, which rises over a twentieth of the steps and falls to 0; None trains as the differentiable search
             does the weights of its supernet, by SGD.
+        average: decay of the running mean of the weights, which the network has in the end; 0 leaves the last ones.
 
     Raises:
         FloatingPointError: if a loss is not finite; it names step and candidate.
@@ -50,4 +54,10 @@ def train(network: nn.Module, problem: Problem, steps: int, name: str, lr_max: f
         **rates,
     )
     network.train()
-    return [descent.advance(step)["train_loss"] for step in range(1, steps + 1)][-1]
+    mean = Average(network, average)
+    for step in range(1, steps + 1):
+        loss = descent.advance(step)["train_loss"]
+        mean.follow()
+    if average > 0:
+        network.load_state_dict(mean.network.state_dict())
+    return loss

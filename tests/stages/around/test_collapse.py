@@ -70,6 +70,7 @@ def test_three_quarters_of_skips_are_a_collapse(skips):
         ("darts", "try search.strategy one_shot, or strategy.beta_decay 0.5."),
         ("one_shot", "try twice the search.steps, or a narrower strategy.window."),
         ("random", "try more strategy.candidates."),
+        ("rl", "try more strategy.candidates, or longer trainings (strategy.steps)."),
         ("toy_strategy", "try another search.strategy."),
     ],
 )

@@ -61,8 +61,13 @@ def test_the_command_writes_curves_and_says_how_far_below_the_best_each_strategy
         ["rehearse", *(word for key, value in words.items() for word in (f"--{key}", str(value)))],
     )
     assert shown.exit_code == 0, shown.output
-    assert "8 networks trained" in shown.output and "| evolution |" in shown.output and "| random |" in shown.output
+    assert (
+        "8 networks trained" in shown.output
+        and "| evolution |" in shown.output
+        and "| random |" in shown.output
+        and "| rl, PPO |" in shown.output
+    )
     written = read_csv(tmp_path / "out/rehearsal.csv")
-    assert len(written) == 2 * 3 * 12 and list(written[0]) == list(rehearsal.COLUMNS)
+    assert len(written) == 4 * 3 * 12 and list(written[0]) == list(rehearsal.COLUMNS)
     with Image.open(tmp_path / "out/rehearsal.png") as picture:
         assert picture.width > 500

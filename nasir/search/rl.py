@@ -1,0 +1,291 @@
+"""`rl`: a controller draws candidates, each is trained briefly and scored, and the score teaches the controller.
+
+After Nekrasov, Chen, Shen and Reid, "Fast Neural Architecture Search of Compact Semantic Segmentation Models via Auxiliary Cells"
+(CVPR 2019), on the tokens of any space: an LSTM controller, PPO or REINFORCE, two trainings of which the second is only given to
+candidates that are worth it, and running means of weights. Of theirs it has no frozen encoder, distillation and auxiliary cells.
+
+The reward is the geometric mean of SSIM and of where PSNR lies between the worst and the best of the first candidates, which come
+from the controller as it is drawn, nearly at random; it learns behind them, from all of them at first. A candidate whose loss is
+not finite, or which is too large for the memory, is rewarded with 0 and recorded.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import torch
+
+from nasir.config.reading import require
+from nasir.config.search import SearchConfig
+from nasir.layers.cost import flops_per_pixel, parameters
+from nasir.search import contract
+from nasir.search.contract import Control, Found, Problem
+from nasir.search.policy.controller import Controller, Draw, decisions, masks_of
+from nasir.search.policy.stopping import Stopping
+from nasir.search.policy.updating import Baseline, Rules, Teacher
+from nasir.search.sampling.alone import build, train
+from nasir.search.sampling.tokens import TRIES, Windowed
+from nasir.training.loop import History
+from nasir.training.validation import validate
+
+ESTIMATORS = ("ppo", "reinforce")
+STOPS = ("below_average", "never")
+
+MOST = 2.0
+"""Of a PSNR's place between the worst and the best of the first candidates."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RlSection(Windowed):
+    """What this strategy reads beside the search's section."""
+
+    candidates: int
+    steps: int  # of a candidate's first training
+    more_steps: int  # of its second; 0: none has one
+    stop: str  # below_average, never: who has no second one
+    stop_decay: float  # of the moving average of scores that decides
+    first: int  # candidates that fix the reward's scale
+    lr_max: float  # of candidates' AdamW
+    average: float  # decay of the running mean of a candidate's weights; 0: none
+    price: float  # of 100,000 parameters, in rewards
+    estimator: str  # ppo, reinforce
+    lr: float  # of the controller's Adam
+    hidden: int
+    layers: int  # of the controller's LSTM
+    autoregressive: bool  # whether the controller sees its own choices
+    slots: int  # of PPO's ring
+    passes: int  # over it after each candidate
+    mini_batch: int
+    clip: float  # of PPO's ratio
+    entropy: float  # weight of the policy's entropy
+    norm: float  # to which the controller's gradient is clipped
+    baseline_decay: float
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("candidates", "steps", "hidden", "layers", "slots", "passes", "mini_batch"):
+            require(getattr(self, name) >= 1, f"strategy.{name} must be 1 or more", getattr(self, name))
+        for name in ("more_steps", "price", "entropy"):
+            require(getattr(self, name) >= 0, f"strategy.{name} must be 0 or more", getattr(self, name))
+        for name in ("lr_max", "lr", "norm", "clip"):
+            require(getattr(self, name) > 0, f"strategy.{name} must be above 0", getattr(self, name))
+        for name in ("average", "stop_decay", "baseline_decay"):
+            require(0 <= getattr(self, name) < 1, f"strategy.{name} must be 0 or more and below 1", getattr(self, name))
+        require(self.first >= 2, "strategy.first must be 2 or more", self.first)
+        require(self.estimator in ESTIMATORS, f"strategy.estimator must be one of {list(ESTIMATORS)}", self.estimator)
+        require(self.stop in STOPS, f"strategy.stop must be one of {list(STOPS)}", self.stop)
+
+    @property
+    def rules(self) -> Rules:
+        """Of the controller's updates."""
+        return Rules(
+            estimator=self.estimator, clip=self.clip, slots=self.slots, passes=self.passes, mini_batch=self.mini_batch,
+            entropy=self.entropy, norm=self.norm, is_scaled=True,
+        )  # fmt: skip
+
+
+class Rl(contract.Strategy):
+    """This strategy as the search step sees it."""
+
+    name = "rl"
+    Section = RlSection
+
+    def count(self, section: RlSection, config: SearchConfig) -> int:
+        """Candidates."""
+        return section.candidates
+
+    def search(self, problem: Problem) -> Found:
+        """Draw, train, score and learn, candidate by candidate.
+
+        Returns:
+            The candidate with the best reward. The history has each candidate's scores, reward and what the controller was after
+            it, at its number; `candidates` holds all of them, with `is_stopped` and, of one that failed, `failure`.
+
+        Raises:
+            ValueError: if the window holds no candidate.
+        """
+        course = _Course(problem)
+        for number in range(len(course.candidates) + 1, problem.of_strategy.candidates + 1):
+            course.advance(number)
+        return course.finish()
+
+
+STRATEGY = Rl()
+
+
+def place(psnr_db: float, low: float, high: float) -> float:
+    """Where a PSNR lies between two, 0 at `low` or below it, 1 at `high`, `MOST` at most; 1 where the two are one."""
+    return min(MOST, max(0.0, (psnr_db - low) / (high - low))) if high > low else 1.0
+
+
+class _Course:
+    """The controller, and what has come of its candidates."""
+
+    def __init__(self, problem: Problem) -> None:
+        section = problem.of_strategy
+        self.problem, self.history = problem, History()
+        self.candidates: list[dict[str, Any]] = []
+        self.generator = torch.Generator().manual_seed(problem.seed)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(problem.seed)
+            controller = Controller(
+                decisions(problem.space, problem.of_space), section.hidden, section.layers, 0, section.autoregressive
+            )
+        self.teacher = Teacher(
+            controller, torch.optim.Adam(controller.parameters(), lr=section.lr), Baseline(section.baseline_decay),
+            section.rules, partial(masks_of, problem.space, problem.of_space),
+        )  # fmt: skip
+        quarter = section.candidates / 4
+        self.stopping = Stopping(section.stop_decay, average=None, milestones=[int(quarter * k) for k in (1, 2, 3, 4)])
+        if problem.state is not None:
+            self.restore(problem.state)
+
+    def advance(self, number: int) -> None:
+        """One candidate: drawn, trained, scored, and learnt from."""
+        problem, section = self.problem, self.problem.of_strategy
+        draw = self.draw()
+        candidate = self.attempt(number, draw)
+        self.candidates.append(candidate)
+        news: dict[str, float] = {
+            name: candidate[name] for name in ("psnr_db", "ssim", "score", "train_loss") if name in candidate
+        }
+        if number >= section.first:
+            low, high = self.scale
+            for one in self.candidates if number == section.first else [candidate]:
+                one["reward"] = self.reward(one, low, high)
+                told = self.teacher.update(Draw(tuple(one["tokens"]), one["log_prob"]), one["reward"], self._orders())
+                news |= told | {"reward": one["reward"]}
+        best = max((one["score"] for one in self.candidates if "score" in one), default=0.0)
+        news |= {"best_score": best, "spent_flops": self.spent_flops}
+        self.history += [(number, name, value) for name, value in news.items()]
+        if problem.team.is_first:
+            problem.log(number, news)
+            problem.save(self.state())
+
+    def draw(self) -> Draw:
+        """Decisions within the window; their log-probability is that of a draw that knows no window."""
+        problem, section = self.problem, self.problem.of_strategy
+        for _ in range(TRIES):
+            found = self.teacher.controller.sample(partial(problem.space.mask, problem.of_space), self.generator)
+            genotype = problem.space.from_tokens(problem.of_space, found.tokens)
+            if section.limits.holds(problem.space, problem.of_space, problem.channels, genotype):
+                return found
+        raise ValueError(
+            f"strategy.window must leave room for candidates, got none of {TRIES} draws within {list(section.window)} "
+            f"{section.window_of}; widen it."
+        )
+
+    def attempt(self, number: int, draw: Draw) -> dict[str, Any]:
+        """Train and score a candidate, a second time where it is worth it."""
+        problem, section, team = self.problem, self.problem.of_strategy, self.problem.team
+        genotype = problem.space.from_tokens(problem.of_space, draw.tokens)
+        network = build(genotype, problem).to(team.device)
+        cost = flops_per_pixel(network, problem.channels, problem.config.patch)
+        candidate: dict[str, Any] = {
+            "genotype": problem.space.to_json(genotype), "tokens": list(draw.tokens), "log_prob": draw.log_prob,
+            "parameters": parameters(network), "flops_per_pixel": cost, "steps": 0, "is_stopped": False,
+        }  # fmt: skip
+        team.align(network, number)
+        try:
+            for stage, steps in enumerate((section.steps, section.more_steps)):
+                if steps == 0:
+                    break
+                loss = train(network, problem, steps, f"candidate {number}", section.lr_max, section.average)
+                candidate["steps"] += steps
+                scores = team.score(
+                    partial(validate, network, sigmas=problem.config.sigmas, seed=problem.seed), problem.images_v
+                )
+                candidate |= {"train_loss": loss} | scores
+                if stage == 0:
+                    candidate["first_psnr_db"] = scores["psnr_db"]
+                    if section.more_steps > 0 and not self._goes_on(number, scores["psnr_db"]):
+                        candidate["is_stopped"] = True
+                        break
+        except (FloatingPointError, RuntimeError) as error:
+            if isinstance(error, RuntimeError) and "memory" not in str(error):
+                raise
+            candidate["failure"] = str(error)
+        return candidate
+
+    def _goes_on(self, number: int, psnr_db: float) -> bool:
+        section = self.problem.of_strategy
+        if section.stop == "never" or number < section.first:
+            return True
+        # its place among the first ones, so that a PSNR far below the average is far below it as a share, too
+        known = [one["first_psnr_db"] for one in self.candidates[: section.first] if "first_psnr_db" in one] or [
+            psnr_db
+        ]
+        score = place(psnr_db, min(known), max(known))
+        return self.stopping.goes_on(score, lambda most: most * float(torch.rand((), generator=self.generator)))
+
+    @property
+    def scale(self) -> tuple[float, float]:
+        """The lowest and the highest PSNR of the first candidates, dB."""
+        known = [one["psnr_db"] for one in self.candidates[: self.problem.of_strategy.first] if "psnr_db" in one]
+        return (min(known), max(known)) if known else (0.0, 0.0)
+
+    def reward(self, candidate: dict[str, Any], low: float, high: float) -> float:
+        """The geometric mean of SSIM and of the PSNR's place, less the price; 0 for a failure."""
+        if "failure" in candidate or "ssim" not in candidate:
+            return 0.0
+        value = (place(candidate["psnr_db"], low, high) * max(0.0, candidate["ssim"])) ** 0.5
+        return float(value - self.problem.of_strategy.price * candidate["parameters"] / 1e5)
+
+    @property
+    def spent_flops(self) -> float:
+        """Operations of forward passes in candidates' training so far."""
+        config = self.problem.config
+        return sum(one["steps"] * config.batch * config.patch**2 * one["flops_per_pixel"] for one in self.candidates)
+
+    def _orders(self) -> Iterator[Sequence[int]]:
+        while True:
+            yield torch.randperm(len(self.teacher.ring), generator=self.generator).tolist()
+
+    def state(self) -> dict[str, Any]:
+        """All that the search needs to carry on."""
+        stopping = self.stopping
+        return {
+            "candidates": self.candidates, "history": self.history, "teacher": self.teacher.state(),
+            "generator": self.generator.get_state(),
+            "stopping": [stopping.average, stopping.delta, stopping.counter, stopping.passed],
+        }  # fmt: skip
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """The inverse of `state`."""
+        self.candidates, self.history = state["candidates"], [tuple(row) for row in state["history"]]
+        self.teacher.restore(state["teacher"])
+        self.generator.set_state(state["generator"])
+        stopping = self.stopping
+        stopping.average, stopping.delta, stopping.counter, stopping.passed = state["stopping"]
+
+    def finish(self) -> Found:
+        """What was found."""
+        problem, section = self.problem, self.problem.of_strategy
+        low, high = self.scale
+        order = sorted(self.candidates, key=lambda one: -self.reward(one, low, high))
+        best = order[0]
+        if "score" not in best:
+            raise FloatingPointError(
+                f"a candidate's training must end well, got {len(order)} that failed, the last for: {order[-1]['failure']}"
+            )
+        of = [problem.space.from_tokens(problem.of_space, one["tokens"]) for one in order[:2]]
+        first = [one["score"] for one in self.candidates[: section.first] if "score" in one]
+        return Found(
+            genotype=of[0],
+            runner_up=of[1] if len(of) > 1 else None,
+            step=self.candidates.index(best) + 1,
+            scores={name: best[name] for name in ("psnr_db", "ssim", "score")},
+            spent_flops=self.spent_flops,
+            history=self.history,
+            tensors={
+                "controller": {name: value.clone() for name, value in self.teacher.controller.state_dict().items()}
+            },
+            control=Control(found=best["score"], random=first),
+            candidates=self.candidates,
+            facts={
+                "candidates": len(self.candidates),
+                "stopped": sum(one["is_stopped"] for one in self.candidates),
+                "failed": sum("failure" in one for one in self.candidates),
+            },
+        )

@@ -1,0 +1,176 @@
+"""The search by reinforcement learning: rewards by hand, who is stopped, failures, and carrying on."""
+
+import copy
+import dataclasses
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from nasir import settings
+from nasir.config import reading
+from nasir.search import rl
+from nasir.search.contract import Found, Problem
+from nasir.spaces.cells.genotype import Genotype
+from tests.search.test_random import CONFIG, Killed, by_level
+from tests.search.test_random import problem as of_random
+
+ROOT = Path(__file__).parents[2]
+RESOLVED = settings.resolve(reading.read(ROOT / "params.yaml"), ROOT / "profiles", strategy="rl")
+RL = dataclasses.replace(
+    settings.Settings(RESOLVED, "demo").of_strategy, candidates=6, steps=2, more_steps=1, first=3, window=(0.0, 1e12),
+    hidden=5, layers=1, slots=4, mini_batch=2,
+)  # fmt: skip
+
+
+def problem(build: Any = by_level, **others: Any) -> Problem:
+    changes = {key: others.pop(key) for key in list(others) if key in {field.name for field in dataclasses.fields(RL)}}
+    return of_random(build, of_strategy=dataclasses.replace(RL, **changes), **others)
+
+
+def near(genotype: Genotype) -> nn.Module:
+    """Networks that begin as a blur, of another width for each level of the path's end."""
+    network = by_level(genotype)
+    for number, conv in enumerate(network):
+        nn.init.dirac_(conv.weight)
+        conv.weight.data += 0.01 * (1 + number)
+    return network
+
+
+def run(build: Any = near, **others: Any) -> Found:
+    return rl.STRATEGY.search(problem(build, **others))
+
+
+@pytest.mark.parametrize(
+    ("psnr_db", "expected"), [(20.0, 0.0), (19.0, 0.0), (21.0, 0.25), (24.0, 1.0), (26.0, 1.5), (40.0, 2.0)]
+)
+def test_the_place_of_a_psnr(psnr_db, expected):
+    assert rl.place(psnr_db, 20.0, 24.0) == expected
+    assert rl.place(psnr_db, 24.0, 24.0) == 1
+
+
+def test_rewards_are_geometric_means_on_the_scale_of_the_first_candidates():
+    found = run(stop="never", price=0.5)
+    low, high = (kind(one["psnr_db"] for one in found.candidates[:3]) for kind in (min, max))
+    for one in found.candidates:
+        value = math.sqrt(rl.place(one["psnr_db"], low, high) * max(0, one["ssim"])) - 0.5 * one["parameters"] / 1e5
+        assert one["reward"] == pytest.approx(value)
+        assert one["steps"] == 3 and not one["is_stopped"]
+    rewards = [one["reward"] for one in found.candidates]
+    assert found.step == 1 + rewards.index(max(rewards))
+    assert found.candidates[found.step - 1]["genotype"]["path"] == list(found.genotype.path)
+    assert found.facts == {"candidates": 6, "stopped": 0, "failed": 0}
+    flops = sum(3 * 2 * 144 * one["flops_per_pixel"] for one in found.candidates)
+    assert found.spent_flops == pytest.approx(flops)
+
+
+def test_the_controller_learns_from_the_first_ones_once_they_are_all_there():
+    found = run(stop="never")
+    told = {number for number, name, _ in found.history if name == "entropy"}
+    assert told == {3, 4, 5, 6}
+    start = rl._Course(problem()).teacher.controller.state_dict()
+    assert any(not torch.equal(value, start[name]) for name, value in found.tensors["controller"].items())
+    assert len(found.control.random) == 3
+
+
+def test_with_one_training_nobody_is_stopped():
+    found = run(more_steps=0)
+    assert [one["steps"] for one in found.candidates] == [2] * 6 and found.facts["stopped"] == 0
+
+
+def test_candidates_far_below_the_average_have_no_second_training(monkeypatch):
+    # PSNR on V as it comes: of the first three after either training, then of the first training of each, which is the last
+    scores = iter([20.0, 20.5, 22.0, 22.5, 21.0, 21.5, *[20.1] * 9])
+    monkeypatch.setattr(rl, "validate", lambda *given, **named: {"psnr_db": next(scores), "ssim": 0.5, "score": 0.7})
+    found = run(candidates=12, stop="below_average", stop_decay=0.9, seed=1)
+    stopped = [one["is_stopped"] for one in found.candidates]
+    # the third is the first that the rule sees, at the middle of the scale; the others are at a twentieth of it
+    assert stopped == [False] * 3 + [True] * 9
+    assert [one["steps"] for one in found.candidates] == [3] * 3 + [2] * 9
+    assert found.facts["stopped"] == 9 and found.candidates[1]["first_psnr_db"] == 22.0
+
+
+def test_a_candidate_that_fails_is_rewarded_with_nothing_and_the_search_goes_on():
+    class Spoilt(nn.Conv2d):
+        def forward(self, x: Tensor) -> Tensor:
+            return super().forward(x) * (math.nan if self.training else 1)
+
+    def build(genotype: Genotype) -> nn.Module:
+        return Spoilt(1, 1, 3, padding=1) if genotype.path[-1] == 0 else by_level(genotype)
+
+    found = run(build, candidates=10)
+    failed = [one for one in found.candidates if "failure" in one]
+    assert failed and len(failed) == found.facts["failed"] < 10
+    assert all(one["genotype"]["path"][-1] == 0 and one["reward"] == 0 for one in failed)
+    assert all("got nan at step 1 of candidate" in one["failure"] for one in failed)
+    assert found.genotype.path[-1] > 0
+
+    with pytest.raises(
+        FloatingPointError, match=r"must end well, got 6 that failed, the last for: the loss must be finite"
+    ):
+        run(lambda genotype: Spoilt(1, 1, 3, padding=1))
+
+
+def test_too_little_memory_is_a_failure_and_another_error_is_not(monkeypatch):
+    def fail(text: str) -> None:
+        def train(*given: Any) -> float:
+            raise RuntimeError(text)
+
+        monkeypatch.setattr(rl, "train", train)
+
+    fail("not enough memory: you tried to allocate 9 bytes")
+    with pytest.raises(FloatingPointError, match="got 6 that failed, the last for: not enough memory"):
+        run()
+    fail("shapes do not fit")
+    with pytest.raises(RuntimeError, match="shapes do not fit"):
+        run()
+
+
+@pytest.mark.parametrize("estimator", rl.ESTIMATORS)
+@pytest.mark.parametrize("done", [2, 4])
+def test_a_search_carried_on_ends_as_one_left_alone(done, estimator):
+    saved: list[dict] = []
+
+    def log(number, news):
+        if number == done + 1:
+            raise Killed(f"at candidate {number}")
+
+    with pytest.raises(Killed):
+        run(save=lambda state: saved.append(copy.deepcopy(state)), log=log, estimator=estimator)
+    assert len(saved) == done
+    found, whole = run(state=saved[-1], estimator=estimator), run(estimator=estimator)
+    assert found.candidates == whole.candidates and found.history == whole.history
+    assert (found.genotype, found.step, found.scores) == (whole.genotype, whole.step, whole.scores)
+    assert all(
+        torch.equal(value, whole.tensors["controller"][name]) for name, value in found.tensors["controller"].items()
+    )
+
+
+def test_a_window_without_a_candidate_is_refused():
+    with pytest.raises(ValueError, match=r"strategy\.window must leave room for candidates, got none of 2000 draws"):
+        run(window=(1.0, 2.0))
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("candidates", 0, "strategy.candidates must be 1 or more"),
+        ("more_steps", -1, "strategy.more_steps must be 0 or more"),
+        ("lr", 0.0, "strategy.lr must be above 0"),
+        ("average", 1.0, "strategy.average must be 0 or more and below 1"),
+        ("first", 1, "strategy.first must be 2 or more"),
+        ("estimator", "dqn", r"strategy.estimator must be one of \['ppo', 'reinforce'\], got 'dqn'"),
+        ("stop", "soon", r"strategy.stop must be one of \['below_average', 'never'\], got 'soon'"),
+    ],
+)
+def test_a_value_that_no_search_can_have_is_refused(key, value, message):
+    with pytest.raises(ValueError, match=message):
+        dataclasses.replace(RL, **{key: value})
+
+
+def test_the_news_are_one_for_each_candidate():
+    assert rl.STRATEGY.count(RL, CONFIG) == 6
+    assert {number for number, *_ in run().history} == set(range(1, 7))
