@@ -46,7 +46,7 @@ tables: setup
 	@echo 'The page: tables/runs/$(PROFILE)/page/tables.md'
 
 overnight: setup
-	NASIR_OWNER=$$PPID $(BIN)/python -m stages overnight $(if $(HOURS),--hours $(HOURS))
+	NASIR_OWNER=$$PPID $(BIN)/python -m stages overnight $(if $(filter command environment,$(origin PROFILE)),--profile $(PROFILE)) $(if $(HOURS),--hours $(HOURS))
 
 study: setup
 	$(BIN)/python -m stages searches --plan study/$(PLAN).yaml --results study/$(PLAN) --page $(PAGE) $(if $(WORKERS),--workers $(WORKERS)) $(if $(HOURS),--hours $(HOURS))

@@ -1,5 +1,6 @@
 """`nasir`: what a person does with one image or with a folder of them."""
 
+import math
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -36,7 +37,9 @@ def restore(
         float | None,
         typer.Option(help="Noise standard deviation in the image, 8-bit grey levels; none: estimated.", min=0),
     ] = None,
-    task: Annotated[str, typer.Option(help="denoise or derain; which shipped network to take.")] = "denoise",
+    task: Annotated[
+        str | None, typer.Option(help="denoise or derain; which shipped network to take; none: denoise.")
+    ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     tile: Annotated[
         int, typer.Option(help="Side in pixels of the tiles of a large image; 0: in one piece.", min=0)
@@ -53,19 +56,31 @@ def restore(
     if out.suffix.lower() != ".png":
         raise ValueError(f"--out must end in .png (a lossy format would add noise again), got {out}.")
     from nasir.data.pictures import images
+
+    if sigma is not None and not math.isfinite(sigma):
+        raise ValueError(f"--sigma must be a finite number of grey levels, got {sigma}.")
+    if task is not None and model is not None:
+        raise ValueError("--task chooses among the shipped networks, got --model, too; leave one of them out.")
+    if task not in (None, "denoise") and sigma is not None:
+        raise ValueError(f"--sigma is the level of noise to remove, got it with --task {task}; leave it out.")
     from nasir.inference import zoo
 
     noisy = images.load_colour(image)  # before the slower parts, so that a wrong path answers at once
     told = ""
     if model is None:
-        level, word = (sigma, "given") if sigma is not None else (zoo.estimate(noisy), "estimated")
-        model = zoo.choose(task, level if task == "denoise" else 0)
-        sigma = float(zoo.card(model)["sigma"])
-        told = f", by {model}" + (f" (noise of {level:.1f} {word})" if task == "denoise" else "")
+        task = task or "denoise"
+        level, word = (sigma, "given") if sigma is not None else (None, "estimated")
+        if task == "denoise":
+            level = zoo.estimate(noisy) if level is None else level
+            told = f" (noise of {level:.1f} {word})"
+        model = zoo.choose(task, level or 0)
+        sigma, told = float(zoo.card(model)["sigma"]), f", by {model}{told}"
     from nasir.inference import model as models
     from nasir.training.device import choose
 
     denoiser = models.load(model, choose(device), tile=tile)
+    if denoiser.channels == 3 and noisy.ndim == 2:
+        noisy = images.load_rgb(image)
     images.save_png(out, models.restore_image(denoiser, noisy, denoiser.sigma if sigma is None else sigma))
     cut = "" if denoiser.tiling is None else f" in {denoiser.tiling}"
     print(f"{out}: {noisy.shape[1]}x{noisy.shape[0]}, restored at sigma {denoiser.sigma:g}{cut}{told}")

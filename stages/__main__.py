@@ -64,8 +64,10 @@ def data(
 ) -> None:
     """Download, pair, split and audit the pictures of one task of a study, with their checks."""
     from nasir.settings import read
+    from stages.around import pausing
     from stages.tables import data as stage
 
+    pausing.begin("data")
     stage.run(settings=read(settings), shipped=shipped, known=known, images=images, out=out)
 
 

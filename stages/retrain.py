@@ -127,7 +127,7 @@ def train(
             config=config,
             seed=seed,
             state=state,
-            save=pausing.keeper(checkpoint, made_with, state),
+            save=pausing.keeper(checkpoint, made_with, state, config.steps),
             log=log,
             team=team,
         )

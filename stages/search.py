@@ -85,7 +85,7 @@ def run(
                 images_v={name: to_sample(crop_middle(image, config.val_crop), chosen) for name, image in v.items()},
                 seed=seed,
                 state=state,
-                save=pausing.keeper(checkpoint, made_with, state),
+                save=pausing.keeper(checkpoint, made_with, state, strategy.count(of_strategy, config)),
                 log=log,
                 team=team,
             )

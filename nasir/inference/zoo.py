@@ -35,7 +35,9 @@ def card(name: str) -> dict[str, Any]:
     """
     path = SHELF / name / CARD
     if not path.is_file():
-        raise ValueError(f"a network must be a folder with a model.json or one of {names()}, got {name!r}.")
+        raise ValueError(
+            f"a shipped network must be one of {names()}, got {name!r}; they lie in models/ of the repository."
+        )
     value: dict[str, Any] = read_json(path)
     return value
 
@@ -67,6 +69,10 @@ def choose(task: str, sigma: float) -> str:
         ValueError: if none is shipped for the task.
     """
     cards = [card(name) for name in names()]
+    if not cards:
+        raise ValueError(
+            f"networks are shipped in the folder models/ of the repository, got none in {SHELF}; give one with --model."
+        )
     tasks = sorted({found["task"] for found in cards})
     if task not in tasks:
         raise ValueError(f"a shipped network's task must be one of {tasks}, got {task!r}; give a network with --model.")

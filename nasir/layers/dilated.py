@@ -18,7 +18,8 @@ class DilatedConv(nn.Conv2d):
     def forward(self, x: Tensor) -> Tensor:
         """Convolve, shape (N, C, H, W)."""
         kind = x.device.type
-        if kind == "cpu" and torch.is_autocast_enabled(kind) and (self.groups > 1 or self.in_channels % BLOCK):
+        is_wrong = self.dilation != (1, 1) and (self.groups > 1 or self.in_channels % BLOCK > 0)
+        if is_wrong and kind == "cpu" and torch.is_autocast_enabled(kind):
             with torch.autocast(kind, enabled=False):
                 return super().forward(x.float())
         return super().forward(x)

@@ -9,9 +9,9 @@ from the controller as it is drawn, nearly at random; it learns behind them, fro
 not finite, or which is too large for the memory, is rewarded with 0 and recorded.
 """
 
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from statistics import fmean
 from typing import Any
 
 import torch
@@ -25,12 +25,15 @@ from nasir.search.policy.controller import Controller, Draw, decisions, masks_of
 from nasir.search.policy.stopping import Stopping
 from nasir.search.policy.updating import Baseline, Rules, Teacher
 from nasir.search.sampling.alone import build, train
-from nasir.search.sampling.tokens import TRIES, Windowed
+from nasir.search.sampling.tokens import TRIES, Windowed, outline
 from nasir.training.loop import History
 from nasir.training.validation import validate
 
 ESTIMATORS = ("ppo", "reinforce")
 STOPS = ("below_average", "never")
+
+TOO_LARGE = ("out of memory", "not enough memory", "can't allocate memory")
+"""What torch says where the memory is too small."""
 
 MOST = 2.0
 """Of a PSNR's place between the worst and the best of the first candidates."""
@@ -72,7 +75,7 @@ class RlSection(Windowed):
             require(getattr(self, name) > 0, f"strategy.{name} must be above 0", getattr(self, name))
         for name in ("average", "stop_decay", "baseline_decay"):
             require(0 <= getattr(self, name) < 1, f"strategy.{name} must be 0 or more and below 1", getattr(self, name))
-        require(self.first >= 2, "strategy.first must be 2 or more", self.first)
+        require(2 <= self.first <= self.candidates, "strategy.first must lie in 2 to strategy.candidates", self.first)
         require(self.estimator in ESTIMATORS, f"strategy.estimator must be one of {list(ESTIMATORS)}", self.estimator)
         require(self.stop in STOPS, f"strategy.stop must be one of {list(STOPS)}", self.stop)
 
@@ -99,11 +102,13 @@ class Rl(contract.Strategy):
         """Draw, train, score and learn, candidate by candidate.
 
         Returns:
-            The candidate with the best reward. The history has each candidate's scores, reward and what the controller was after
-            it, at its number; `candidates` holds all of them, with `is_stopped` and, of one that failed, `failure`.
+            The candidate with the best reward. The history has each candidate's scores at its number, and from the last of the
+            first ones on its reward and what the controller was after it; `candidates` holds all of them, with `is_stopped`
+            and, of one that failed, `failure`.
 
         Raises:
             ValueError: if the window holds no candidate.
+            FloatingPointError: if all candidates failed.
         """
         course = _Course(problem)
         for number in range(len(course.candidates) + 1, problem.of_strategy.candidates + 1):
@@ -137,7 +142,9 @@ class _Course:
             section.rules, partial(masks_of, problem.space, problem.of_space),
         )  # fmt: skip
         quarter = section.candidates / 4
-        self.stopping = Stopping(section.stop_decay, average=None, milestones=[int(quarter * k) for k in (1, 2, 3, 4)])
+        self.stopping = Stopping(
+            section.stop_decay, average=None, milestones=[int(quarter * k) for k in (1, 2, 3, 4)], counter=section.first
+        )
         if problem.state is not None:
             self.restore(problem.state)
 
@@ -150,11 +157,15 @@ class _Course:
         news: dict[str, float] = {
             name: candidate[name] for name in ("psnr_db", "ssim", "score", "train_loss") if name in candidate
         }
+        if number == section.first:
+            self.stopping.average = fmean(self._places()) if self._places() else None
         if number >= section.first:
             low, high = self.scale
             for one in self.candidates if number == section.first else [candidate]:
                 one["reward"] = self.reward(one, low, high)
-                told = self.teacher.update(Draw(tuple(one["tokens"]), one["log_prob"]), one["reward"], self._orders())
+                told = self.teacher.update(
+                    Draw(tuple(one["tokens"]), one["log_prob"]), one["reward"], self.teacher.orders(self.generator)
+                )
                 news |= told | {"reward": one["reward"]}
         best = max((one["score"] for one in self.candidates if "score" in one), default=0.0)
         news |= {"best_score": best, "spent_flops": self.spent_flops}
@@ -180,19 +191,24 @@ class _Course:
         """Train and score a candidate, a second time where it is worth it."""
         problem, section, team = self.problem, self.problem.of_strategy, self.problem.team
         genotype = problem.space.from_tokens(problem.of_space, draw.tokens)
-        network = build(genotype, problem).to(team.device)
-        cost = flops_per_pixel(network, problem.channels, problem.config.patch)
         candidate: dict[str, Any] = {
             "genotype": problem.space.to_json(genotype), "tokens": list(draw.tokens), "log_prob": draw.log_prob,
-            "parameters": parameters(network), "flops_per_pixel": cost, "steps": 0, "is_stopped": False,
+            "parameters": parameters(outline(problem.space, problem.of_space, problem.channels, genotype)),
+            "flops_per_pixel": 0.0, "steps": 0, "is_stopped": False,
         }  # fmt: skip
-        team.align(network, number)
         try:
+            network = build(genotype, problem).to(team.device)
+            candidate["flops_per_pixel"] = flops_per_pixel(network, problem.channels, problem.config.patch)
+            team.align(network, number)
             for stage, steps in enumerate((section.steps, section.more_steps)):
                 if steps == 0:
                     break
-                loss = train(network, problem, steps, f"candidate {number}", section.lr_max, section.average)
                 candidate["steps"] += steps
+                loss = train(network, problem, steps, f"candidate {number}", section.lr_max, section.average, stage)
+                if not all(bool(value.isfinite().all()) for value in network.state_dict().values()):
+                    raise FloatingPointError(
+                        f"the weights must be finite, got others after step {steps} of candidate {number}."
+                    )
                 scores = team.score(
                     partial(validate, network, sigmas=problem.config.sigmas, seed=problem.seed), problem.images_v
                 )
@@ -203,21 +219,27 @@ class _Course:
                         candidate["is_stopped"] = True
                         break
         except (FloatingPointError, RuntimeError) as error:
-            if isinstance(error, RuntimeError) and "memory" not in str(error):
+            if isinstance(error, RuntimeError) and not any(words in str(error) for words in TOO_LARGE):
                 raise
             candidate["failure"] = str(error)
         return candidate
 
     def _goes_on(self, number: int, psnr_db: float) -> bool:
         section = self.problem.of_strategy
-        if section.stop == "never" or number < section.first:
+        if section.stop == "never" or number <= section.first:
             return True
-        # its place among the first ones, so that a PSNR far below the average is far below it as a share, too
-        known = [one["first_psnr_db"] for one in self.candidates[: section.first] if "first_psnr_db" in one] or [
-            psnr_db
-        ]
-        score = place(psnr_db, min(known), max(known))
-        return self.stopping.goes_on(score, lambda most: most * float(torch.rand((), generator=self.generator)))
+        [place_of_it] = self._places(psnr_db)[-1:]
+        return self.stopping.goes_on(place_of_it, lambda most: most * float(torch.rand((), generator=self.generator)))
+
+    def _places(self, *more: float) -> list[float]:
+        """The places of the first candidates' first scores, and of more, among those of the first.
+
+        Among them a PSNR far below the average is far below it as a share, too.
+        """
+        first = self.candidates[: self.problem.of_strategy.first]
+        known = [one["first_psnr_db"] for one in first if "first_psnr_db" in one]
+        low, high = (min(known), max(known)) if known else (0.0, 0.0)
+        return [place(psnr_db, low, high) for psnr_db in (*known, *more)]
 
     @property
     def scale(self) -> tuple[float, float]:
@@ -226,21 +248,17 @@ class _Course:
         return (min(known), max(known)) if known else (0.0, 0.0)
 
     def reward(self, candidate: dict[str, Any], low: float, high: float) -> float:
-        """The geometric mean of SSIM and of the PSNR's place, less the price; 0 for a failure."""
-        if "failure" in candidate or "ssim" not in candidate:
-            return 0.0
-        value = (place(candidate["psnr_db"], low, high) * max(0.0, candidate["ssim"])) ** 0.5
+        """The geometric mean of SSIM and of the PSNR's place, or 0 for a failure, less the price."""
+        value = 0.0
+        if "failure" not in candidate:
+            value = (place(candidate["psnr_db"], low, high) * max(0.0, candidate["ssim"])) ** 0.5
         return float(value - self.problem.of_strategy.price * candidate["parameters"] / 1e5)
 
     @property
     def spent_flops(self) -> float:
-        """Operations of forward passes in candidates' training so far."""
+        """Operations of forward passes in candidates' training so far; a training that failed counts whole."""
         config = self.problem.config
         return sum(one["steps"] * config.batch * config.patch**2 * one["flops_per_pixel"] for one in self.candidates)
-
-    def _orders(self) -> Iterator[Sequence[int]]:
-        while True:
-            yield torch.randperm(len(self.teacher.ring), generator=self.generator).tolist()
 
     def state(self) -> dict[str, Any]:
         """All that the search needs to carry on."""
@@ -263,13 +281,17 @@ class _Course:
         """What was found."""
         problem, section = self.problem, self.problem.of_strategy
         low, high = self.scale
-        order = sorted(self.candidates, key=lambda one: -self.reward(one, low, high))
-        best = order[0]
-        if "score" not in best:
+        failed = [one for one in self.candidates if "failure" in one]
+        order = sorted(
+            (one for one in self.candidates if "failure" not in one), key=lambda one: -self.reward(one, low, high)
+        )
+        if not order:
             raise FloatingPointError(
-                f"a candidate's training must end well, got {len(order)} that failed, the last for: {order[-1]['failure']}"
+                f"a candidate's training must end well, got {len(failed)} that failed, the last for: {failed[-1]['failure']}"
             )
-        of = [problem.space.from_tokens(problem.of_space, one["tokens"]) for one in order[:2]]
+        best = order[0]
+        others = [one for one in order if one["tokens"] != best["tokens"]]
+        of = [problem.space.from_tokens(problem.of_space, one["tokens"]) for one in (best, *others[:1])]
         first = [one["score"] for one in self.candidates[: section.first] if "score" in one]
         return Found(
             genotype=of[0],
@@ -286,6 +308,6 @@ class _Course:
             facts={
                 "candidates": len(self.candidates),
                 "stopped": sum(one["is_stopped"] for one in self.candidates),
-                "failed": sum("failure" in one for one in self.candidates),
+                "failed": len(failed),
             },
         )

@@ -25,17 +25,23 @@ def fingerprint(config: Mapping[str, object], inputs: Mapping[str, Path | str], 
     return {name: repr(value) for name, value in config.items()} | files | {"code": code}
 
 
-def save(path: Path, made_with: dict[str, str], state: dict[str, Any], pace: float | None = None) -> None:
+def save(
+    path: Path,
+    made_with: dict[str, str],
+    state: dict[str, Any],
+    pace: float | None = None,
+    steps: int | None = None,
+) -> None:
     """Write a checkpoint atomically: tensors, numbers, text, lists and dictionaries only.
 
     Args:
         path: the file.
         made_with: see `fingerprint`.
         state: what to carry on from.
-        pace: seconds that a step took, for those who look; nothing is carried on with it.
+        pace, steps: for those who look: seconds that a step took, and how many there are; nothing is carried on with them.
     """
     buffer = io.BytesIO()
-    torch.save({"made_with": made_with, "state": state, "pace": pace}, buffer)
+    torch.save({"made_with": made_with, "state": state, "pace": pace, "steps": steps}, buffer)
     write_bytes(path, buffer.getvalue())
 
 
@@ -97,19 +103,18 @@ def look(path: Path) -> Progress:
         ValueError: if the file is no checkpoint of a search or training.
     """
     content = _content(path)
-    made_with, state = content["made_with"], content["state"]
-    steps = [int(made_with[key]) for key in ("search.steps", "retrain.steps") if key in made_with]
-    if len(steps) != 1:
+    state, steps = content["state"], content.get("steps")
+    if steps is None:
         raise ValueError(f"{path} must be a nasir checkpoint of a search or training, got another one; remove it.")
     scores = [value for _, metric, value in state.get("history", ()) if metric == "psnr_db"]
-    return Progress(step=step_of(state), steps=steps[0], pace=content.get("pace"), scores=scores)
+    return Progress(step=step_of(state), steps=steps, pace=content.get("pace"), scores=scores)
 
 
 def step_of(state: Mapping[str, Any]) -> int | None:
     """The step that a state is behind: its own, or that of its last news; None for a strategy's state without either."""
-    if "step" in state:
-        return int(state["step"])
-    return max((step for step, *_ in state["history"]), default=0) if "history" in state else None
+    told = [int(state["step"])] if "step" in state else []
+    told += [step for step, *_ in state["history"]] if "history" in state else []
+    return max(told, default=0) if "step" in state or "history" in state else None
 
 
 def _content(path: Path) -> dict[str, Any]:

@@ -9,9 +9,12 @@ import time
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 UNTIL = "NASIR_UNTIL"
+
+MARK = "NASIR_PAUSED"
+"""Of the environment: a file that a pause makes, so that whoever started the stages can tell it from a failure."""
 
 PAUSED = 75
 """Exit status of a stage that ended so: try again later (EX_TEMPFAIL of sysexits.h)."""
@@ -38,17 +41,26 @@ def begin(step: str) -> None:
     """End the process where the moment is over, before a stage has begun."""
     end = until()
     if end is not None and time.time() >= end:
-        print(f"paused before {step}. Run the same command again to carry on.", file=sys.stderr)
-        raise SystemExit(PAUSED)
+        _pause(f"paused before {step}.")
 
 
-def keeper(path: Path, made_with: dict[str, str], state: dict[str, Any] | None) -> Callable[[dict[str, Any]], None]:
+def _pause(words: str) -> NoReturn:
+    print(f"{words} Run the same command again to carry on.", file=sys.stderr)
+    if mark := os.environ.get(MARK):
+        Path(mark).touch()
+    raise SystemExit(PAUSED)
+
+
+def keeper(
+    path: Path, made_with: dict[str, str], state: dict[str, Any] | None, steps: int
+) -> Callable[[dict[str, Any]], None]:
     """What a training gives its states to: writes the checkpoint and, where it is time, ends the process.
 
     Args:
         path: the checkpoint.
         made_with: as `nasir.training.checkpoints.fingerprint` gives it.
         state: what is carried on from; None at the start.
+        steps: of the whole training, as its news count them.
     """
     from nasir.training import checkpoints  # imports torch
 
@@ -56,10 +68,9 @@ def keeper(path: Path, made_with: dict[str, str], state: dict[str, Any] | None) 
 
     def save(state: dict[str, Any]) -> None:
         done = (checkpoints.step_of(state) or 0) - first
-        checkpoints.save(path, made_with, state, (time.monotonic() - begun) / done if done > 0 else None)
+        checkpoints.save(path, made_with, state, (time.monotonic() - begun) / done if done > 0 else None, steps)
         if end is not None and time.time() >= end:
-            print(f"paused: {describe(path)}. Run the same command again to carry on.", file=sys.stderr)
-            raise SystemExit(PAUSED)
+            _pause(f"paused: {describe(path)}.")
 
     return save
 

@@ -1,8 +1,10 @@
 """scores: every shipped network scored again on its test images, beside the scores on its card."""
 
 import sys
+from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 from nasir import settings as resolving
 from nasir import task as tasks
@@ -32,22 +34,27 @@ def run(*, names: list[str], profiles: Path, shipped: Path, known: Path, work: P
     rows, are_alike = [], True
     for name in names or zoo.names():
         folder, card = zoo.folder(name), zoo.card(name)
-        settings = _settings(card["task"], card["data"]["dataset"], card["sigma"], profiles)
-        data = work / f"{card['task']}-{card['data']['dataset']}"
+        settings = _settings(card, profiles)
+        data = work / f"{card['made_with']['profile']}-{card['task']}-{card['data']['dataset']}"
         if not (data / "checks" / "audit.json").is_file():
             images = work / f"{card['data']['dataset']}-images"
             import_module(DATA).run(settings=settings, shipped=shipped, known=known, images=images, out=data)
         task = tasks.find(card["task"])
         test = load_samples(data / "pictures", read_json(data / "split" / "split.json")["test"], task)
         plan = {protocol: list(test) for protocol in card["scores"]}
+        known_scores = {
+            (row["protocol"], row["name"]): float(row["psnr_db"]) for row in read_csv(folder / "scores.csv")
+        }
+        if {name for _, name in known_scores} != set(test):
+            raise ValueError(
+                f"{folder / 'scores.csv'} must have scores of the {len(test)} test images in {data}, got others; remove {data} "
+                "if it was made by another version."
+            )
         print(f"{name}: {len(test)} images under {', '.join(plan)}", file=sys.stderr, flush=True)
         found = scoring.score(
             models.load(folder), test, plan, sigma=card["sigma"], seed=card["made_with"]["seed"], batch=64,
             tell=lambda protocol, score: None,
         )  # fmt: skip
-        known_scores = {
-            (row["protocol"], row["name"]): float(row["psnr_db"]) for row in read_csv(folder / "scores.csv")
-        }
         for protocol, scored in found.items():
             gap = max(abs(score.psnr_db - known_scores[protocol, score.name]) for score in scored.scores)
             are_alike &= gap < ALIKE
@@ -68,10 +75,11 @@ def run(*, names: list[str], profiles: Path, shipped: Path, known: Path, work: P
     return are_alike
 
 
-def _settings(task: str, dataset: str, sigma: float, profiles: Path) -> Settings:
-    """Of the data set's pictures and split."""
+def _settings(card: Mapping[str, Any], profiles: Path) -> Settings:
+    """Of the data set's pictures and split, as the network's profile has them."""
     params = {
-        "dataset": dataset, "task": task, "folder": "data", "layout": "clean", "sigma": sigma or 50, "space": "irnas",
-        "seed": 0, "profile": "small",
+        "dataset": card["data"]["dataset"], "task": card["task"], "folder": "data", "layout": "clean",
+        "sigma": card["sigma"] or 50, "space": "irnas", "seed": card["made_with"]["seed"],
+        "profile": card["made_with"]["profile"],
     }  # fmt: skip
     return Settings(resolving.resolve(params, profiles), "models")

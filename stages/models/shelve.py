@@ -3,7 +3,6 @@
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from hashlib import sha256
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -11,7 +10,8 @@ from typing import Any
 from nasir.data.datasets import catalogue
 from nasir.evaluation.scoring import MEASURES
 from nasir.evaluation.statistics import mean_interval
-from nasir.files import read_csv, read_json, write_csv, write_json
+from nasir.files import read_csv, read_json, sha256_file, write_csv, write_json
+from nasir.inference import model as models
 from nasir.inference import zoo
 from nasir.settings import Settings
 
@@ -31,47 +31,61 @@ def run(*, runs: Path, settings: Settings, name: str, out: Path) -> None:
         out: folder of all of them.
 
     Raises:
-        ValueError: if a file of the run is missing; it is named, and nothing is written.
+        ValueError: if a file of the run is missing, the settings are another run's, the images are a folder of one's own, whose
+            terms nobody knows, or `whole` was not scored. Nothing is written then.
     """
-    needed = [
-        runs / path
-        for path in (
-            "retrain/model/model.json",
-            "retrain/model/best.safetensors",
-            "evaluate/scores.csv",
-            "evaluate/metrics.json",
-        )
-    ]
-    for path in needed:
+    needed = {
+        name: runs / path
+        for name, path in {
+            "model": "retrain/model/model.json",
+            "weights": "retrain/model/best.safetensors",
+            "scores": "evaluate/scores.csv",
+            "metrics": "evaluate/metrics.json",
+            "split": "split/split.json",
+        }.items()
+    }
+    for path in needed.values():
         if not path.is_file():
             raise ValueError(f"a finished run must have the file {path}, got none; run the pipeline to its end first.")
-    rows = [row for row in read_csv(runs / "evaluate/scores.csv") if row["method"] == "nasir"]
+    params = settings.params
+    sigma = params.sigma if params.task == "denoise" else 0
+    model = models.describe(needed["model"].parent)
+    if (model["task"], model["sigma"]) != (params.task, sigma):
+        raise ValueError(
+            f"{settings.where} must be the settings of the run in {runs}, a network for {model['task']} at sigma "
+            f"{model['sigma']:g}, got {params.task} at {sigma:g}; give its own with --settings."
+        )
+    rows = [row for row in read_csv(needed["scores"]) if row["method"] == "nasir"]
+    scores = of_protocols(rows)
+    if "whole" not in scores:
+        raise ValueError(
+            f"{needed['scores']} must have scores under the protocol whole, got {list(scores)}; add it to evaluate.protocols."
+        )
+    metrics, split = read_json(needed["metrics"]), read_json(needed["split"])
+    card: dict[str, Any] = {
+        "name": name,
+        "task": params.task,
+        "sigma": sigma,
+        "parameters": metrics["parameters"],
+        "flops_per_pixel": metrics["flops_per_pixel"],
+        "scores": scores,
+        "data": {
+            "dataset": params.dataset,
+            "images": {part: len(split[part]) for part in ("w", "a", "v", "test")},
+            "terms": catalogue.get(params.dataset).terms,
+        },
+        "made_with": {"profile": params.profile, "seed": params.seed}
+        | {part: settings.values[part] for part in ("search", "strategy", "space", "network", "retrain")},
+        "runs": {stage: _receipt(runs / f"receipts/{stage}.json") for stage in ("search", "retrain", "evaluate")},
+    }
     folder = out / name
     folder.mkdir(parents=True, exist_ok=True)
-    for path in needed[:2]:
+    (folder / zoo.CARD).unlink(missing_ok=True)  # no card vouches for files that are being replaced
+    for path in (needed["model"], needed["weights"]):
         shutil.copyfile(path, folder / path.name)
     write_csv(folder / "scores.csv", [{column: row[column] for column in COLUMNS} for row in rows], COLUMNS)
-    metrics, split = read_json(runs / "evaluate/metrics.json"), read_json(runs / "split/split.json")
-    write_json(
-        folder / zoo.CARD,
-        {
-            "name": name,
-            "task": settings.params.task,
-            "sigma": settings.params.sigma if settings.params.task == "denoise" else 0,
-            "parameters": metrics["parameters"],
-            "flops_per_pixel": metrics["flops_per_pixel"],
-            "scores": of_protocols(rows),
-            "data": {
-                "dataset": settings.params.dataset,
-                "images": {part: len(split[part]) for part in ("w", "a", "v", "test")},
-                "terms": catalogue.get(settings.params.dataset).terms,
-            },
-            "made_with": {"profile": settings.params.profile, "seed": settings.params.seed}
-            | {part: settings.values[part] for part in ("search", "strategy", "space", "network", "retrain")},
-            "runs": {stage: _receipt(runs / f"receipts/{stage}.json") for stage in ("search", "retrain", "evaluate")},
-            "sha256": {file: sha256((folder / file).read_bytes()).hexdigest() for file in FILES},
-        },
-    )
+    hashes = {file: sha256_file(folder / file) for file in FILES}
+    write_json(folder / zoo.CARD, card | {"sha256": hashes})
     print(f"{folder}: {metrics['parameters']:,} parameters, {len(rows)} scores")
 
 

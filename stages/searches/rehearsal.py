@@ -1,7 +1,7 @@
 """Try strategies that choose candidates on the table of a study: what they find after how many, without training anything."""
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from functools import partial
 from itertools import accumulate, product
 from pathlib import Path
@@ -84,8 +84,8 @@ def run(plan: Path, profiles: Path, networks: Path, out: Path, candidates: int, 
 
 
 def read(networks: Path) -> dict[Tokens, float]:
-    """The mean PSNR on the test images of every random network of a study, by its tokens."""
-    rows = [row for row in read_csv(networks) if row.get("tokens")]
+    """The mean PSNR on the test images of every random network of a study, by its tokens; of the first training of each."""
+    rows = [row for row in read_csv(networks) if row.get("tokens") and not row.get("network", "").startswith("again-")]
     return {tuple(int(token) for token in row["tokens"].split()): float(row["psnr_db"]) for row in rows}
 
 
@@ -118,13 +118,8 @@ def by_policy(score: Surrogate, space: Space, section: object, candidates: int, 
     note = _noting(score, scores)
     for _ in range(candidates):
         draw = controller.sample(partial(space.mask, section), generator)
-        teacher.update(draw, note(draw.tokens), _orders(teacher, generator))
+        teacher.update(draw, note(draw.tokens), teacher.orders(generator))
     return list(accumulate(scores, max))
-
-
-def _orders(teacher: Teacher, generator: torch.Generator) -> Iterator[Sequence[int]]:
-    while True:
-        yield torch.randperm(len(teacher.ring), generator=generator).tolist()
 
 
 def best_of(score: Surrogate, space: Space, section: object) -> float:

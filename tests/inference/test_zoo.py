@@ -69,8 +69,17 @@ def test_a_file_that_is_not_the_cards_is_refused(shelf, change):
 def test_a_name_that_is_none_is_refused_and_the_others_named(shelf):
     with pytest.raises(ValueError, match=r"one of the shipped networks: grey-30, grey-50, rain, weak-30"):
         model.load("nosuch")
-    with pytest.raises(ValueError, match=r"got 'nosuch'"):
+    with pytest.raises(ValueError, match=r"must be one of \['grey-30', .*\], got 'nosuch'; they lie in models/"):
         zoo.card("nosuch")
+
+
+def test_without_a_shelf_a_network_must_be_given(tmp_path, monkeypatch):
+    monkeypatch.setattr(zoo, "SHELF", tmp_path / "none")
+    assert zoo.names() == []
+    with pytest.raises(
+        ValueError, match=r"shipped in the folder models/ of the repository, got none in .*; give one with --model"
+    ):
+        zoo.choose("denoise", 50)
 
 
 @pytest.mark.parametrize("name", zoo.names())

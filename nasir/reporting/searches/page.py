@@ -145,14 +145,14 @@ def _again(jobs: Sequence[Mapping[str, Any]], results: Mapping[str, Any], scores
     """How much of the spread is training's, where networks have been trained twice."""
     first = {job["seed"]: results[job["name"]] for job in jobs if is_random(job) and job["name"] in results}
     second = {job["seed"]: results[job["name"]] for job in jobs if job.get("is_second") and job["name"] in results}
-    pairs = [
-        (fmean(first[seed]["psnr_db"].values()), fmean(second[seed]["psnr_db"].values()))
-        for seed in second
+    pairs = {
+        seed: (fmean(first[seed]["psnr_db"].values()), fmean(second[seed]["psnr_db"].values()))
+        for seed in sorted(second)
         if seed in first
-    ]
+    }
     if len(pairs) < 2:
         return ""
-    noise, spread = of_training(pairs), stdev(fmean(one.values()) for one in scores)
+    noise, spread = of_training(list(pairs.values())), stdev(fmean(one.values()) for one in scores)
     own = max(0.0, 1 - noise.mean**2 / spread**2)
     return "\n\n".join(
         [
@@ -162,7 +162,7 @@ def _again(jobs: Sequence[Mapping[str, Any]], results: Mapping[str, Any], scores
             f"{number(own**0.5 * spread, 3)} dB: that is what a search can find.",
             table(
                 ["network", "first training, dB", "second training, dB"],
-                [[f"random {seed}", psnr(a), psnr(b)] for seed, (a, b) in zip(sorted(second), pairs, strict=True)],
+                [[f"random {seed}", psnr(a), psnr(b)] for seed, (a, b) in pairs.items()],
                 ["first training, dB", "second training, dB"],
             ),
         ]

@@ -100,6 +100,11 @@ class Teacher:
         clipped = ratios.clamp(1 - self.rules.clip, 1 + self.rules.clip)
         return -torch.minimum(ratios * advantages, clipped * advantages), entropies
 
+    def orders(self, generator: torch.Generator) -> Iterator[Sequence[int]]:
+        """Random orders of the ring's slots, each drawn when it is asked for."""
+        while True:
+            yield torch.randperm(len(self.ring), generator=generator).tolist()
+
     def state(self) -> dict[str, Any]:
         """For a checkpoint."""
         return {

@@ -9,6 +9,9 @@ from nasir.training.averaging import Average
 from nasir.training.loop import Descent
 from nasir.training.optimisers import weights_optimiser
 
+AGAIN = 1000
+"""What each further training of a candidate adds to the seed of its batches."""
+
 
 def build(genotype: Genotype, problem: Problem) -> nn.Module:
     """A candidate at the search's sizes, with weights drawn from the seed."""
@@ -18,7 +21,13 @@ def build(genotype: Genotype, problem: Problem) -> nn.Module:
 
 
 def train(
-    network: nn.Module, problem: Problem, steps: int, name: str, lr_max: float | None = None, average: float = 0.0
+    network: nn.Module,
+    problem: Problem,
+    steps: int,
+    name: str,
+    lr_max: float | None = None,
+    average: float = 0.0,
+    again: int = 0,
 ) -> float:
     """Train a candidate on W, the cosine over `steps`; gives the last loss.
 
@@ -32,6 +41,7 @@ def train(
         lr_max: of AdamW, which rises over a twentieth of the steps and falls to 0; None trains as the differentiable search
             does the weights of its supernet, by SGD.
         average: decay of the running mean of the weights, which the network has in the end; 0 leaves the last ones.
+        again: how often it has been trained before; each time has batches of its own.
 
     Raises:
         FloatingPointError: if a loss is not finite; it names step and candidate.
@@ -47,7 +57,7 @@ def train(
         budget=config,
         steps=steps,
         parts=config.accumulate,
-        generator=torch.Generator().manual_seed(problem.seed),
+        generator=torch.Generator().manual_seed(problem.seed + AGAIN * again),
         team=problem.team,
         section="search",
         of=name,

@@ -28,13 +28,13 @@ def clock(monkeypatch) -> list[float]:
 
 def test_without_an_end_a_training_is_kept_and_goes_on(tmp_path, clock, monkeypatch):
     monkeypatch.delenv(pausing.UNTIL, raising=False)
-    pausing.keeper(tmp_path / "c.pt", MADE_WITH, None)(state(7))
+    pausing.keeper(tmp_path / "c.pt", MADE_WITH, None, 2000)(state(7))
     assert checkpoints.load(tmp_path / "c.pt", MADE_WITH)["step"] == 7
 
 
 def test_after_the_moment_the_next_checkpoint_is_the_last(tmp_path, clock, monkeypatch, capsys):
     monkeypatch.setenv(pausing.UNTIL, "1100")
-    save = pausing.keeper(tmp_path / "run.pt", MADE_WITH, None)
+    save = pausing.keeper(tmp_path / "run.pt", MADE_WITH, None, 2000)
     clock[0] = 1099.0
     save(state(50, 20.0))
     clock[0] = 1100.0
@@ -51,15 +51,26 @@ def test_after_the_moment_the_next_checkpoint_is_the_last(tmp_path, clock, monke
 
 def test_the_pace_is_that_of_this_piece(tmp_path, clock, monkeypatch):
     monkeypatch.delenv(pausing.UNTIL, raising=False)
-    save = pausing.keeper(tmp_path / "c.pt", MADE_WITH, state(500))
+    save = pausing.keeper(tmp_path / "c.pt", MADE_WITH, state(500), 2000)
     clock[0] += 10
     save(state(520))
     assert checkpoints.look(tmp_path / "c.pt").pace == pytest.approx(0.5)
 
 
+def test_candidates_behind_the_steps_count_and_a_pause_leaves_its_mark(tmp_path, clock, monkeypatch, capsys):
+    monkeypatch.setenv(pausing.UNTIL, "1000")
+    monkeypatch.setenv(pausing.MARK, str(tmp_path / "mark"))
+    with pytest.raises(SystemExit):
+        pausing.keeper(tmp_path / "run.pt", MADE_WITH, None, 484)({"step": 400, "history": [(460, "psnr_db", 23.5)]})
+    assert capsys.readouterr().err.startswith(
+        "paused: run at step 460 of 484; 0.000 s a step, 0:00:00 left; PSNR on V 23.50"
+    )
+    assert (tmp_path / "mark").is_file()
+
+
 def test_a_state_without_a_step_is_behind_its_last_news(tmp_path, clock, monkeypatch):
     monkeypatch.delenv(pausing.UNTIL, raising=False)
-    save = pausing.keeper(tmp_path / "c.pt", {"search.steps": "40"}, None)
+    save = pausing.keeper(tmp_path / "c.pt", {"search.steps": "7"}, None, 40)
     clock[0] += 9
     save({"history": [(1, "score", 1.0), (3, "score", 2.0)]})
     found = checkpoints.look(tmp_path / "c.pt")
@@ -69,7 +80,7 @@ def test_a_state_without_a_step_is_behind_its_last_news(tmp_path, clock, monkeyp
 def test_a_strategy_of_ones_own_pauses_though_its_state_tells_no_step(tmp_path, clock, monkeypatch, capsys):
     monkeypatch.setenv(pausing.UNTIL, "1000")
     with pytest.raises(SystemExit) as ended:
-        pausing.keeper(tmp_path / "mine.pt", {"search.steps": "40"}, {"tried": [1]})({"tried": [1, 2]})
+        pausing.keeper(tmp_path / "mine.pt", {"search.steps": "40"}, {"tried": [1]}, 40)({"tried": [1, 2]})
     assert ended.value.code == pausing.PAUSED
     assert capsys.readouterr().err == (
         "paused: mine on its way, its strategy does not tell how far. Run the same command again to carry on.\n"
@@ -81,7 +92,7 @@ def test_a_strategy_of_ones_own_pauses_though_its_state_tells_no_step(tmp_path, 
 def test_a_moment_that_is_no_number_is_refused(tmp_path, monkeypatch, text):
     monkeypatch.setenv(pausing.UNTIL, text)
     with pytest.raises(ValueError, match=rf"NASIR_UNTIL must be a moment in seconds since 1970, got '{text}'"):
-        pausing.keeper(tmp_path / "c.pt", MADE_WITH, None)
+        pausing.keeper(tmp_path / "c.pt", MADE_WITH, None, 2000)
 
 
 def call(folder: Path) -> Any:
@@ -90,8 +101,8 @@ def call(folder: Path) -> Any:
 
 def test_the_command_says_how_far_each_training_is(tmp_path):
     assert call(tmp_path / "nowhere").output == f"{tmp_path / 'nowhere'}: no training is under way.\n"
-    checkpoints.save(tmp_path / "b.pt", MADE_WITH, state(2000, 26.0), pace=0.5)
-    checkpoints.save(tmp_path / "a.pt", MADE_WITH, state(0))
+    checkpoints.save(tmp_path / "b.pt", MADE_WITH, state(2000, 26.0), pace=0.5, steps=2000)
+    checkpoints.save(tmp_path / "a.pt", MADE_WITH, state(0), steps=2000)
     assert call(tmp_path).output.splitlines() == [
         "a at step 0 of 2,000",
         "b at step 2,000 of 2,000; PSNR on V 26.00 dB, at best 26.00",

@@ -95,6 +95,29 @@ def test_a_run_that_is_not_finished_leaves_nothing(runs, tmp_path):
     assert not (tmp_path / "models").exists()
 
 
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"sigma": 70}, r"must be the settings of the run in .*, a network for denoise at sigma 50, got denoise at 70"),
+        ({"dataset": "folder"}, "dataset"),
+    ],
+)
+def test_another_run_s_settings_and_images_of_one_s_own_are_refused(runs, tmp_path, change, message):
+    values = settings().values
+    other = Settings(values | {"params": values["params"] | change}, "settings.yaml")
+    with pytest.raises(ValueError, match=message):
+        shelve.run(runs=runs, settings=other, name="mine", out=tmp_path / "models")
+    assert not (tmp_path / "models").exists()
+
+
+def test_scores_without_whole_are_refused(runs, tmp_path):
+    rows = [row for row in read_csv(runs / "evaluate/scores.csv") if row["protocol"] != "whole"]
+    write_csv(runs / "evaluate/scores.csv", rows, ["method", *shelve.COLUMNS])
+    with pytest.raises(ValueError, match=r"must have scores under the protocol whole, got \['overlap'\]"):
+        shelve.run(runs=runs, settings=settings(), name="mine", out=tmp_path / "models")
+    assert not (tmp_path / "models").exists()
+
+
 def again(place: Path, *names: str) -> tuple[int, str]:
     """`scores` on pictures that are there already: its exit status and what it printed."""
     found = CliRunner().invoke(
@@ -107,7 +130,7 @@ def again(place: Path, *names: str) -> tuple[int, str]:
 def test_scores_again_are_those_of_the_card_or_the_command_fails(runs, tmp_path, monkeypatch):
     shelve.run(runs=runs, settings=settings(), name="mine", out=tmp_path / "models")
     monkeypatch.setattr(zoo, "SHELF", tmp_path / "models")
-    data = tmp_path / "work/denoise-bsd500"
+    data = tmp_path / "work/demo-denoise-bsd500"
     data.mkdir(parents=True)
     (runs / "pair").rename(data / "pictures")
     (runs / "split").rename(data / "split")
@@ -115,6 +138,13 @@ def test_scores_again_are_those_of_the_card_or_the_command_fails(runs, tmp_path,
 
     status, said = again(tmp_path / "work")
     assert status == 0 and "| mine | whole | 2 |" in said and said.count("0.0e+00") == 2
+
+    write_json(data / "split/split.json", {"w": [], "a": [], "v": [], "test": TEST[:1]})
+    found = CliRunner().invoke(
+        commands.build("scores"), ["scores", "--work", str(tmp_path / "work"), "--profiles", str(ROOT / "profiles")]
+    )
+    assert isinstance(found.exception, ValueError) and "must have scores of the 1 test images" in str(found.exception)
+    write_json(data / "split/split.json", {"w": [], "a": [], "v": [], "test": TEST})
 
     path = tmp_path / "models/mine/scores.csv"
     rows = read_csv(path)
@@ -135,7 +165,7 @@ def test_the_pictures_are_made_where_there_are_none(runs, tmp_path, monkeypatch)
         raise InterruptedError(str(given["out"]))
 
     monkeypatch.setattr(scores.import_module(scores.DATA), "run", make)
-    with pytest.raises(InterruptedError, match="work/denoise-bsd500"):
+    with pytest.raises(InterruptedError, match="work/demo-denoise-bsd500"):
         scores.run(
             names=[], profiles=ROOT / "profiles", shipped=tmp_path, known=tmp_path / "k.csv", work=tmp_path / "work"
         )
