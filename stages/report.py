@@ -43,6 +43,8 @@ def run(
     }
     if page.has_choices(read):
         drawn["choices"] = figures.choice_curves(read.search_history)
+    if page.has_rewards(read):
+        drawn["rewards"] = figures.reward_curves(read.search_history)
     task = tasks.find(read.params.task)
     if read.selection:
         drawn["noise"] = _noise_card(pictures, read, task)

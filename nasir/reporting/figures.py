@@ -88,6 +88,25 @@ def choice_curves(history: History) -> bytes:
         return to_png(figure)
 
 
+def reward_curves(history: History) -> bytes:
+    """What a controller was rewarded with (each candidate, moving mean and a standard deviation around it), and its entropy."""
+    with plain_style():
+        figure, (rewards, entropy) = _panels(2)
+        numbers, values = history["reward"].steps, history["reward"].values
+        span = max(3, len(values) // 8)
+        mean = smooth(values, span)
+        spread = np.sqrt(np.maximum(smooth(values**2, span) - mean**2, 0))
+        rewards.plot(numbers, values, ".", color=_GREY, ms=4, label="candidate")
+        rewards.fill_between(numbers, mean - spread, mean + spread, color=_BLUE, alpha=0.2, lw=0)
+        rewards.plot(numbers, mean, color=_BLUE, label=f"mean of {span // 2 * 2 + 1}")
+        rewards.set(title="Reward", xlabel="candidate")
+        rewards.legend()
+        rewards.xaxis.set_major_locator(MaxNLocator(nbins=5, steps=[1, 2, 5, 10], integer=True))
+        _plot(entropy, history, {"entropy": ("of the candidates in the ring", _BLUE)})
+        entropy.set(title="Entropy of the controller in nats", xlabel="candidate")
+        return to_png(figure)
+
+
 def training_curves(history: History) -> bytes:
     """Training loss (faint: each record; strong: running mean), PSNR and SSIM on V over the steps of the retraining."""
     with plain_style():

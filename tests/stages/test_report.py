@@ -292,6 +292,15 @@ def test_a_one_shot_search_says_where_training_ends_and_has_no_figure_of_choices
     assert (tmp_path / "reports/figures/search.png").is_file()
 
 
+def test_a_search_by_rewards_has_a_figure_of_them(page, runs, tmp_path):
+    curves = {"reward": {n: n / 10 for n in range(3, 20)}, "entropy": {n: 9 - n / 10 for n in range(3, 20)}}
+    write_curves(runs / "search/history.csv", curves | {"psnr_db": {n: 22.0 for n in range(1, 20)}})
+    of_rl = render(runs, tmp_path / "reports")
+    assert "figures/rewards.png" in of_rl and "figures/rewards.png" not in page
+    with Image.open(tmp_path / "reports/figures/rewards.png") as picture:
+        assert picture.width > 500
+
+
 def test_the_receipt_has_the_precision_behind_the_device(page, runs, tmp_path):
     path = runs / "receipts/search.json"
     write_json(path, read_json(path) | {"precision": "bf16-mixed"})

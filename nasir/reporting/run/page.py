@@ -9,6 +9,7 @@ from nasir.reporting.tables import fact, number, psnr, ssim, table
 FIGURES = {
     "search": "figures/search.png",
     "choices": "figures/choices.png",
+    "rewards": "figures/rewards.png",
     "architecture": "figures/architecture.png",
     "architecture_svg": "figures/architecture.svg",
     "training": "figures/training.png",
@@ -165,6 +166,13 @@ def _search(record: Record) -> str:
             "Entropy in nats, mean over edges (alpha) and over width steps (beta): it falls as the search makes up its "
             "mind. Share: mean softmax weight of the operation over edges.",
         ]
+    if has_rewards(record):
+        lines += [
+            f"![reward of each candidate with its moving mean, entropy of the controller]({FIGURES['rewards']})",
+            "Reward: geometric mean of SSIM and of where PSNR lies between the worst and the best of the first candidates; a "
+            "band of one standard deviation. Entropy: of whole sequences of choices; it falls as the controller makes up its "
+            "mind.",
+        ]
     if record.search.get("strategy") == "one_shot":
         lines.append(
             f"Up to step {record.search['steps']:,} the shared weights are trained, and a few random paths scored; each step "
@@ -176,6 +184,11 @@ def _search(record: Record) -> str:
 def has_choices(record: Record) -> bool:
     """Whether the search weighed its choices against each other, and so has a figure of how decided it was."""
     return "alpha_entropy" in record.search_history
+
+
+def has_rewards(record: Record) -> bool:
+    """Whether a controller was rewarded, and so has a figure of it."""
+    return "reward" in record.search_history
 
 
 def _architecture(record: Record) -> str:
