@@ -215,7 +215,7 @@ def _networks(found: Mapping[str, Sequence[Found]]) -> str:
         [
             "## Networks",
             table([*columns, "operations"], rows, ["PSNR, dB", "parameters", "width", "steps"]),
-            "Differences: over the test images, paired, with their 95 % interval.",
+            "Differences: over the test images, paired, with their 95 % interval; another training would give others.",
         ]
     )
 
