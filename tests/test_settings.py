@@ -286,11 +286,11 @@ def test_a_space_without_section_and_presets_is_refused_by_its_missing_keys(monk
         ("network: {spheres: {}}", r"space and network may have the sections \['cells', 'columns'\], got 'spheres'"),
         (
             "strategy: {evolution: {}}",
-            r"search.strategy must be one of \['darts', 'one_shot', 'random'\], got 'evolution'",
+            r"search.strategy must be one of \['darts', 'one_shot', 'random', 'rl'\], got 'evolution'",
         ),
         (
             "search: {strategy: evolution}",
-            r"search.strategy must be one of \['darts', 'one_shot', 'random'\], got 'evolution'",
+            r"search.strategy must be one of \['darts', 'one_shot', 'random', 'rl'\], got 'evolution'",
         ),
         (
             "tasks: {dehaze: {}}",
@@ -329,7 +329,7 @@ def test_a_missing_key_and_a_missing_section_are_named(profiles):
 
 
 def test_a_missing_profile_names_its_neighbours():
-    near = r"\['base', 'clearer', 'clearer-released', 'demo', 'fast', 'paper', 'small'\]"
+    near = r"\['base', 'clearer', 'clearer-released', 'demo', 'fast', 'overnight', 'paper', 'small'\]"
     with pytest.raises(ValueError, match=rf"profiles/nosuch.yaml, got nothing there; files beside it: {near}"):
         resolved(profile="nosuch")
 
@@ -353,7 +353,7 @@ def test_params_that_do_not_fit_are_refused_and_named(params, message):
 
 def test_an_unknown_strategy_is_refused_with_the_known_ones():
     with pytest.raises(
-        ValueError, match=r"search.strategy must be one of \['darts', 'one_shot', 'random'\], got 'evolution'"
+        ValueError, match=r"search.strategy must be one of \['darts', 'one_shot', 'random', 'rl'\], got 'evolution'"
     ):
         resolved(strategy="evolution")
 

@@ -48,7 +48,7 @@ def test_a_plan_lists_every_cell_that_is_scored(tmp_path):
 def test_the_shipped_plan_is_one():
     config = load(ROOT / "tables/params.yaml")
 
-    assert [study.profile for study in config.studies] == ["demo", "small", "fast", "paper"]
+    assert [study.profile for study in config.studies] == ["demo", "small", "fast", "paper", "overnight"]
 
 
 def test_a_search_of_another_space_than_irnas_says_so_in_its_name_and_in_that_of_its_cell(tmp_path):

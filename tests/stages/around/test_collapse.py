@@ -96,6 +96,9 @@ def test_the_stage_writes_it_and_says_it_last(little, capsys, is_collapsed):
     one = found(*(SKIPS if is_collapsed else GOOD), control=ABOVE)
 
     class Fake:
+        def count(self, section: Any, config: Any) -> int:
+            return 1
+
         def search(self, problem: Any) -> Found:
             problem.team.say("searching")
             return one
