@@ -68,12 +68,11 @@ def restore(
     noisy = images.load_colour(image)  # before the slower parts, so that a wrong path answers at once
     told = ""
     if model is None:
-        task = task or "denoise"
-        level, word = (sigma, "given") if sigma is not None else (None, "estimated")
+        task, level = task or "denoise", 0.0
         if task == "denoise":
-            level = zoo.estimate(noisy) if level is None else level
-            told = f" (noise of {level:.1f} {word})"
-        model = zoo.choose(task, level or 0)
+            level = zoo.estimate(noisy) if sigma is None else sigma
+            told = f" (noise of {level:.1f} {'estimated' if sigma is None else 'given'})"
+        model = zoo.choose(task, level)
         sigma, told = float(zoo.card(model)["sigma"]), f", by {model}{told}"
     from nasir.inference import model as models
     from nasir.training.device import choose

@@ -4,14 +4,13 @@
 commit, and the SHA-256 of its files. `python -m stages shelve` writes such a folder from a run.
 """
 
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from nasir.files import read_json
+from nasir.files import read_json, sha256_file
 
 SHELF = Path(__file__).parents[2] / "models"
 """Where they lie."""
@@ -50,7 +49,7 @@ def folder(name: str) -> Path:
     """
     for file, expected in card(name)["sha256"].items():
         path = SHELF / name / file
-        got = sha256(path.read_bytes()).hexdigest() if path.is_file() else "no file"
+        got = sha256_file(path) if path.is_file() else "no file"
         if got != expected:
             raise ValueError(
                 f"{path} must have the SHA-256 {expected[:12]}... of its card, got {got[:12]}; restore it (git checkout {path})."

@@ -158,7 +158,8 @@ class _Course:
             name: candidate[name] for name in ("psnr_db", "ssim", "score", "train_loss") if name in candidate
         }
         if number == section.first:
-            self.stopping.average = fmean(self._places()) if self._places() else None
+            places = self._places()
+            self.stopping.average = fmean(places) if places else None
         if number >= section.first:
             low, high = self.scale
             for one in self.candidates if number == section.first else [candidate]:
@@ -228,8 +229,9 @@ class _Course:
         section = self.problem.of_strategy
         if section.stop == "never" or number <= section.first:
             return True
-        [place_of_it] = self._places(psnr_db)[-1:]
-        return self.stopping.goes_on(place_of_it, lambda most: most * float(torch.rand((), generator=self.generator)))
+        return self.stopping.goes_on(
+            self._places(psnr_db)[-1], lambda most: most * float(torch.rand((), generator=self.generator))
+        )
 
     def _places(self, *more: float) -> list[float]:
         """The places of the first candidates' first scores, and of more, among those of the first.
