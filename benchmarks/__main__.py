@@ -25,6 +25,7 @@ NAMES = (
     "supernet",
     "deformable",
     "inference",
+    "speed_of_use",
     "training_step",
     "data_path",
     "metrics",

@@ -243,8 +243,8 @@ def check_search_steps(arrays: Named, entry: Named) -> list[Line]:
         architecture_lr=entry["adam"]["lr"], architecture_weight_decay=entry["adam"]["weight_decay"],
         architecture_beta1=entry["adam"]["betas"][0], architecture_data="a",
         architecture_mode="eval", indecision=0.01, order=1, complexity=0.0,
-        complexity_of="parameters", early_stop="none", patience=1, keep_from=0, beta_decay=0.0, fading_skip=0.0,
-        select="alpha", select_steps=0, optimiser="sgd", lr_max=0.001,
+        complexity_of="parameters", early_stop="none", patience=1, keep_from=0, beta_decay=0.0,
+        optimiser="sgd", lr_max=0.001,
     )  # fmt: skip
     lines = []
     for variant in VARIANTS:

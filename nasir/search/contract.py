@@ -5,7 +5,7 @@ A strategy is one file of this folder that holds its `STRATEGY`. It knows spaces
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -87,6 +87,16 @@ class Strategy(ABC):
     @abstractmethod
     def count(self, section: Any, config: SearchConfig) -> int:
         """The number of the last news."""
+
+    def rank(self, problem: Problem, found: Found, networks: Sequence[Sequence[int]]) -> list[float] | None:
+        """Scores, dB on V, of other networks of the space by the measure that a search chose by; None where it has none.
+
+        Args:
+            problem: that was searched.
+            found: what it ended with.
+            networks: as tokens.
+        """
+        return None
 
     def check(self, section: Any, config: SearchConfig) -> None:
         """Refuse a section that does not go with the search's, with a ValueError; by default all do."""

@@ -6,22 +6,16 @@ changed about that: AdamW in place of SGD, for short searches; the architecture'
 (`gradient.unrolled`), a penalty on the expected size, an early end (`gradient.stopping`). What is watched at each score:
 `gradient.watch`.
 
-Cures for the collapse onto skip connections, each off by default:
-
-    beta_decay    Beta-DARTS (Ye et al., CVPR 2022): the architecture's loss has the mean logsumexp of the logits (`Relaxed.
-                  smoothness`), with a weight that rises linearly from 0 at the end of the warm-up to this at the last step.
-                  Theirs rises with the epoch, in their code as 50 epoch / 100
-    fading_skip   DARTS- (Chu et al., ICLR 2021): beside every mixed operation stands an identity (`Relaxed.fade`), with a
-                  weight that falls linearly from this to 0 at the last step, as in their search script, which starts at 1. It
-                  takes part in scores on V, not in the watch's discretised one, and nothing of it in what is derived
-    select        perturbation, DARTS-PT (Wang et al., ICLR 2021), in place of the largest logits: see `gradient.selection`
+Against the collapse onto skip connections there is `beta_decay`, off by default: Beta-DARTS (Ye et al., CVPR 2022). The
+architecture's loss has the mean logsumexp of the logits (`Relaxed.smoothness`), with a weight that rises linearly from 0 at the
+end of the warm-up to this at the last step. Theirs rises with the epoch, in their code as 50 epoch / 100.
 
 And one against the gap between supernet and derived network: `indecision`, the weight of the entropy of the choices' weights in
 the architecture's loss (L_Arch of CLEARER, Gou et al., NeurIPS 2020).
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -36,7 +30,6 @@ from nasir.search import contract
 from nasir.search.contract import Found, Problem
 from nasir.search.gradient.control import control
 from nasir.search.gradient.course import Course, judge
-from nasir.search.gradient.selection import select
 from nasir.search.gradient.unrolled import unrolled_gradients
 from nasir.spaces.contract import Relaxed, part
 from nasir.training import loop
@@ -48,7 +41,6 @@ from nasir.training.validation import validate
 CHOICES = {
     "complexity_of": ("parameters", "flops"),
     "early_stop": ("none", "skip_count", "rank_stable", "val_plateau"),
-    "select": ("alpha", "perturbation"),
     "optimiser": KINDS,
     "architecture_mode": ("train", "eval"),
     "architecture_data": ("a", "w"),
@@ -57,15 +49,9 @@ CHOICES = {
 
 CURES = {
     "beta_decay": (0, "smoothness"),
-    "fading_skip": (0, "fade"),
-    "select": ("alpha", "select"),
     "indecision": (0, "indecision"),
 }
 """The value of each option that does nothing, and the method of a supernet that any other value needs."""
-
-
-TUNING = 10
-"""AdamW tunes the weights after a choice by perturbation at one of so many parts of its highest rate."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,9 +73,6 @@ class DartsSection:
     patience: int  # scores on V that rank_stable and val_plateau wait
     keep_from: int  # the best supernet is chosen among scores from this step on
     beta_decay: float  # weight of the logits' smoothness in the architecture's loss at the last step; 0 = none
-    fading_skip: float  # weight of an identity beside every mixed operation, at the start; 0 = none
-    select: str  # what an edge keeps: alpha (the largest), perturbation (what the score misses most)
-    select_steps: int  # of the weights after each choice by perturbation
     optimiser: str  # of the supernet's weights: sgd, adamw
     lr_max: float  # of adamw
 
@@ -99,7 +82,7 @@ class DartsSection:
                 getattr(self, name) in choices, f"strategy.{name} must be one of {list(choices)}", getattr(self, name)
             )
         require(self.order in (1, 2), "strategy.order must be 1 or 2", self.order)
-        for name in ("complexity", "indecision", "beta_decay", "fading_skip", "select_steps"):
+        for name in ("complexity", "indecision", "beta_decay"):
             require(getattr(self, name) >= 0, f"strategy.{name} must be 0 or more", getattr(self, name))
         require(self.patience >= 1, "strategy.patience must be 1 or more", self.patience)
         require(self.lr_max > 0, "strategy.lr_max must be above 0", self.lr_max)
@@ -165,10 +148,6 @@ def search(relaxed: Relaxed, problem: Problem) -> Found:
         before. With every score on V the history has `spent_flops`, `best_score`, the best of all scores so far, those
         before `keep_from` included, and what `nasir.search.gradient.watch` gives; at an early end also `stopped_at`.
 
-        With `select: perturbation` it is what is selected from that supernet (`nasir.search.gradient.selection`). The tensors
-        are then those after the selection, `selected_score` among the facts is their score on V, `spent_flops` has the tuning
-        in addition, and the runner-up is told by beta alone: next to an operation that was selected all others weigh nothing.
-
     Raises:
         FloatingPointError: if a loss is not finite; it names the step.
         ValueError: if an option needs what this supernet does not have.
@@ -195,8 +174,6 @@ def search(relaxed: Relaxed, problem: Problem) -> Found:
 
     def advance(step: int) -> dict[str, float]:
         news = {"learning_rate": descent.anneal(step)}
-        if section.fading_skip > 0:
-            relaxed.fade(section.fading_skip * (1 - step / config.steps))
         batch_a = descent.draw(on_a) if step > config.warmup_steps else None
         batch_w = descent.draw()
         if batch_a is not None:
@@ -226,19 +203,6 @@ def search(relaxed: Relaxed, problem: Problem) -> Found:
     )  # fmt: skip
     assert course.best is not None  # the last step is always scored, and keep_from <= steps
     tensors, watched = course.best["supernet"], relaxed.facts()
-    spent, more = course.values("spent_flops")[-1], {}
-    if section.fading_skip > 0:
-        relaxed.fade(0.0)
-    if section.select == "perturbation":
-        fresh, _ = weights_optimiser(relaxed.weights(), config, section.adamw, section.select_steps)
-        for group in fresh.param_groups:
-            group["lr"] = config.lr_min if section.adamw is None else section.adamw / TUNING
-        selected = select(
-            relaxed, tensors, replace(descent, optimiser=fresh), steps=section.select_steps, images_v=problem.images_v,
-            sigmas=config.sigmas, seed=problem.seed,
-        )  # fmt: skip
-        tensors, more = selected.tensors, {"selected_score": selected.score}
-        spent += selected.steps * config.batch * config.patch**2 * cost
     chance = control(
         relaxed,
         tensors,
@@ -252,12 +216,11 @@ def search(relaxed: Relaxed, problem: Problem) -> Found:
         runner_up=relaxed.runner_up(tensors),
         step=course.best["step"],
         scores=course.best["scores"],
-        spent_flops=spent,
+        spent_flops=course.values("spent_flops")[-1],
         history=course.history,
         control=chance,
         tensors={"architecture": relaxed.evidence(tensors), "supernet": tensors},
         facts={"steps": course.stopped_at or config.steps, "parameters": parameters(supernet)}
-        | more
         | {name: value for step, name, value in course.history if step == course.best["step"] and name in watched},
     )
 

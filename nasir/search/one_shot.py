@@ -111,6 +111,19 @@ class OneShot(contract.Strategy):
             )
         return search(share(space.name, problem.of_space, problem.channels, problem.seed), problem)
 
+    def rank(self, problem: Problem, found: Found, networks: Sequence[Sequence[int]]) -> list[float]:
+        """PSNR of each on V with the shared weights."""
+        space, config = problem.space, problem.config
+        shared = part(space.searching).share(space.name, problem.of_space, problem.channels, problem.seed)
+        shared.network.load_state_dict(found.tensors["supernet"])
+        shared.network.to(problem.team.device)
+        batches, scores = calibration(problem), []
+        for tokens in networks:
+            network = shared.path(space.from_tokens(problem.of_space, tokens))
+            set_statistics(network, batches)
+            scores.append(validate(network, problem.images_v, config.sigmas, problem.seed)["psnr_db"])
+        return scores
+
 
 STRATEGY = OneShot()
 

@@ -2,14 +2,15 @@
 
 After Nekrasov, Chen, Shen and Reid, "Fast Neural Architecture Search of Compact Semantic Segmentation Models via Auxiliary Cells"
 (CVPR 2019), on the tokens of any space: an LSTM controller, PPO or REINFORCE, two trainings of which the second is only given to
-candidates that are worth it, and running means of weights. Of theirs it has no frozen encoder, distillation and auxiliary cells.
+candidates that are worth it, running means of weights, and what else helps a short training (`nasir.search.policy.assistance`).
 
 The reward is the geometric mean of SSIM and of where PSNR lies between the worst and the best of the first candidates, which come
 from the controller as it is drawn, nearly at random; it learns behind them, from all of them at first. A candidate whose loss is
 not finite, or which is too large for the memory, is rewarded with 0 and recorded.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from statistics import fmean
 from typing import Any
@@ -21,10 +22,11 @@ from nasir.config.search import SearchConfig
 from nasir.layers.cost import flops_per_pixel, parameters
 from nasir.search import contract
 from nasir.search.contract import Control, Found, Problem
+from nasir.search.policy.assistance import Assistance, Assisted
 from nasir.search.policy.controller import Controller, Draw, decisions, masks_of
 from nasir.search.policy.stopping import Stopping
 from nasir.search.policy.updating import Baseline, Rules, Teacher
-from nasir.search.sampling.alone import build, train
+from nasir.search.sampling.alone import build
 from nasir.search.sampling.tokens import TRIES, Windowed, outline
 from nasir.training.loop import History
 from nasir.training.validation import validate
@@ -35,12 +37,15 @@ STOPS = ("below_average", "never")
 TOO_LARGE = ("out of memory", "not enough memory", "can't allocate memory")
 """What torch says where the memory is too small."""
 
+CONTROLLER = "controller"
+"""File of the controller's weights, beside those of the stem and the teacher."""
+
 MOST = 2.0
 """Of a PSNR's place between the worst and the best of the first candidates."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class RlSection(Windowed):
+class RlSection(Windowed, Assisted):
     """What this strategy reads beside the search's section."""
 
     candidates: int
@@ -50,7 +55,6 @@ class RlSection(Windowed):
     stop_decay: float  # of the moving average of scores that decides
     first: int  # candidates that fix the reward's scale
     lr_max: float  # of candidates' AdamW
-    average: float  # decay of the running mean of a candidate's weights; 0: none
     price: float  # of 100,000 parameters, in rewards
     estimator: str  # ppo, reinforce
     lr: float  # of the controller's Adam
@@ -66,14 +70,15 @@ class RlSection(Windowed):
     baseline_decay: float
 
     def __post_init__(self) -> None:
-        super().__post_init__()
+        Windowed.__post_init__(self)
+        Assisted.__post_init__(self)
         for name in ("candidates", "steps", "hidden", "layers", "slots", "passes", "mini_batch"):
             require(getattr(self, name) >= 1, f"strategy.{name} must be 1 or more", getattr(self, name))
         for name in ("more_steps", "price", "entropy"):
             require(getattr(self, name) >= 0, f"strategy.{name} must be 0 or more", getattr(self, name))
         for name in ("lr_max", "lr", "norm", "clip"):
             require(getattr(self, name) > 0, f"strategy.{name} must be above 0", getattr(self, name))
-        for name in ("average", "stop_decay", "baseline_decay"):
+        for name in ("stop_decay", "baseline_decay"):
             require(0 <= getattr(self, name) < 1, f"strategy.{name} must be 0 or more and below 1", getattr(self, name))
         require(2 <= self.first <= self.candidates, "strategy.first must lie in 2 to strategy.candidates", self.first)
         require(self.estimator in ESTIMATORS, f"strategy.estimator must be one of {list(ESTIMATORS)}", self.estimator)
@@ -98,6 +103,13 @@ class Rl(contract.Strategy):
         """Candidates."""
         return section.candidates
 
+    def check(self, section: RlSection, config: SearchConfig) -> None:
+        require(
+            config.accumulate == 1 or (section.auxiliary == 0 and section.cache == 0),
+            "search.accumulate must be 1 with strategy.auxiliary or strategy.cache, which take a batch as a whole",
+            config.accumulate,
+        )
+
     def search(self, problem: Problem) -> Found:
         """Draw, train, score and learn, candidate by candidate.
 
@@ -115,6 +127,16 @@ class Rl(contract.Strategy):
             course.advance(number)
         return course.finish()
 
+    def rank(self, problem: Problem, found: Found, networks: Sequence[Sequence[int]]) -> list[float]:
+        """PSNR of each on V after the trainings of a candidate, none of which is left out; that of a failure is 0."""
+        section = replace(problem.of_strategy, stop="never")
+        weights = {name: value for name, value in found.tensors.items() if name != CONTROLLER}
+        course = _Course(replace(problem, of_strategy=section, state=None), {"weights": weights, "flops": 0.0})
+        candidates = [
+            course.attempt(number, Draw(tuple(tokens), 0.0)) for number, tokens in enumerate(networks, start=1)
+        ]
+        return [one.get("psnr_db", 0.0) for one in candidates]
+
 
 STRATEGY = Rl()
 
@@ -127,7 +149,7 @@ def place(psnr_db: float, low: float, high: float) -> float:
 class _Course:
     """The controller, and what has come of its candidates."""
 
-    def __init__(self, problem: Problem) -> None:
+    def __init__(self, problem: Problem, known: Mapping[str, Any] | None = None) -> None:
         section = problem.of_strategy
         self.problem, self.history = problem, History()
         self.candidates: list[dict[str, Any]] = []
@@ -147,6 +169,10 @@ class _Course:
         )
         if problem.state is not None:
             self.restore(problem.state)
+            known = problem.state["assistance"]
+        self.assistance = Assistance(problem, known)
+        if known is None and self.assistance.known and problem.team.is_first:
+            problem.save(self.state())
 
     def advance(self, number: int) -> None:
         """One candidate: drawn, trained, scored, and learnt from."""
@@ -169,7 +195,7 @@ class _Course:
                 )
                 news |= told | {"reward": one["reward"]}
         best = max((one["score"] for one in self.candidates if "score" in one), default=0.0)
-        news |= {"best_score": best, "spent_flops": self.spent_flops}
+        news |= {"best_score": best, "spent_flops": self.assistance.flops}
         self.history += [(number, name, value) for name, value in news.items()]
         if problem.team.is_first:
             problem.log(number, news)
@@ -200,12 +226,13 @@ class _Course:
         try:
             network = build(genotype, problem).to(team.device)
             candidate["flops_per_pixel"] = flops_per_pixel(network, problem.channels, problem.config.patch)
-            team.align(network, number)
+            helped = self.assistance.join(network, genotype)
+            team.align(helped, number)
             for stage, steps in enumerate((section.steps, section.more_steps)):
                 if steps == 0:
                     break
                 candidate["steps"] += steps
-                loss = train(network, problem, steps, f"candidate {number}", section.lr_max, section.average, stage)
+                loss = self.assistance.train(helped, steps, f"candidate {number}", section.lr_max, stage)
                 if not all(bool(value.isfinite().all()) for value in network.state_dict().values()):
                     raise FloatingPointError(
                         f"the weights must be finite, got others after step {steps} of candidate {number}."
@@ -256,18 +283,12 @@ class _Course:
             value = (place(candidate["psnr_db"], low, high) * max(0.0, candidate["ssim"])) ** 0.5
         return float(value - self.problem.of_strategy.price * candidate["parameters"] / 1e5)
 
-    @property
-    def spent_flops(self) -> float:
-        """Operations of forward passes in candidates' training so far; a training that failed counts whole."""
-        config = self.problem.config
-        return sum(one["steps"] * config.batch * config.patch**2 * one["flops_per_pixel"] for one in self.candidates)
-
     def state(self) -> dict[str, Any]:
         """All that the search needs to carry on."""
         stopping = self.stopping
         return {
             "candidates": self.candidates, "history": self.history, "teacher": self.teacher.state(),
-            "generator": self.generator.get_state(),
+            "generator": self.generator.get_state(), "assistance": self.assistance.state(),
             "stopping": [stopping.average, stopping.delta, stopping.counter, stopping.passed],
         }  # fmt: skip
 
@@ -300,11 +321,10 @@ class _Course:
             runner_up=of[1] if len(of) > 1 else None,
             step=self.candidates.index(best) + 1,
             scores={name: best[name] for name in ("psnr_db", "ssim", "score")},
-            spent_flops=self.spent_flops,
+            spent_flops=self.assistance.flops,
             history=self.history,
-            tensors={
-                "controller": {name: value.clone() for name, value in self.teacher.controller.state_dict().items()}
-            },
+            tensors={CONTROLLER: {name: value.clone() for name, value in self.teacher.controller.state_dict().items()}}
+            | self.assistance.known,
             control=Control(found=best["score"], random=first),
             candidates=self.candidates,
             facts={

@@ -72,10 +72,7 @@ class Frame(nn.Module):
             return start_normal(Transition(widths[:after], before, norm), initial_std)
 
         def head() -> nn.Module:
-            last = nn.Conv2d(widths[0], ends, 1, bias=norm == "none")
-            start_normal(last, initial_std)
-            if residual:
-                start_at_zero(last)
+            last = _output(widths[0], ends, norm, residual, initial_std)
             return nn.ModuleDict({"fusion": start_normal(Fusion(widths, 1, norm), initial_std), "output": last})
 
         self.stem = take("stem", lambda: start_normal(stem(ends, widths[0], stem_blocks, norm), initial_std))
@@ -90,9 +87,13 @@ class Frame(nn.Module):
             self.transitions.append(take(f"transition {len(columns)}", partial(enter, before, before + 1)))
         self.head = take("head", head)
 
+    def enter(self, x: Tensor) -> Tensor:
+        """What the stem is given of images, shape (N, C, H, W)."""
+        return shrink(fill(x, self.downscale), self.shrinking)
+
     def forward(self, x: Tensor) -> Tensor:
         """Restore images, shape (N, C, H, W), any H and W; not clipped."""
-        branches: Branches = [self.stem(shrink(fill(x, self.downscale), self.shrinking))]
+        branches: Branches = [self.stem(self.enter(x))]
         number = 0
         for transition, cell in zip_longest(self.transitions, self.cells, fillvalue=nn.ModuleList()):
             branches = transition(branches)
@@ -107,6 +108,14 @@ class Frame(nn.Module):
         """The features behind a column."""
         result: Branches = column(branches)
         return result
+
+
+def _output(channels_in: int, channels: int, norm: str, residual: bool, initial_std: float) -> nn.Conv2d:
+    conv = nn.Conv2d(channels_in, channels, 1, bias=norm == "none")
+    start_normal(conv, initial_std)
+    if residual:
+        start_at_zero(conv)
+    return conv
 
 
 class Network(Frame):
@@ -146,6 +155,32 @@ class Network(Frame):
             norm=genotype.norm, residual=genotype.residual, downscale=genotype.downscale, transition=genotype.transition,
             column=column, take=take,
         )  # fmt: skip
+
+
+class AuxiliaryColumns(nn.Module):
+    """One more instance of a cell's columns behind the cell, and a head as the network's.
+
+    Args:
+        genotype: of the network.
+        cell: which one, counted from 0.
+        channels: of the images.
+        sizes: of the network.
+    """
+
+    def __init__(self, genotype: Genotype, cell: int, channels: int, sizes: ColumnsSizes) -> None:
+        super().__init__()
+        norm, widths = genotype.norm, sizes.widths[: branches_of(cell, sizes.widths, genotype.transition)]
+        self.residual, self.downscale = genotype.residual, genotype.downscale
+        modules = [module_of(letter, widths, norm) for letter in genotype.cells[cell]]
+        self.columns = nn.Sequential(*(start_normal(module, sizes.initial_std) for module in modules))
+        self.fusion = start_normal(Fusion(widths, 1, norm), sizes.initial_std)
+        ends = channels * self.downscale**2
+        self.output = _output(widths[0], ends, norm, self.residual, sizes.initial_std)
+
+    def forward(self, branches: Branches, x: Tensor) -> Tensor:
+        """Restore images x, shape (N, C, H, W), from the cell's output; not clipped."""
+        result = enlarge(self.output(self.fusion(self.columns(branches))[0]), self.downscale, x)
+        return x - result if self.residual else result
 
 
 def module_of(letter: str, widths: Sequence[int], norm: str) -> nn.Module:
@@ -198,6 +233,7 @@ class Clearer(contract.Space):
     Sizes = ColumnsSizes
     searching = "nasir.spaces.resolutions.searching"
     drawing = "nasir.spaces.resolutions.drawing"
+    stem = "stem"
 
     def to_json(self, genotype: Genotype) -> dict[str, Any]:
         return genotypes.to_json(genotype)
@@ -214,6 +250,13 @@ class Clearer(contract.Space):
             genotype, channels=channels, widths=sizes.widths, stem_blocks=sizes.stem_blocks,
             initial_std=sizes.initial_std, take=take,
         )  # fmt: skip
+
+    def auxiliary(self, genotype: Genotype, sizes: ColumnsSizes, channels: int) -> dict[str, nn.Module]:
+        """One behind the last column of every cell but the last."""
+        return {
+            f"cells.{cell}.{len(word) - 1}": AuxiliaryColumns(genotype, cell, channels, sizes)
+            for cell, word in enumerate(genotype.cells[:-1])
+        }
 
     def candidate_sizes(self, section: ColumnsSection) -> ColumnsSizes:
         """The search's own."""

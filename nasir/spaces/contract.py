@@ -6,7 +6,7 @@ described and drawn, and the settings of both. Nothing here knows of cells or wi
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from importlib import import_module
@@ -51,6 +51,9 @@ class Space(ABC):
     drawing: ClassVar[str]  # module with what only a drawing needs, see `Drawing`
     modifying: ClassVar[str] = ""  # module with `modify(genotype, kind, seed)`; empty: nothing can be modified
     # named and not imported, so that a change in a drawing trains nothing again
+    stem: ClassVar[str] = ""
+    # the part of its networks that reads what their method `enter` makes of an image, by its name in them: at the sizes of
+    # candidates the same for all of them; empty: there is none
 
     @abstractmethod
     def to_json(self, genotype: Genotype) -> dict[str, Any]:
@@ -85,6 +88,21 @@ class Space(ABC):
             raise ValueError(
                 f"a genotype of {self.name} is written as one JSON object, got {text!r}; correct it."
             ) from err
+
+    def auxiliary(self, genotype: Genotype, sizes: Any, channels: int) -> "dict[str, nn.Module]":
+        """Cells that a network has only while it is trained: further instances of its own, on what is half-way, with a head each.
+
+        Nekrasov et al., CVPR 2019.
+
+        Args:
+            genotype, sizes, channels: as `build` takes them.
+
+        Returns:
+            Name of a part of the network -> what makes images of its output: a module of that output and of the network's
+            input, shape (N, channels, H, W), that gives restored images of this shape. Fresh weights from torch's default
+            generator. By default there are none.
+        """
+        return {}
 
     def other_sizes(self, sizes: Any) -> Iterable[Any]:
         """Sizes that differ in how wide the network is, narrow ones first; none in a space whose widths are not to be changed."""
@@ -160,18 +178,6 @@ class Relaxed(Protocol):
 
     def indecision(self) -> "Tensor":
         """How far the weights of rival choices are from 0 and 1, a scalar with a gradient to the architecture."""
-
-    def fade(self, factor: float) -> None:
-        """Beside every mix of rival operations stands an identity of this weight from now on; 0 = none, as at first."""
-
-    def select(self, score: "Callable[[], float]", tune: "Callable[[], None]", generator: "torch.Generator") -> None:
-        """Fix the operations one after the other at those that the score misses most; afterwards `decode` gives them.
-
-        Args:
-            score: of the network as it is at the call, higher is better.
-            tune: trains the weights a little with the architecture as it is at the call; called after each choice.
-            generator: the only source of randomness.
-        """
 
 
 class Shared(Protocol):

@@ -124,8 +124,6 @@ class Supernet(nn.Module):
         cell: makes a cell out of operations, nodes, channels and style, with the forward of `SuperCell`.
     """
 
-    fade: float = 0.0  # weight of the identity beside every mixed operation, see `nasir.spaces.cells.searching`
-
     def __init__(
         self,
         *,
@@ -199,8 +197,6 @@ class Supernet(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Restore images, shape (N, C, H, W); not clipped, or with a sigmoid in (0, 1)."""
         alpha = self.alpha.softmax(dim=-1)
-        if self.fade > 0:
-            alpha = alpha + self.fade * alpha.new_tensor([name == "skip" for name in OPERATIONS])
         first = self.stem(shrink(x, self.downscale))
         stem = self.stem_last(self.activation(first))
         before_last, last = {0: self.stem_before_last(first)}, {0: stem}
@@ -299,9 +295,13 @@ class Network(nn.Module):
         )
         self.output = take("output", lambda: output(DECODER, channels, genotype.residual))
 
+    def enter(self, x: Tensor) -> Tensor:
+        """What the stem is given of images, shape (N, C, H, W)."""
+        return shrink(x, self.downscale)
+
     def forward(self, x: Tensor) -> Tensor:
         """Restore images, shape (N, C, H, W); not clipped."""
-        first = self.stem(shrink(x, self.downscale))
+        first = self.stem(self.enter(x))
         stem = self.stem_last(self.activation(first))
         hidden = [first, stem]
         for skip, route, cell in zip(self.from_before_last, self.from_last, self.cells, strict=True):

@@ -82,8 +82,6 @@ class Supernet(nn.Module):
         cell: makes a cell out of operations, nodes, channels and style, with the forward of `SuperCell`.
     """
 
-    fade: float = 0.0  # weight of the identity beside every mixed operation, see `nasir.spaces.cells.searching`
-
     def __init__(
         self,
         *,
@@ -155,8 +153,6 @@ class Supernet(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Restore images, shape (N, C, H, W); not clipped, or with a sigmoid in (0, 1)."""
         alpha = self.alpha.softmax(dim=-1)
-        if self.fade > 0:
-            alpha = alpha + self.fade * alpha.new_tensor([name == "skip" for name in OPERATIONS])
         before_stem, stem = self.stem(shrink(x, self.downscale))
         before_last, last = {0: before_stem}, {0: stem}  # width level -> h_{l-2}, h_{l-1}
         for layer in range(self.layers):
@@ -280,9 +276,13 @@ class Network(nn.Module):
         final = stem_out if genotype.reads_stem else ends
         self.output = take(f"output behind {final} channels", lambda: _output(final, channels, name, genotype.residual))
 
+    def enter(self, x: Tensor) -> Tensor:
+        """What the stem is given of images, shape (N, C, H, W)."""
+        return shrink(x, self.downscale)
+
     def forward(self, x: Tensor) -> Tensor:
         """Restore images, shape (N, C, H, W); not clipped."""
-        before_last, last = self.stem(shrink(x, self.downscale))
+        before_last, last = self.stem(self.enter(x))
         stem = last
         for skip, route, cell in zip(self.from_before_last, self.from_last, self.cells, strict=True):
             before_last, last = last, cell(skip(before_last), route(last))

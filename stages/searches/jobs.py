@@ -23,15 +23,13 @@ from nasir.inference.fusing import fuse
 from nasir.layers.cost import flops_per_pixel, parameters
 from nasir.search.contract import Found, Problem
 from nasir.search.sampling import tokens as sampling
-from nasir.search.sampling.statistics import calibration, set_statistics
 from nasir.search.sampling.tokens import Tokens, Window
 from nasir.settings import Settings
-from nasir.spaces.contract import Genotype, part
+from nasir.spaces.contract import Genotype
 from nasir.training.device import set_determinism
 from nasir.training.pace import seconds_per_step
 from nasir.training.parallel import Team, assemble
 from nasir.training.retrain import retrain
-from nasir.training.validation import validate
 from stages.around.receipts import commit
 from stages.searches.plan import SECOND, Job, Plan
 
@@ -75,7 +73,7 @@ def randoms(plan: Plan) -> list[Tokens]:
 
 
 def search(plan: Plan, job: Job, settings: Settings, data: Path, results: Path, team: Team) -> dict[str, Any]:
-    """What a strategy finds, what it cost, and how its shared weights rank the random networks."""
+    """What a strategy finds, what it cost, and how its measure ranks the random networks."""
     config = settings.search
     problem = Problem(
         space=settings.space,
@@ -104,7 +102,7 @@ def search(plan: Plan, job: Job, settings: Settings, data: Path, results: Path, 
         "spent_flops": found.spent_flops,
         "facts": found.facts,
         "history": _scored(found),
-        "ranking": _ranking(found, problem, randoms(plan)) if settings.search.strategy == "one_shot" else None,
+        "ranking": settings.strategy.rank(problem, found, randoms(plan)),
     }
 
 
@@ -112,21 +110,6 @@ def _scored(found: Found) -> list[tuple[int, str, float]]:
     """The history at the steps at which the network was scored on V."""
     steps = {step for step, metric, _ in found.history if metric == "score"}
     return [row for row in found.history if row[0] in steps]
-
-
-def _ranking(found: Found, problem: Problem, networks: list[Tokens]) -> list[float]:
-    """Score of each random network with the shared weights, dB on V."""
-    space, config = problem.space, problem.config
-    shared = part(space.searching).share(space.name, problem.of_space, problem.channels, problem.seed)
-    shared.network.load_state_dict(found.tensors["supernet"])
-    shared.network.to(problem.team.device)
-    batches = calibration(problem)
-    scores = []
-    for tokens in networks:
-        network = shared.path(space.from_tokens(problem.of_space, tokens))
-        set_statistics(network, batches)
-        scores.append(validate(network, problem.images_v, config.sigmas, problem.seed)["psnr_db"])
-    return scores
 
 
 def train(plan: Plan, job: Job, settings: Settings, data: Path, results: Path, team: Team) -> dict[str, Any]:

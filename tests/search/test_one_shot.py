@@ -428,3 +428,10 @@ def test_a_candidates_score_is_that_of_the_shared_weights_with_statistics_of_w(n
 def test_what_a_setting_cannot_be_is_refused(key, value, message):
     with pytest.raises(ValueError, match=message):
         dataclasses.replace(ONE_SHOT, **{key: value})
+
+
+def test_networks_are_ranked_by_the_score_that_a_candidate_has():
+    found = whole("uniform", "random", "batch")
+    tokens = [tuple(candidate["tokens"]) for candidate in found.candidates]
+    ranking = one_shot.STRATEGY.rank(PROBLEM, found, tokens[::-1])
+    assert ranking == pytest.approx([candidate["psnr_db"] for candidate in found.candidates[::-1]], rel=1e-6)

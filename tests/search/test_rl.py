@@ -14,6 +14,7 @@ from nasir import settings
 from nasir.config import reading
 from nasir.search import rl
 from nasir.search.contract import Found, Problem
+from nasir.search.policy import assistance
 from nasir.spaces.cells.genotype import Genotype
 from nasir.training import loop
 from tests.search.test_random import CONFIG, Killed, by_level
@@ -23,7 +24,7 @@ ROOT = Path(__file__).parents[2]
 RESOLVED = settings.resolve(reading.read(ROOT / "params.yaml"), ROOT / "profiles", strategy="rl")
 RL = dataclasses.replace(
     settings.Settings(RESOLVED, "demo").of_strategy, candidates=6, steps=2, more_steps=1, first=3, window=(0.0, 1e12),
-    hidden=5, layers=1, slots=4, mini_batch=2,
+    hidden=5, layers=1, slots=4, mini_batch=2, auxiliary=0.0, cache=0, stem_steps=0,
 )  # fmt: skip
 
 
@@ -96,12 +97,14 @@ def test_candidates_far_below_the_average_have_no_second_training(monkeypatch):
 
 
 def test_a_second_training_has_batches_of_its_own(monkeypatch):
-    sums, batch_loss = [], loop.batch_loss
-    monkeypatch.setattr(
-        loop,
-        "batch_loss",
-        lambda network, batch, *more: sums.append(batch[0].sum().item()) or batch_loss(network, batch, *more),
-    )
+    sums, draw_batch = [], loop.draw_batch
+
+    def draw(*given: Any) -> loop.Batch:
+        batch = draw_batch(*given)
+        sums.append(batch[0].sum().item())
+        return batch
+
+    monkeypatch.setattr(loop, "draw_batch", draw)
     run(candidates=3, steps=2, more_steps=2, stop="never")
     assert len(sums) == 12 and sums[:4] == sums[4:8]  # every candidate the same, and no batch twice
     assert len(set(sums[:4])) == 4
@@ -153,7 +156,7 @@ def test_too_little_memory_is_a_failure_and_another_error_is_not(monkeypatch):
         def train(*given: Any) -> float:
             raise RuntimeError(text)
 
-        monkeypatch.setattr(rl, "train", train)
+        monkeypatch.setattr(assistance, "train", train)
 
     fail("not enough memory: you tried to allocate 9 bytes")
     with pytest.raises(FloatingPointError, match="got 6 that failed, the last for: not enough memory"):
@@ -161,6 +164,35 @@ def test_too_little_memory_is_a_failure_and_another_error_is_not(monkeypatch):
     fail("shapes do not fit")
     with pytest.raises(RuntimeError, match="shapes do not fit"):
         run()
+
+
+def test_what_helps_is_made_once_and_kept_before_the_first_candidate():
+    saved: list[dict] = []
+    changes = {
+        "cache": 4,
+        "teacher": "dncnn",
+        "teacher_steps": 1,
+        "distillation": 0.5,
+        "more_steps": 1,
+    }
+    whole = run(save=lambda state: saved.append(copy.deepcopy(state)), **changes)
+    assert [len(state["candidates"]) for state in saved] == list(range(7))
+    assert set(saved[0]["assistance"]["weights"]) == {"teacher"}
+    found = run(state=saved[0], **changes)
+    assert (found.candidates, found.history, found.spent_flops) == (whole.candidates, whole.history, whole.spent_flops)
+    plain = run(more_steps=1)
+    assert found.spent_flops > plain.spent_flops and found.candidates != plain.candidates
+
+
+def test_networks_are_ranked_by_the_trainings_that_candidates_have():
+    given = problem(near, cache=4, teacher="dncnn", teacher_steps=1)
+    found = rl.STRATEGY.search(given)
+    networks = [one["tokens"] for one in found.candidates]
+    scores = rl.STRATEGY.rank(given, found, networks)
+    assert [score for score, one in zip(scores, found.candidates, strict=True) if not one["is_stopped"]] == [
+        one["psnr_db"] for one in found.candidates if not one["is_stopped"]
+    ]
+    assert len(scores) == 6 and min(scores) > 0
 
 
 @pytest.mark.parametrize("estimator", rl.ESTIMATORS)
@@ -204,6 +236,16 @@ def test_a_window_without_a_candidate_is_refused():
 def test_a_value_that_no_search_can_have_is_refused(key, value, message):
     with pytest.raises(ValueError, match=message):
         dataclasses.replace(RL, **{key: value})
+
+
+def test_a_batch_in_parts_is_refused_with_what_takes_it_as_a_whole():
+    config = dataclasses.replace(CONFIG, accumulate=2)
+    rl.STRATEGY.check(RL, config)
+    for changes in ({"auxiliary": 0.1}, {"cache": 3}):
+        with pytest.raises(
+            ValueError, match=r"search\.accumulate must be 1 with strategy\.auxiliary or strategy\.cache"
+        ):
+            rl.STRATEGY.check(dataclasses.replace(RL, **changes), config)
 
 
 def test_the_news_are_one_for_each_candidate():

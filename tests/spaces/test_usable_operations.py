@@ -63,12 +63,11 @@ def test_what_is_left_out_is_in_no_token_and_no_random_genotype(space, share_alp
     assert drawn == decoded == set(KEPT)
 
 
-@pytest.mark.parametrize("select", ["alpha", "perturbation"])
 @pytest.mark.parametrize("space", SPACES)
-def test_what_is_left_out_is_in_nothing_that_a_differentiable_search_finds(space, select):
+def test_what_is_left_out_is_in_nothing_that_a_differentiable_search_finds(space):
     problem = change(
-        space, operations=KEPT, nodes=2, share_alpha=False, steps=3, keep_from=3, val_period=3, select=select,
-        select_steps=0, lr_max=0.1, architecture_lr=0.5,
+        space, operations=KEPT, nodes=2, share_alpha=False, steps=3, keep_from=3, val_period=3,
+        lr_max=0.1, architecture_lr=0.5,
     )  # fmt: skip
     found = darts.STRATEGY.search(problem)
     assert operations_of(found.genotype) <= set(KEPT)

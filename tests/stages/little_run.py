@@ -80,9 +80,6 @@ DARTS = DartsSection(
     patience=10,
     keep_from=3,
     beta_decay=0.0,
-    fading_skip=0.0,
-    select="alpha",
-    select_steps=0,
     optimiser="sgd",
     lr_max=0.01,
 )

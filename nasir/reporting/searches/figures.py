@@ -1,4 +1,4 @@
-"""The figures of the study: found networks among random ones, and what shared weights say of these."""
+"""The figures of the study: found networks among random ones, and what a search's own measure says of these."""
 
 from collections.abc import Mapping, Sequence
 from statistics import fmean
@@ -36,7 +36,7 @@ def distribution(random: Sequence[Scores], found: Mapping[str, Sequence[Found]])
 
 
 def rankings(trained: Sequence[float], shared: Mapping[str, Sequence[float]]) -> bytes:
-    """Score with shared weights against the score after training, one panel for each search."""
+    """Score that a search chooses by against the score after training, one panel for each search."""
     with plain_style():
         columns = min(3, len(shared))
         rows = -(-len(shared) // columns)
@@ -44,7 +44,7 @@ def rankings(trained: Sequence[float], shared: Mapping[str, Sequence[float]]) ->
         panels = list(figure.subplots(rows, columns, squeeze=False).flat)
         for axes, (name, scores) in zip(panels, shared.items(), strict=False):
             axes.plot(scores, trained, "o", color=_BLUE, ms=5, alpha=0.8)
-            axes.set(title="\n".join(name.rsplit(", ", 1)), xlabel="shared weights, V, dB", ylabel="trained, test, dB")
+            axes.set(title="\n".join(name.rsplit(", ", 1)), xlabel="in the search, V, dB", ylabel="trained, test, dB")
         for axes in panels[len(shared) :]:
             axes.set_axis_off()
         return to_png(figure)

@@ -1,4 +1,4 @@
-"""What the study says of each search: where its networks stand among random ones, and whether shared weights can tell them."""
+"""What the study says of each search: where its networks stand among random ones, and whether its measure can tell them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -233,29 +233,30 @@ def _drawn(page: Path, found: Mapping[str, Sequence[Found]]) -> str:
 def _rankings(
     page: Path, jobs: Sequence[Mapping[str, Any]], results: Mapping[str, Any], random: Mapping[str, Any]
 ) -> str:
-    """Kendall's tau between shared weights and training, where all random networks have been trained."""
+    """Kendall's tau between searches' measures and training, where all random networks have been trained."""
     total = [job["name"] for job in jobs if is_random(job)]
     if len(random) < max(3, len(total)):
         return ""
     trained = [fmean(result["psnr_db"].values()) for result in random.values()]
-    shared = {
+    measured = {
         f"{job['search']}, seed {job['seed']}": results[job["name"]]["ranking"]
         for job in jobs
         if job["search"] is not None and not job["is_training"] and results.get(job["name"], {}).get("ranking")
     }
-    if not shared:
+    if not measured:
         return ""
-    write_bytes(page.with_suffix("") / "rankings.png", figures.rankings(trained, shared))
+    write_bytes(page.with_suffix("") / "rankings.png", figures.rankings(trained, measured))
     rows = []
-    for name, scores in shared.items():
+    for name, scores in measured.items():
         found = tau(scores, trained)
         rows.append([name, number(found.mean, 2), interval(found, 2)])
     return "\n\n".join(
         [
-            "## Can shared weights tell good networks?",
-            "Kendall's tau between the score with shared weights on V and the score after training, over the random networks:",
+            "## Can a search tell good networks?",
+            "Kendall's tau between the score on V that a search chooses by (with shared weights, or after a short training) and "
+            "the score after training, over the random networks:",
             table(["search", "tau", "95 % interval"], rows, ["tau"]),
-            f"![shared weights against training]({page.stem}/rankings.png)",
+            f"![scores of a search against training]({page.stem}/rankings.png)",
         ]
     )
 

@@ -1,5 +1,7 @@
 """A candidate with weights of its own, trained briefly."""
 
+from collections.abc import Callable
+
 import torch
 from torch import nn
 
@@ -28,6 +30,7 @@ def train(
     lr_max: float | None = None,
     average: float = 0.0,
     again: int = 0,
+    descent: Callable[..., Descent] = Descent,
 ) -> float:
     """Train a candidate on W, the cosine over `steps`; gives the last loss.
 
@@ -42,13 +45,14 @@ def train(
             does the weights of its supernet, by SGD.
         average: decay of the running mean of the weights, which the network has in the end; 0 leaves the last ones.
         again: how often it has been trained before; each time has batches of its own.
+        descent: makes the steps out of what `Descent` takes.
 
     Raises:
         FloatingPointError: if a loss is not finite; it names step and candidate.
     """
     config, weights = problem.config, list(network.parameters())
     optimiser, rates = weights_optimiser(weights, config, lr_max, steps)
-    descent = Descent(
+    course = descent(
         network=network,
         weights=weights,
         optimiser=optimiser,
@@ -66,7 +70,7 @@ def train(
     network.train()
     mean = Average(network, average)
     for step in range(1, steps + 1):
-        loss = descent.advance(step)["train_loss"]
+        loss = course.advance(step)["train_loss"]
         mean.follow()
     if average > 0:
         network.load_state_dict(mean.network.state_dict())

@@ -1,7 +1,7 @@
 """What a search needs of a space of cells and widths: random genotypes, and the supernet with what is asked of it."""
 
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 import torch
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from nasir.layers.keeping import put_back
 from nasir.spaces import contract
 from nasir.spaces.cells import decode as decoding
-from nasir.spaces.cells import monitor, perturbation
+from nasir.spaces.cells import monitor
 from nasir.spaces.cells.cell import SuperCell, edges, exclude
 from nasir.spaces.cells.complexity import operation_costs, relative_cost
 from nasir.spaces.cells.fast.twin import convert
@@ -163,33 +163,16 @@ class RelaxedCells:
 
     @contextmanager
     def discretised(self) -> Iterator[None]:
-        """See `nasir.spaces.cells.monitor.discretised`; nothing of `fade` is left meanwhile."""
-        section, factor = self.section, float(self.network.fade)  # type: ignore[arg-type]
-        self.fade(0.0)
-        try:
-            with monitor.discretised(
-                self.alpha, self.beta, section.nodes, self.space, section.beta_norm, section.inputs, section.none
-            ):
-                yield
-        finally:
-            self.fade(factor)
+        """See `nasir.spaces.cells.monitor.discretised`."""
+        section = self.section
+        with monitor.discretised(
+            self.alpha, self.beta, section.nodes, self.space, section.beta_norm, section.inputs, section.none
+        ):
+            yield
 
     def smoothness(self) -> Tensor:
         """The mean of logsumexp(alpha) over the edges, a scalar: the loss of Beta-DARTS (Ye et al., CVPR 2022)."""
         return self.alpha.logsumexp(dim=-1).mean()
-
-    def fade(self, factor: float) -> None:
-        """Put an identity beside every mixed operation, with the weight `factor`; 0 = none.
-
-        DARTS- (Chu et al., ICLR 2021): an identity helps the training whatever alpha says, so that `skip` wins no alpha by it.
-        The forward adds the factor to the weight of `skip` in softmax(alpha), which is the same sum. With partial channels the
-        identity is of those that pass through the operations; the others go past them as they are.
-        """
-        self.network.fade = factor  # type: ignore[assignment]
-
-    def select(self, score: Callable[[], float], tune: Callable[[], None], generator: torch.Generator) -> None:
-        """See `nasir.spaces.cells.perturbation.select`."""
-        perturbation.select(self, score, tune, generator)
 
 
 def _decode(alpha: Tensor, beta: Tensor, space: str, section: CellsSection) -> Genotype:

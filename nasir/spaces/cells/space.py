@@ -9,6 +9,7 @@ from torch import nn
 
 from nasir.spaces import contract
 from nasir.spaces.cells import genotype as genotypes
+from nasir.spaces.cells.auxiliary import AuxiliaryCell
 from nasir.spaces.cells.genotype import Cell, Edge, Genotype
 from nasir.spaces.cells.section import CellsSection, CellsSizes
 from nasir.spaces.contract import Token
@@ -24,6 +25,7 @@ class CellSpace(contract.Space):
     searching = "nasir.spaces.cells.searching"
     drawing = "nasir.spaces.cells.drawing"
     modifying = "nasir.spaces.cells.modify"
+    stem = "stem"
 
     operations: ClassVar[tuple[str, ...]]  # of an edge, in the order of alpha's columns
     separable: ClassVar[int]  # how often a separable convolution is applied
@@ -53,6 +55,15 @@ class CellSpace(contract.Space):
             aspp_rates=sizes.aspp_rates,
             take=take,
         )
+
+    def auxiliary(self, genotype: Genotype, sizes: CellsSizes, channels: int) -> dict[str, nn.Module]:
+        """One behind every cell but the last."""
+        return {
+            f"cells.{layer}": AuxiliaryCell(
+                genotype, layer, channels=channels, width=sizes.width, separable=self.separable
+            )
+            for layer in range(genotype.layers - 1)
+        }
 
     def candidate_sizes(self, section: CellsSection) -> CellsSizes:
         """The search's own width, and no ASPP."""

@@ -37,7 +37,7 @@ SEARCHES = [
 JOBS: list[dict[str, Any]] = [*RANDOM, *SEARCHES]
 
 RANKING = [3.0, 1.0, 2.0, 4.0, 0.0, 5.0, 7.0, 6.0, 9.0, 8.0]
-"""What the shared weights say of the random networks, whose order is that of their numbers."""
+"""What the searches' measures say of the random networks, whose order is that of their numbers."""
 
 
 def images(mean: float) -> dict[str, float]:

@@ -15,7 +15,7 @@ from nasir.files import read_csv
 from nasir.reporting.searches import figures, page
 from tests.reporting.searches.invented import JOBS, PLAN, RANKING, SEARCHES, cost, images, network, results
 
-RANKINGS = "Can shared weights tell good networks?"
+RANKINGS = "Can a search tell good networks?"
 
 
 def write(folder: Path, found: dict[str, Any], plan: dict[str, Any] = PLAN) -> str:
@@ -184,7 +184,7 @@ def test_percentiles_are_of_the_random_networks_that_are_there(tmp_path, _undraw
     text = write(tmp_path, without(*(f"random-{number:02d}" for number in range(5, 10))))
     assert row(text, "Strategies", "darts, beta decay")[2] == "100, 0"  # 24.5 and 19 among 20 to 24
     assert "5 networks: median 22.00 dB" in text
-    assert "Can shared weights" not in text  # the ranking is of all ten
+    assert RANKINGS not in text  # the ranking is of all ten
 
 
 @pytest.mark.parametrize("names", [(), ("random-00",), ("random-00", "search-one-shot-0", "found-one-shot-0")])

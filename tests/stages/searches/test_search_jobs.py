@@ -14,7 +14,6 @@ from nasir.spaces import contract
 from stages.searches import jobs
 from stages.searches import plan as plans
 from stages.searches.plan import Plan
-from tests.search import test_one_shot
 from tests.stages.searches.little_study import VALUES, read
 
 IRNAS = contract.find("irnas")
@@ -140,13 +139,6 @@ def test_a_differentiable_search_ranks_nothing(plan, data):
 def test_the_seed_is_the_jobs(plan, data):
     scores = [do(plan, f"search-darts-{seed}", data)["scores"]["psnr_db"] for seed in (0, 1)]
     assert scores[0] != scores[1]
-
-
-def test_the_ranking_is_the_score_that_a_candidate_has_in_the_search():
-    problem, found = test_one_shot.PROBLEM, test_one_shot.whole("uniform", "random", "batch")
-    tokens = [tuple(candidate["tokens"]) for candidate in found.candidates]
-    ranking = jobs._ranking(found, problem, tokens[::-1])
-    assert ranking == pytest.approx([candidate["psnr_db"] for candidate in found.candidates[::-1]], rel=1e-6)
 
 
 def fitted(plan: Plan, operation: str, window: tuple[float, float]) -> tuple[int, int]:

@@ -98,7 +98,7 @@ def run(folder: Path, workers: int = 1, hours: float = 0, **changes: Any) -> str
 def test_all_jobs_are_done_one_after_the_other_and_the_page_has_them(tmp_path, done, capsys):
     page = run(tmp_path)
     assert done == NAMES
-    assert "Unfinished" not in page and "## Can shared weights" in page
+    assert "Unfinished" not in page and "## Can a search tell good networks" in page
     shown = capsys.readouterr()
     assert shown.out == f"11 of 11 jobs of the study are done; the page: {tmp_path / 'reports/search.md'}\n"
     assert [line.partition(":")[0] for line in shown.err.splitlines()] == NAMES
