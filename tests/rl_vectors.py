@@ -1,4 +1,5 @@
-"""The numbers of the authors of the RL search against ours: controller, PPO, REINFORCE and the end of poor candidates."""
+"""The numbers of the authors of the RL search against ours: controller, PPO, REINFORCE, the end of poor candidates, running
+means of weights, and the decoder."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -10,6 +11,8 @@ from torch import Tensor
 from nasir.search.policy.controller import Controller, Decision, Draw
 from nasir.search.policy.stopping import Stopping
 from nasir.search.policy.updating import Baseline, Rules, Teacher
+from nasir.training.averaging import Average
+from tests.decoder_vectors import check_decoder
 from tests.vector_names import Named, rename
 from tests.vector_report import Line, Report, deviation
 
@@ -183,10 +186,28 @@ def check_stopping(arrays: Named, entry: Named) -> list[Line]:
     return lines
 
 
+def check_polyak(arrays: Named, entry: Named) -> list[Line]:
+    """The running mean of the weights after each step; at the end of an epoch it takes their place."""
+    network = torch.nn.Linear(1, len(arrays["start"]), bias=False).double()
+    weights = network.weight.data[:, 0]
+    weights.copy_(torch.from_numpy(arrays["start"]))
+    mean, lines = Average(network, entry["polyak"], is_compat=True), []
+    for step, (trained, expected) in enumerate(zip(arrays["trained"], arrays["average"], strict=True)):
+        weights.copy_(torch.from_numpy(trained))
+        mean.follow()
+        found = mean.network.get_parameter("weight")[:, 0]
+        lines.append(Line(f"{step}/average", deviation(found, expected), EXACT))
+        if arrays["replaced"][step]:
+            network.load_state_dict(mean.network.state_dict())
+    return [*lines, Line("final", deviation(weights, arrays["final"]), EXACT)]
+
+
 CHECKS: dict[str, Callable[[Named, Named], list[Line]]] = {
     "controller": check_controller,
     "ppo gradients": check_ppo_gradients,
     "ppo run": check_ppo_run,
     "reinforce run": check_reinforce_run,
     "early termination": check_stopping,
+    "decoder": check_decoder,
+    "polyak": check_polyak,
 }

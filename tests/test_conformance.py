@@ -34,6 +34,8 @@ FILES = {
     "rl_ppo_run_b": "rl_meta",
     "rl_reinforce_a": "rl_meta",
     "rl_stopping_a": "rl_meta",
+    "rl_decoder_b": "rl_meta",
+    "rl_polyak_a": "rl_meta",
 }
 
 
@@ -68,6 +70,8 @@ def described(name: str) -> Named:
         ("rl_ppo_run_b", "ppo run", 240),
         ("rl_reinforce_a", "reinforce run", 180),
         ("rl_stopping_a", "early termination", 12),
+        ("rl_decoder_b", "decoder", 490),
+        ("rl_polyak_a", "polyak", 10),
     ],
 )
 def test_the_authors_numbers_are_ours(name, kind, count):

@@ -281,9 +281,9 @@ def test_a_space_without_section_and_presets_is_refused_by_its_missing_keys(monk
         ("strategy: {darts: {keep_from: 10}}", r"strategy.keep_from must lie between search.warmup_steps .*got 10"),
         (
             "space: {spheres: {}}",
-            r"space and network may have the sections \['cells', 'columns'\], got 'spheres'; remove it",
+            r"space and network may have the sections \['cells', 'columns', 'contextual'\], got 'spheres'; remove it",
         ),
-        ("network: {spheres: {}}", r"space and network may have the sections \['cells', 'columns'\], got 'spheres'"),
+        ("network: {spheres: {}}", r"space and network may have the sections \['cells', 'columns', 'contextual'\], got 'spheres'"),
         (
             "strategy: {evolution: {}}",
             r"search.strategy must be one of \['darts', 'one_shot', 'random', 'rl'\], got 'evolution'",
@@ -339,7 +339,7 @@ def test_a_missing_profile_names_its_neighbours():
     [
         (
             {"space": "spheres"},
-            r"space must be one of \['clearer', 'hinas', 'irnas'\], got 'spheres'; correct it, or add the file",
+            r"space must be one of \['clearer', 'hinas', 'irnas', 'nekrasov'\], got 'spheres'; correct it, or add the file",
         ),
         ({"sigma": -5}, "params.yaml: sigma must be above 0"),
         ({"sgima": 5}, r"params.yaml must have exactly the keys .*; unknown \['sgima'\]"),

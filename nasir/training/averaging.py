@@ -16,11 +16,15 @@ class Average:
     Args:
         network: what is averaged; it stays as it is.
         decay: 0 or more and below 1; 0 = no average, `network` itself.
+        is_compat: as the RL search of Nekrasov et al. (CVPR 2019) has it: it starts as the network is now, and always moves by
+            1 - decay.
     """
 
-    def __init__(self, network: nn.Module, decay: float) -> None:
-        self.decay, self._network = decay, network
+    def __init__(self, network: nn.Module, decay: float, is_compat: bool = False) -> None:
+        self.decay, self.is_compat, self._network = decay, is_compat, network
         self._averaged = AveragedModel(network, multi_avg_fn=self._move, use_buffers=True) if decay > 0 else None
+        if is_compat:
+            self.follow()
 
     @property
     def network(self) -> nn.Module:
@@ -44,8 +48,8 @@ class Average:
     @torch.no_grad()
     def _move(self, means: Sequence[Tensor], values: Sequence[Tensor], steps: Tensor | int) -> None:
         if means[0].is_floating_point():
-            share = 1 - min(self.decay, (1 + int(steps)) / (10 + int(steps)))
-            torch._foreach_lerp_(list(means), list(values), share)
+            decay = self.decay if self.is_compat else min(self.decay, (1 + int(steps)) / (10 + int(steps)))
+            torch._foreach_lerp_(list(means), list(values), 1 - decay)
         else:  # counters of batch normalisation
             for mean, value in zip(means, values, strict=True):
                 mean.copy_(value)

@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import interpolate
 
 from nasir.config.reading import require
 from nasir.layers.cost import flops_per_pixel
@@ -110,10 +111,10 @@ class Stored(nn.Module):
 
 
 class StemAlone(nn.Module):
-    """A stem and a 3x3 convolution that says what to subtract from its input.
+    """A stem, and a 3x3 convolution on each of its features; their sum is what to subtract from the image.
 
     Args:
-        stem: maps what it is given to a tensor of the same size, or several, of which the last is read.
+        stem: maps what it is given to a tensor, or several at whole fractions of its size.
         channels: of the images.
         x: an image, shape (1, channels, H, W).
         enter: makes what the stem is given out of images, as its network does.
@@ -123,22 +124,27 @@ class StemAlone(nn.Module):
         super().__init__()
         self.stem, self._enter = stem, enter
         with torch.no_grad():
-            features = self._last(x)
-            self.factor = round((enter(x).shape[1] / channels) ** 0.5)  # blocks of pixels that are channels
-        self.head = nn.Conv2d(features.shape[1], channels * self.factor**2, 3, padding=1).to(x.device)
-        start_at_zero(self.head)
+            given = enter(x)
+            features = self._list(x)
+        self.factor = round((given.shape[1] / channels) ** 0.5)  # blocks of pixels that are channels
+        heads = [nn.Conv2d(feature.shape[1], given.shape[1], 3, padding=1) for feature in features]
+        for head in heads:
+            start_at_zero(head)
+        self.heads = nn.ModuleList(heads).to(x.device)
 
     def features(self, x: Tensor) -> Any:
         """What the stem gives."""
         return self.stem(self._enter(x))
 
     def forward(self, x: Tensor) -> Tensor:
-        return x - enlarge(self.head(self._last(x)), self.factor, x)
+        size = self._enter(x).shape[-2:]
+        outputs = [head(feature) for head, feature in zip(self.heads, self._list(x), strict=True)]
+        total = sum((interpolate(output, size=size, mode="nearest") for output in outputs), torch.zeros(()))
+        return x - enlarge(total, self.factor, x)
 
-    def _last(self, x: Tensor) -> Tensor:
-        given = self.features(x)
-        last: Tensor = given if isinstance(given, Tensor) else given[-1]
-        return last
+    def _list(self, x: Tensor) -> list[Tensor]:
+        features = self.features(x)
+        return [features] if isinstance(features, Tensor) else list(features)
 
 
 class WithCells(nn.Module):

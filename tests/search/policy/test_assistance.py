@@ -17,18 +17,20 @@ from nasir.spaces.contract import random_tokens
 from nasir.training.losses import restoration_loss
 from tests.search.test_darts import change
 from tests.search.test_rl import RL
+from tests.spaces.contextual.test_nekrasov import SECTION as CONTEXTUAL
 from tests.spaces.resolutions.little import LITTLE
 
 OFF = {"auxiliary": 0.0, "cache": 0, "stem_steps": 0, "teacher": "", "average": 0.0, "more_average": 0.0}
-SPACES = ("irnas", "hinas", "clearer")
+SPACES = ("irnas", "hinas", "clearer", "nekrasov")
 
 
 def problem(space: str = "irnas", **changes: Any) -> Problem:
     """Two patches of 12 pixels a step; nothing helps but what is changed."""
     of_strategy = dataclasses.replace(RL, **(OFF | changes))
-    found = dataclasses.replace(change("irnas" if space == "clearer" else space), of_strategy=of_strategy)
-    if space == "clearer":
-        found = dataclasses.replace(found, space=contract.find(space), of_space=LITTLE)
+    section = {"clearer": LITTLE, "nekrasov": CONTEXTUAL}.get(space)
+    found = dataclasses.replace(change("irnas" if section else space), of_strategy=of_strategy)
+    if section:
+        found = dataclasses.replace(found, space=contract.find(space), of_space=section)
     return dataclasses.replace(found, of_space=dataclasses.replace(found.of_space, norm="none"))
 
 
@@ -46,11 +48,13 @@ def weights(network: nn.Module) -> list[torch.Tensor]:
     return list(network.state_dict().values())
 
 
-@pytest.mark.parametrize("downscale", [1, 2])
-@pytest.mark.parametrize("space", SPACES)
+@pytest.mark.parametrize(
+    ("space", "downscale"), [*((space, downscale) for space in SPACES[:3] for downscale in (1, 2)), ("nekrasov", None)]
+)
 def test_auxiliary_cells_restore_images_and_leave_the_network_as_it_is(space, downscale):
     given = problem(space, auxiliary=0.5)
-    given = dataclasses.replace(given, of_space=dataclasses.replace(given.of_space, downscale=downscale))
+    if downscale is not None:
+        given = dataclasses.replace(given, of_space=dataclasses.replace(given.of_space, downscale=downscale))
     _, joined = candidate(given)
     x = torch.rand(1, 1, 19, 22)
     with torch.no_grad():
@@ -59,8 +63,8 @@ def test_auxiliary_cells_restore_images_and_leave_the_network_as_it_is(space, do
                 parameter.normal_(std=0.1)
         alone, together = joined.network(x), joined(x)
     assert torch.equal(alone, together)
-    cells = len(given.of_space.columns) if space == "clearer" else given.of_space.layers
-    assert len(joined.outputs) == cells - 1 > 0
+    cells = {"clearer": len(LITTLE.columns) - 1, "nekrasov": CONTEXTUAL.blocks}.get(space, 1)
+    assert len(joined.outputs) == cells
     assert all(output.shape == x.shape and not torch.equal(output, together) for output in joined.outputs)
     assert not any(module._forward_hooks for module in joined.network.modules())
     assert len(list(joined.network.parameters())) == len(list(build(draw(given), given).parameters()))
