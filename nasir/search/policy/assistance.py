@@ -290,7 +290,7 @@ class Assistance:
         if section.stem_steps > 0:
             features = _see(self._stem(noisy[:1]).features, noisy, problem.team)
         if section.teacher and section.distillation > 0:
-            taught = _see(self._teacher(), noisy, problem.team).to(clean.dtype)
+            taught = _see(self._teacher(), noisy, problem.team)
         return Cache(noisy, clean, features, taught)
 
     def _stem(self, x: Tensor) -> StemAlone:
@@ -329,9 +329,9 @@ class Assistance:
 
 
 def _see(look: Callable[[Tensor], Any], noisy: Tensor, team: Team) -> Any:
-    """What a network in evaluation mode makes of all patches."""
+    """What a network in evaluation mode makes of all patches, in their precision."""
     with torch.no_grad(), team.autocast():
-        parts = [look(part) for part in noisy.split(CHUNK)]
+        parts = [_each(look(part), lambda features: features.to(noisy.dtype)) for part in noisy.split(CHUNK)]
     if isinstance(parts[0], Tensor):
         return torch.cat(parts)
     return type(parts[0])(torch.cat(of_one) for of_one in zip(*parts, strict=True))

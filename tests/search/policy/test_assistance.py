@@ -154,6 +154,17 @@ def test_a_stem_that_stands_still_is_read_from_the_store(space):
     )
 
 
+def test_what_is_stored_under_autocast_is_read_without_it_too():
+    team = dataclasses.replace(problem().team, autocast=lambda: torch.autocast("cpu", torch.bfloat16))
+    given = dataclasses.replace(
+        problem(auxiliary=0.2, cache=4, stem_steps=2, teacher="dncnn", teacher_steps=1), team=team
+    )
+    assistance, joined = candidate(given)
+    assistance.cache.look(torch.arange(4))
+    assert {features.dtype for features in [*assistance.cache.features, assistance.cache.taught]} == {torch.float32}
+    assert assistance.train(joined, 2, "one", 0.003, 0) > 0
+
+
 def test_the_teacher_is_trained_first_and_shows_what_it_makes_of_every_patch():
     given = problem(cache=4, teacher="dncnn", teacher_steps=2, distillation=0.3)
     assistance = Assistance(given, None)
