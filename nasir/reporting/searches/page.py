@@ -31,6 +31,9 @@ NETWORKS = (
 )  # fmt: skip
 """Columns of the file of all networks that were trained; `tokens` are those of random ones (`nasir.spaces.contract.Token`)."""
 
+RANKED = 10
+"""Random networks that must have been trained before they are ranked, or all."""
+
 
 def write(page: Path, plan: Mapping[str, Any], jobs: Sequence[Mapping[str, Any]], results: Mapping[str, Any]) -> None:
     """Write the page, and into a folder of its name beside it the figures, and every trained network in `networks.csv`.
@@ -233,13 +236,15 @@ def _drawn(page: Path, found: Mapping[str, Sequence[Found]]) -> str:
 def _rankings(
     page: Path, jobs: Sequence[Mapping[str, Any]], results: Mapping[str, Any], random: Mapping[str, Any]
 ) -> str:
-    """Kendall's tau between searches' measures and training, where all random networks have been trained."""
+    """Kendall's tau between searches' measures and training, over the random networks that have been trained."""
     total = [job["name"] for job in jobs if is_random(job)]
-    if len(random) < max(3, len(total)):
+    if len(random) < max(3, min(len(total), RANKED)):
         return ""
     trained = [fmean(result["psnr_db"].values()) for result in random.values()]
     measured = {
-        f"{job['search']}, seed {job['seed']}": results[job["name"]]["ranking"]
+        f"{job['search']}, seed {job['seed']}": [
+            score for name, score in zip(total, results[job["name"]]["ranking"], strict=True) if name in random
+        ]
         for job in jobs
         if job["search"] is not None and not job["is_training"] and results.get(job["name"], {}).get("ranking")
     }
@@ -254,7 +259,7 @@ def _rankings(
         [
             "## Can a search tell good networks?",
             "Kendall's tau between the score on V that a search chooses by (with shared weights, or after a short training) and "
-            "the score after training, over the random networks:",
+            f"the score after training, over {len(random)} random networks:",
             table(["search", "tau", "95 % interval"], rows, ["tau"]),
             f"![scores of a search against training]({page.stem}/rankings.png)",
         ]

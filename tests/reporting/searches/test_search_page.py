@@ -187,6 +187,13 @@ def test_percentiles_are_of_the_random_networks_that_are_there(tmp_path, _undraw
     assert RANKINGS not in text  # the ranking is of all ten
 
 
+def test_a_ranking_is_compared_over_the_networks_that_have_been_trained(tmp_path, _undrawn, monkeypatch):
+    monkeypatch.setattr(page, "RANKED", 5)
+    text = write(tmp_path, without(*(f"random-{number:02d}" for number in range(1, 5))))
+    assert "over 6 random networks:" in text
+    assert row(text, RANKINGS, "one_shot, seed 0")[1] == "0.73"  # two of fifteen pairs are the other way round
+
+
 @pytest.mark.parametrize("names", [(), ("random-00",), ("random-00", "search-one-shot-0", "found-one-shot-0")])
 def test_before_two_random_networks_nothing_is_compared(tmp_path, names):
     text = write(tmp_path, {name: results()[name] for name in names})
