@@ -121,6 +121,8 @@ def test_restore_takes_the_shipped_network_that_fits_and_says_which(tmp_path):
             "--task chooses among the shipped networks, got --model, too",
         ),
         (("--sigma", "inf"), "--sigma must be a finite number of grey levels, got inf"),
+        (("--device", "foo"), "device must be one of ['auto', 'cpu', 'cuda'], got 'foo'"),
+        (("--device", "CPU"), "device must be one of ['auto', 'cpu', 'cuda'], got 'CPU'"),
         (("--model", "irnas-bsd500-70", "--sigma", "50"), "trained for sigma 70, got 50"),
     ],
 )
