@@ -45,11 +45,28 @@ def write_json(path: Path, value: object) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """Read a JSON file; a file that is not JSON is named."""
+    """Read a JSON file.
+
+    Raises:
+        ValueError: if there is no such file, or it is no JSON, has a key twice in one object, or is nested without end.
+    """
+    data = _existing(path).read_bytes()
     try:
-        return json.loads(_existing(path).read_text())
-    except json.JSONDecodeError as error:
+        return json.loads(data.decode(), parse_constant=_refuse_constant, object_pairs_hook=_to_object)
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{path} must hold JSON, got {error}; run the step that writes it again.") from error
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name}, which JSON does not have")
+
+
+def _to_object(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        keys = [key for key, _ in pairs]
+        raise ValueError(f"the key {next(key for key in keys if keys.count(key) > 1)!r} twice")
+    return found
 
 
 def write_csv(path: Path, rows: Sequence[Mapping[str, object]], columns: Sequence[str]) -> None:

@@ -86,7 +86,8 @@ def _convert(value: object, hint: Any, name: str) -> Any:
     if isinstance(hint, types.GenericAlias):
         (item, *_) = typing.get_args(hint)
         if not isinstance(value, list):
-            raise ValueError(f"{name} must be a list of {item.__name__}, got {shown(value)}.")
+            kind = "lists" if isinstance(item, types.GenericAlias) else item.__name__
+            raise ValueError(f"{name} must be a list of {kind}, got {shown(value)}.")
         return tuple(_convert(v, item, f"{name}[{i}]") for i, v in enumerate(value))
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     if dataclasses.is_dataclass(hint):

@@ -15,6 +15,14 @@ CHOICES = {
 """What the keys of text may be."""
 
 
+MOST_CHANNELS = 16_384
+"""Of one layer of a network."""
+
+LARGEST_RATE = 256
+
+MOST_RATES = 100
+
+
 @dataclass(frozen=True, kw_only=True)
 class CellsSection:
     """What a space of cells and widths holds, and its supernet (IR-NAS, sections 3 and 4.1)."""
@@ -89,7 +97,14 @@ class CellsSizes:
     aspp_rates: tuple[int, ...]
 
     def __post_init__(self) -> None:
-        for name in ("width", "stem_channels"):
-            require(getattr(self, name) >= 1, f"network.{name} must be 1 or more", getattr(self, name))
-        require(self.aspp_channels >= 0, "network.aspp_channels must be 0 or more", self.aspp_channels)
-        require(all(r >= 1 for r in self.aspp_rates), "network.aspp_rates must be 1 or more", self.aspp_rates)
+        for name, least in (("width", 1), ("stem_channels", 1), ("aspp_channels", 0)):
+            require(
+                least <= getattr(self, name) <= MOST_CHANNELS,
+                f"network.{name} must be {least} or more and at most {MOST_CHANNELS}",
+                getattr(self, name),
+            )
+        require(
+            all(1 <= rate <= LARGEST_RATE for rate in self.aspp_rates) and len(self.aspp_rates) <= MOST_RATES,
+            f"network.aspp_rates must be 1 or more and at most {LARGEST_RATE}, {MOST_RATES} of them at most",
+            self.aspp_rates,
+        )

@@ -13,6 +13,14 @@ CHOICES = {
 }
 """What the keys of text may be."""
 
+MOST_CHANNELS = 16_384
+"""Of one branch."""
+
+MOST_BRANCHES = 10
+"""The lowest has 1 / 512 of the resolution."""
+
+MOST_BLOCKS = 1000
+
 
 class Shape(Protocol):
     """What a section and sizes have in common."""
@@ -78,9 +86,13 @@ class ColumnsSizes:
 def require_shape(shape: Shape, section: str) -> None:
     """Refuse sizes that no network can have; the key is named with its section."""
     require(
-        len(shape.widths) >= 1 and min(shape.widths) >= 1,
-        f"{section}.widths must be 1 or more, one at least",
+        1 <= len(shape.widths) <= MOST_BRANCHES and min(shape.widths) >= 1 and max(shape.widths) <= MOST_CHANNELS,
+        f"{section}.widths must be 1 or more and at most {MOST_CHANNELS}, one at least and {MOST_BRANCHES} at most",
         shape.widths,
     )
-    require(shape.stem_blocks >= 1, f"{section}.stem_blocks must be 1 or more", shape.stem_blocks)
+    require(
+        1 <= shape.stem_blocks <= MOST_BLOCKS,
+        f"{section}.stem_blocks must be 1 or more and at most {MOST_BLOCKS}",
+        shape.stem_blocks,
+    )
     require(shape.initial_std >= 0, f"{section}.initial_std must be 0 or more", shape.initial_std)
