@@ -269,7 +269,7 @@ def test_a_space_without_section_and_presets_is_refused_by_its_missing_keys(monk
         ),
         ("space: {cells: {layers: x}}", r"own.yaml: space: layers must be a int, got 'x'"),
         ("space: {cells: {layerss: 3}}", r"space must have exactly the keys .*; unknown \['layerss'\]"),
-        ("network: {cells: {width: 0}}", r"network: network.width must be 1 or more, got 0"),
+        ("network: {cells: {width: 0}}", r"network: network.width must be 1 or more and at most 16384, got 0"),
         ("strategy: {darts: {order: 5}}", r"strategy: strategy.order must be 1 or 2, got 5"),
         ("strategy: {darts: {optimiser: adam}}", r"strategy.optimiser must be one of .*'sgd', 'adamw'.*, got 'adam'"),
         (
