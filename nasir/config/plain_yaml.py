@@ -51,6 +51,7 @@ def _require_plain(text: str) -> None:
     sizes: dict[str, int] = {}
     opened = [_Open(is_mapping=False, anchor=None)]
     for event in yaml.parse(text, Loader=_LOADER):
+        assert event.start_mark is not None  # every event of a text has one
         line = event.start_mark.line + 1
         if isinstance(event, yaml.CollectionStartEvent):
             if len(opened) > DEEPEST:
@@ -74,7 +75,7 @@ def _require_plain(text: str) -> None:
             if any(one.anchor == event.anchor for one in opened):
                 raise ValueError(f"must not hold itself, got the alias *{event.anchor} in line {line}; write it out")
             opened[-1].children += 1
-            opened[-1].size += sizes.get(event.anchor, 1)
+            opened[-1].size += sizes.get(str(event.anchor), 1)
         if opened[-1].size > MOST_VALUES:
             raise ValueError(
                 f"must hold at most {MOST_VALUES} values with its aliases written out, got more by line {line}; shorten it"

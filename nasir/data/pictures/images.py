@@ -108,7 +108,7 @@ def to_uint8(image: NDArray[np.floating]) -> NDArray[np.uint8]:
 def has_transparency(path: Path) -> bool:
     """Whether an image that can be read has pixels that are not opaque; reading takes them for opaque ones."""
     with Image.open(path) as image:
-        return image.has_transparency_data and image.convert("RGBA").getextrema()[3] != (255, 255)
+        return image.has_transparency_data and image.convert("RGBA").getchannel("A").getextrema() != (255, 255)
 
 
 def _load(path: Path, mode: str | None) -> NDArray[np.uint8]:
@@ -160,11 +160,11 @@ def _find_problem(path: Path, image: Image.Image) -> str | None:
 
 def _is_cut(path: Path, image: Image.Image) -> bool:
     """Whether Pillow gives 8 bits of a deeper image, which it does without a word."""
-    parts = [str(tile.args) for tile in getattr(image, "tile", [])]
-    if any(mark in part for part in parts for mark in (";16B", ";16L", ";16N")):
+    decoders = [tile.args for tile in getattr(image, "tile", [])]
+    if any(mark in str(args) for args in decoders for mark in (";16B", ";16L", ";16N")):
         return True
     if image.format == "PPM":  # its decoder's arguments end in the largest value
-        return any(isinstance(tile.args, tuple) and tile.args[-1] > 255 for tile in image.tile)
+        return any(isinstance(args, tuple) and args[-1] > 255 for args in decoders)
     if image.format == "JPEG2000":
         data = path.read_bytes()
         start = data.find(START_AND_SIZ) + len(START_AND_SIZ)
