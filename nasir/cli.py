@@ -114,8 +114,8 @@ def score(
     takes only the windows inside the image (the standard one); that of RGB is the mean of the channels' own.
 
     Palette, CMYK and YCbCr images become RGB, transparency is dropped, EXIF orientation is ignored; more than 8 bits a
-    channel are an error. Equal images have an infinite PSNR, and so has a mean with one of them: "inf" in the table and
-    in CSV, null in JSON with "inf" under not_finite. A gain where both images equal the clean one is "nan".
+    channel and animations are an error. Equal images have an infinite PSNR, and so has a mean with one of them: "inf" in
+    the table and in CSV, null in JSON with "inf" under not_finite. A gain where both images equal the clean one is "nan".
     """
     for option, path in (("csv", csv), ("json", json)):
         if path is not None and (path.suffix.lower() != f".{option}" or path.is_dir()):

@@ -78,6 +78,11 @@ SECTIONS = {name: BY["darts"].section(name, cls) for name, cls in STEPS.items()}
         ("evaluate", "nlm_factors", (0.4, 0.0), "evaluate.nlm_factors must be above 0"),
         ("evaluate", "device", "tpu", "evaluate.device must be auto, cpu or cuda"),
         ("space", "layers", 0, "space.layers must be 1 or more"),
+        ("space", "layers", 200_000, "space.layers must be at most 300, got 200000"),
+        ("space", "nodes", 200_000, "space.layers times space.nodes and space.inputs must be at most 3000 edges, got"),
+        ("space", "width", 10**9, "space.width must be at most 16384, got 1000000000"),
+        ("space", "downscale", 65, "space.downscale must be at most 64, got 65"),
+        ("space", "width_factors", (1.0, 1e6), "space.width_factors must be positive .*, none above 1000, got"),
         ("space", "inputs", 3, r"space.inputs must be 1 or 2 \(a first node has two inputs\), got 3"),
         ("space", "width_factors", (2.0, 1.0), "space.width_factors must be positive and ascending"),
         (

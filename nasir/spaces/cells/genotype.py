@@ -15,6 +15,7 @@ from typing import Any
 from nasir.config import reading
 from nasir.files import read_json, write_json
 from nasir.spaces import contract
+from nasir.spaces.cells.section import LARGEST_FACTOR, MOST_DOWNSCALE, MOST_EDGES, MOST_LAYERS
 
 VERSION = 3
 
@@ -23,16 +24,6 @@ ACTIVATIONS = ("relu", "leaky_relu")
 
 NORMS = ("batch", "none")
 """What may follow each convolution."""
-
-MOST_LAYERS = 300
-
-MOST_EDGES = 3000
-"""Kept edges of all layers."""
-
-MOST_DOWNSCALE = 64
-
-LARGEST_FACTOR = 1000
-"""Of a width."""
 
 SINCE_3 = {"downscale": 1, "norm": "batch", "reads_stem": False}
 """Keys that version 3 brought, with what every genotype before it had."""

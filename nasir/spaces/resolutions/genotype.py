@@ -7,13 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from nasir.config import reading
-from nasir.spaces.resolutions.section import CHOICES
+from nasir.spaces.resolutions.section import CHOICES, MOST_COLUMNS, MOST_DOWNSCALE
 
 VERSION = 1
-
-MOST_COLUMNS = 300
-
-MOST_DOWNSCALE = 64
 
 LETTERS = "PF"
 """Parallel and fusion module, in the order of alpha's columns."""

@@ -13,6 +13,10 @@ CHOICES = {
 }
 """What the keys of text may be."""
 
+MOST_COLUMNS = 300
+
+MOST_DOWNSCALE = 64
+
 MOST_CHANNELS = 16_384
 """Of one branch."""
 
@@ -57,11 +61,15 @@ class ColumnsSection:
     def __post_init__(self) -> None:
         require_shape(self, "space")
         require(
-            len(self.columns) >= 1 and min(self.columns) >= 1,
-            "space.columns must be 1 or more in each cell",
+            len(self.columns) >= 1 and min(self.columns) >= 1 and sum(self.columns) <= MOST_COLUMNS,
+            f"space.columns must be 1 or more in each cell and at most {MOST_COLUMNS} in all",
             self.columns,
         )
-        require(self.downscale >= 1, "space.downscale must be 1 or more", self.downscale)
+        require(
+            1 <= self.downscale <= MOST_DOWNSCALE,
+            f"space.downscale must be 1 or more and at most {MOST_DOWNSCALE}",
+            self.downscale,
+        )
         for name, choices in CHOICES.items():
             require(getattr(self, name) in choices, f"space.{name} must be one of {list(choices)}", getattr(self, name))
         require(
