@@ -11,6 +11,7 @@ import safetensors.torch
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from nasir.config import reading
 from nasir.config.reading import flat
@@ -188,7 +189,9 @@ def describe(folder: Path) -> dict[str, Any]:
     keys = known | ({"network"} if isinstance(value, dict) and "network" in value else {"sizes", "genotype"})
     if not isinstance(value, dict) or set(value) != keys or value["version"] != VERSION:
         got = (
-            f"{sorted(value)} of version {value.get('version')!r}" if isinstance(value, dict) else type(value).__name__
+            f"{sorted(value)} of version {reading.shown(value.get('version'))}"
+            if isinstance(value, dict)
+            else type(value).__name__
         )
         raise ValueError(
             f"{path} must have the keys {sorted(keys)} and a version up to {VERSION}, got {got}; retrain the network."
@@ -208,6 +211,17 @@ def _rebuild(value: Mapping[str, Any], where: str) -> nn.Module:
     return space.build(space.from_json(value["genotype"]), sizes, value["channels"])
 
 
+class _Undrawn(TorchFunctionMode):
+    """Inside, no normal values are drawn: on the device `meta` there are none, and torch imports for seconds to say so."""
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        if func is nn.init.normal_:
+            return (kwargs or {}).get("tensor", *args[:1])
+        return func(*args, **(kwargs or {}))
+
+
 def _sketch(value: Mapping[str, Any], where: str) -> nn.Module:
     """The same network on the device `meta`: the shapes of its weights alone, so that wide ones take no memory.
 
@@ -215,7 +229,7 @@ def _sketch(value: Mapping[str, Any], where: str) -> nn.Module:
         ValueError: for a description that no network can be built of; `where` is named.
     """
     try:
-        with torch.device("meta"):
+        with torch.device("meta"), _Undrawn():
             return _rebuild(value, where)
     except ValueError as error:
         raise ValueError(str(error) if str(error).startswith(where) else f"{where}: {error}") from error

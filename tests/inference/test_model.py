@@ -13,7 +13,7 @@ from torch import nn
 from nasir.inference import model
 from nasir.layers.cost import parameters
 from nasir.networks import catalogue
-from nasir.spaces import irnas
+from nasir.spaces import clearer, irnas
 from nasir.spaces.cells.genotype import Edge, Genotype
 from nasir.spaces.cells.section import CellsSizes
 
@@ -125,6 +125,28 @@ def test_a_description_of_another_version_or_with_other_keys_is_refused(folder, 
     (folder / "model.json").write_text(json.dumps(value | change))
     with pytest.raises(ValueError, match=r"model.json must have the keys \['channels', 'genotype', 'sigma', 'sizes', "):
         model.load(folder)
+
+
+def test_a_network_of_normal_first_values_comes_back_and_its_sketch_draws_none(tmp_path, monkeypatch):
+    genotype = clearer.SPACE.from_json(
+        {"version": 1, "space": "clearer", "cells": ["P", "F"], "residual": True, "norm": "batch", "downscale": 1,
+         "transition": "before"}
+    )  # fmt: skip
+    sizes = clearer.SPACE.Sizes(widths=(2, 4), stem_blocks=1, initial_std=0.1)
+    network = clearer.SPACE.build(genotype, sizes, 1).eval()
+    model.save(tmp_path, clearer.SPACE.to_json(genotype), sizes, 1, "denoise", 50.0, {"best": network.state_dict()})
+    noisy = torch.rand(1, 1, 9, 7)
+    drawn, draw = [], torch.Tensor.normal_
+
+    def normal_(tensor: torch.Tensor, *args: object, **kwargs: object) -> torch.Tensor:
+        drawn.append(tensor.device.type)
+        return draw(tensor, *args, **kwargs)
+
+    monkeypatch.setattr(torch.Tensor, "normal_", normal_)
+    found = model.load(tmp_path)
+
+    torch.testing.assert_close(found(noisy, 50), network(noisy), rtol=0, atol=1e-6)  # fused
+    assert set(drawn) == {"cpu"}
 
 
 WIDE = 10**9
