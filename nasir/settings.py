@@ -151,7 +151,7 @@ def change(values: Mapping[str, Any], changes: Sequence[str], where: str) -> Set
             ]
             raise ValueError(
                 f"--set takes KEY=VALUE with a key of params.yaml or SECTION.KEY of the settings, got {text!r}; "
-                f"keys are {', '.join(known)}."
+                f"keys are {', '.join(map(str, known))}."
             )
         try:
             values[section or "params"] = found | {name: plain_yaml.load(value)}

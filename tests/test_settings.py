@@ -406,6 +406,11 @@ def test_a_settings_file_whose_params_are_no_mapping_is_refused(tmp_path, params
         read(tmp_path / "settings.yaml", ["seed=3"])
 
 
+def test_keys_that_are_no_text_are_named_as_they_are():
+    with pytest.raises(ValueError, match=r"--set takes KEY=VALUE .*, got 'seed=3'; keys are 5, True\."):
+        change({"params": {5: 1, True: 2}, "search": None}, ["seed=3"], "here")
+
+
 def test_a_settings_file_is_read_back_with_its_changes(tmp_path):
     path = tmp_path / "settings.yaml"
     path.write_text(yaml.safe_dump(resolved().values))
