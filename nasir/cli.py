@@ -1,6 +1,8 @@
 """`nasir`: what a person does with one image or with a folder of them."""
 
+import io
 import math
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -50,13 +52,17 @@ def restore(
     Without MODEL the shipped network is taken whose noise level is next to SIGMA, and without SIGMA the image's own estimate; a
     network is used at the level that it was trained for.
 
+    Transparency is dropped, which the answer says.
+
     An image of more than TILE x TILE pixels is cut into tiles that are restored one by one, each with as much of the
     image around it as the network sees, so that the result is that of the whole image and memory that of a tile.
     """
     if out.suffix.lower() != ".png":
         raise ValueError(f"--out must end in .png (a lossy format would add noise again), got {out}.")
     from nasir.data.pictures import images
+    from nasir.files import require_writable, writing
 
+    require_writable(out)
     if sigma is not None and not math.isfinite(sigma):
         raise ValueError(f"--sigma must be a finite number of grey levels, got {sigma}.")
     if task is not None and model is not None:
@@ -80,9 +86,12 @@ def restore(
     denoiser = models.load(model, choose(device), tile=tile)
     if denoiser.channels == 3 and noisy.ndim == 2:
         noisy = images.load_rgb(image)
-    images.save_png(out, models.restore_image(denoiser, noisy, denoiser.sigma if sigma is None else sigma))
+    restored = models.restore_image(denoiser, noisy, denoiser.sigma if sigma is None else sigma)
+    with writing(out):
+        images.save_png(out, restored)
     cut = "" if denoiser.tiling is None else f" in {denoiser.tiling}"
-    print(f"{out}: {noisy.shape[1]}x{noisy.shape[0]}, restored at sigma {denoiser.sigma:g}{cut}{told}")
+    told += ", transparency dropped" if images.has_transparency(image) else ""
+    _say(f"{_shown(out)}: {noisy.shape[1]}x{noisy.shape[0]}, restored at sigma {denoiser.sigma:g}{cut}{told}")
 
 
 @app.command()
@@ -105,25 +114,29 @@ def score(
     takes only the windows inside the image (the standard one); that of RGB is the mean of the channels' own.
 
     Palette, CMYK and YCbCr images become RGB, transparency is dropped, EXIF orientation is ignored; more than 8 bits a
-    channel are an error. Equal images have an infinite PSNR, and so has a mean with one of them: "inf" in the table and
-    in CSV, null in JSON with "inf" under not_finite. A gain where both images equal the clean one is "nan".
+    channel and animations are an error. Equal images have an infinite PSNR, and so has a mean with one of them: "inf" in
+    the table and in CSV, null in JSON with "inf" under not_finite. A gain where both images equal the clean one is "nan".
     """
     for option, path in (("csv", csv), ("json", json)):
         if path is not None and (path.suffix.lower() != f".{option}" or path.is_dir()):
             raise ValueError(f"--{option} must name a file that ends in .{option}, got {path}.")
     from nasir.evaluation import folders
-    from nasir.files import write_csv, write_json
+    from nasir.files import require_writable, write_csv, write_json, writing
 
+    for path in (csv, json):
+        if path is not None:
+            require_writable(path)
     scores = folders.compare(restored, clean, noisy)
-    print(_table(scores, show_all))
     named = {"restored": str(restored), "clean": str(clean), "noisy": None if noisy is None else str(noisy)}
     try:
         if csv is not None:
-            write_csv(csv, folders.to_rows(scores), ["name", "kind", *folders.columns(scores)])
+            with writing(csv):
+                write_csv(csv, folders.to_rows(scores), ["name", "kind", *folders.columns(scores)])
         if json is not None:
-            write_json(json, named | folders.to_json(scores))
-    except OSError as error:
-        raise ValueError(f"the scores cannot be written ({error}); name another file.") from error
+            with writing(json):
+                write_json(json, named | folders.to_json(scores))
+    finally:  # whichever of the two fails, the other is not lost
+        _say(_table(scores, show_all))
 
 
 def _table(scores: "Sequence[FolderScore]", show_all: bool) -> str:
@@ -131,11 +144,12 @@ def _table(scores: "Sequence[FolderScore]", show_all: bool) -> str:
     from nasir.evaluation import folders
 
     notes = [f"{len(scores)} {'image' if len(scores) == 1 else 'images'}"]
-    shown = [(score.name, score.values) for score in scores]
+    shown = [(_shown(score.name), score.values) for score in scores]
     if len(scores) > SHOWN_AT_MOST and not show_all:
         ranking = folders.headline(scores)
         ranked = sorted(scores, key=lambda score: score.values[ranking])
-        shown = [(f"worst: {ranked[0].name}", ranked[0].values), (f"best: {ranked[-1].name}", ranked[-1].values)]
+        ends = (("worst", ranked[0]), ("best", ranked[-1]))
+        shown = [(f"{word}: {_shown(score.name)}", score.values) for word, score in ends]
         notes.append(f"worst and best by PSNR of {ranking.split('_')[1]}; --all shows every image")
     colours = sum(score.kind == "colour" for score in scores)
     if 0 < colours < len(scores):
@@ -194,21 +208,53 @@ def audit(
     Ends with status 1 if there are any.
     """
     from nasir.data.duplicates import audit as auditor
-    from nasir.files import write_csv
+    from nasir.files import require_writable, write_csv, writing
 
-    matches = auditor.folders(folders)
-    for match in matches:
-        print(f"{match.first} = {match.second}: correlation {match.correlation:.3f}, {match.how}")
-    print(f"{len(matches)} pairs show one picture")
     if csv is not None:
-        columns = ("first", "second", "correlation", "how")
-        write_csv(csv, [{column: getattr(match, column) for column in columns} for match in matches], columns)
+        require_writable(csv)
+    matches = auditor.folders(folders)
+    lines = [
+        f"{_shown(match.first)} = {_shown(match.second)}: correlation {match.correlation:.3f}, {match.how}"
+        for match in matches
+    ]
+    try:
+        if csv is not None:
+            columns = ("first", "second", "correlation", "how")
+            with writing(csv):
+                write_csv(csv, [{column: getattr(match, column) for column in columns} for match in matches], columns)
+    finally:  # whichever of the two fails, the other is not lost
+        _say("\n".join([*lines, f"{len(matches)} pairs show one picture"]))
     raise typer.Exit(1 if matches else 0)
+
+
+def _shown(name: object, kept: str = "") -> str:
+    """A name as a terminal shows it: what it would obey instead of showing stands as \\x1b and the like, but for `kept`."""
+    from nasir.files import as_unicode
+
+    text = as_unicode(str(name))
+    return "".join(c if c.isprintable() or c in kept else c.encode("unicode_escape").decode() for c in text)
+
+
+def _say(text: str) -> None:
+    """Print an answer, now.
+
+    Raises:
+        ValueError: if it cannot be written, to a full disk, say.
+    """
+    try:
+        print(text, flush=True)
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python tries again as it ends
+        raise ValueError(
+            f"the answer cannot be written to the output ({error.strerror}); send it elsewhere."
+        ) from error
 
 
 def main() -> None:
     """Run a command; an error that says what to do is shown without a traceback."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a letter that a terminal lacks ends nothing
     try:
         app()
-    except ValueError as error:
-        sys.exit(f"error: {error}")
+    except (ValueError, OSError) as error:
+        sys.exit(f"error: {_shown(error, kept=chr(10))}")

@@ -5,12 +5,14 @@ run leaves either the old file or the new one under the final name.
 """
 
 import csv
+import errno
 import hashlib
 import io
 import json
 import os
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +20,48 @@ Log = Callable[[int, dict[str, float]], None]
 """What a step calls when it has news: `log(step, {"train_loss": 0.01})`."""
 
 
+LONGEST_NAME = 200
+"""Bytes of a name that stand in that of its temporary file; a character has 4 at most, a name 255 on most systems."""
+
+
+def require_writable(path: Path) -> None:
+    """Refuse a path that no file can be written to, before the work whose result it is to hold; nothing is left behind.
+
+    Raises:
+        ValueError: if it is a folder, if its name is too long, or if its folder, or that to make it in, takes no files.
+    """
+    try:
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        above = next(folder for folder in path.absolute().parents if folder.exists())
+        tempfile.TemporaryFile(dir=above).close()
+    except OSError as error:
+        raise _unwritable(path, error) from error
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Around what writes a person's file: an error of the system becomes a ValueError that names it."""
+    try:
+        yield
+    except OSError as error:
+        raise _unwritable(path, error) from error
+
+
+def _unwritable(path: Path, error: OSError) -> ValueError:
+    return ValueError(f"{path} cannot be written ({error.strerror or error}); name another file.")
+
+
+def as_unicode(name: str) -> str:
+    """A file's name with each byte that is no UTF-8 as \\xff; other names as they are."""
+    return name.encode(errors="surrogateescape").decode(errors="backslashreplace")
+
+
 def write_bytes(path: Path, data: bytes) -> None:
     """Write `data` to `path` atomically, creating its folder."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
+    name = path.name if len(os.fsencode(path.name)) <= LONGEST_NAME else path.name[: LONGEST_NAME // 4]
+    handle, temporary = tempfile.mkstemp(prefix=f".{name}.", suffix=".part", dir=path.parent)
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(data)
@@ -35,8 +75,8 @@ def write_bytes(path: Path, data: bytes) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write UTF-8 text atomically."""
-    write_bytes(path, text.encode())
+    """Write UTF-8 text atomically; of names of files that are no UTF-8 see `as_unicode`."""
+    write_bytes(path, as_unicode(text).encode())
 
 
 def write_json(path: Path, value: object) -> None:
@@ -45,11 +85,29 @@ def write_json(path: Path, value: object) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """Read a JSON file; a file that is not JSON is named."""
+    """Read a JSON file.
+
+    Raises:
+        ValueError: if there is no such file, or it is no JSON, has a key twice in one object, or is nested without end.
+    """
+    data = _existing(path).read_bytes()
     try:
-        return json.loads(_existing(path).read_text())
-    except json.JSONDecodeError as error:
+        return json.loads(data.decode(), parse_constant=_refuse_constant, object_pairs_hook=_to_object)
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{path} must hold JSON, got {error}; run the step that writes it again.") from error
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name}, which JSON does not have")
+
+
+def _to_object(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in found:
+            raise ValueError(f"the key {key!r} twice")
+        found[key] = value
+    return found
 
 
 def write_csv(path: Path, rows: Sequence[Mapping[str, object]], columns: Sequence[str]) -> None:

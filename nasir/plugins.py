@@ -5,6 +5,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from nasir.config.reading import shown
+
 
 def names(package: ModuleType, others: tuple[str, ...] = ()) -> list[str]:
     """What a package's folders hold: the modules but for `others`; folders and names that begin with _ do not count."""
@@ -21,7 +23,7 @@ def find(package: ModuleType, name: object, attribute: str, what: str, others: t
     """
     known = names(package, others)
     if name not in known:
-        raise ValueError(f"{what} must be one of {known}, got {name!r}; correct it, or add the file.")
+        raise ValueError(f"{what} must be one of {known}, got {shown(name)}; correct it, or add the file.")
     module = import_module(f"{package.__name__}.{name}")
     if not hasattr(module, attribute):
         raise ValueError(f"{module.__file__} must hold {attribute}, got a module without it; add it, or move the file.")

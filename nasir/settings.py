@@ -18,10 +18,8 @@ from functools import cached_property, reduce
 from pathlib import Path
 from typing import Any, TypeVar
 
-import yaml
-
 from nasir import task as tasks
-from nasir.config import reading
+from nasir.config import plain_yaml, reading
 from nasir.config.audit import AuditConfig
 from nasir.config.derive import DeriveConfig
 from nasir.config.download import DownloadConfig
@@ -119,7 +117,7 @@ class Settings:
             ValueError: for a missing section or key, an unknown key, or a value of another type; each is named.
         """
         if name not in self.values:
-            raise ValueError(f"{self.where} must have a section {name!r}, got {sorted(self.values)}; add it.")
+            raise ValueError(f"{self.where} must have a section {name!r}, got {sorted(self.values, key=str)}; add it.")
         return reading.build(self.values[name], cls, f"{self.where}: {name}")
 
 
@@ -127,11 +125,12 @@ def read(path: Path, changes: Sequence[str] = ()) -> Settings:
     """Read a settings file; `changes` are KEY=VALUE or SECTION.KEY=VALUE in place of what it says.
 
     Raises:
-        ValueError: for text that is no such pair, or a key that the file does not have.
+        ValueError: for text that is no such pair, a key that the file does not have, or a value that is no YAML.
     """
     values = reading.read(path)
-    if "params" not in values:
-        raise ValueError(f"{path} must be what `python -m stages settings` wrote, got the keys {sorted(values)}.")
+    if not isinstance(values.get("params"), dict):
+        keys = sorted(values, key=str)
+        raise ValueError(f"{path} must be what `python -m stages settings` wrote, got the keys {keys}.")
     return change(values, changes, str(path))
 
 
@@ -144,12 +143,20 @@ def change(values: Mapping[str, Any], changes: Sequence[str], where: str) -> Set
         found = values.get(section or "params")
         if not separator or not isinstance(found, dict) or name not in found or section in FIXED:
             known = [*values["params"]]
-            known += [f"{part}.{k}" for part, keys in values.items() if part not in FIXED for k in keys]
+            known += [
+                f"{part}.{k}"
+                for part, keys in values.items()
+                if part not in FIXED and isinstance(keys, dict)
+                for k in keys
+            ]
             raise ValueError(
                 f"--set takes KEY=VALUE with a key of params.yaml or SECTION.KEY of the settings, got {text!r}; "
-                f"keys are {', '.join(known)}."
+                f"keys are {', '.join(map(str, known))}."
             )
-        values[section or "params"] = found | {name: yaml.safe_load(value)}
+        try:
+            values[section or "params"] = found | {name: plain_yaml.load(value)}
+        except ValueError as error:
+            raise ValueError(f"the value of --set {text} {error}.") from error
     return Settings(values, where)
 
 
@@ -170,9 +177,11 @@ def resolve(params: Mapping[str, Any], profiles: Path, strategy: str | None = No
     merged = _merged(own, profiles)
     by_task, by_space = merged.pop("tasks", None), merged.pop("spaces", {})
     if not isinstance(by_task, dict) or set(by_task) != set(tasks.TASKS):
-        raise ValueError(f"{own} must have a section 'tasks' with the keys {list(tasks.TASKS)}, got {by_task!r}.")
+        raise ValueError(
+            f"{own} must have a section 'tasks' with the keys {list(tasks.TASKS)}, got {reading.shown(by_task)}."
+        )
     if not isinstance(by_space, dict):
-        raise ValueError(f"{own}: spaces must hold sections for each space, got {by_space!r}; correct it.")
+        raise ValueError(f"{own}: spaces must hold sections for each space, got {reading.shown(by_space)}; correct it.")
     for name in by_space:
         spaces.find(name)
     merged = merge(merged, _sections(by_task[chosen.task], own, f"tasks.{chosen.task}"))
@@ -218,7 +227,7 @@ def _merged(path: Path, profiles: Path) -> dict[str, Any]:
 def _profile(path: Path) -> dict[str, Any]:
     values = reading.read(path)
     known = [*STEPS, *CHOSEN, "tasks", "spaces", "from"]
-    if unknown := sorted(set(values) - set(known)):
+    if unknown := sorted(set(values) - set(known), key=str):
         raise ValueError(f"{path} may have the sections {known}, got the unknown {unknown}; remove them.")
     for name in CHOSEN:
         sections = values.get(name)
@@ -230,7 +239,7 @@ def _profile(path: Path) -> dict[str, Any]:
 def _sections(sections: object, path: Path, where: str) -> Mapping[str, Any]:
     if not isinstance(sections, dict) or not set(sections) <= {*STEPS, *CHOSEN}:
         raise ValueError(
-            f"{path}: {where} must hold some of the sections {[*STEPS, *CHOSEN]}, got {sections!r}; correct it."
+            f"{path}: {where} must hold some of the sections {[*STEPS, *CHOSEN]}, got {reading.shown(sections)}; correct it."
         )
     return sections
 
@@ -244,7 +253,7 @@ def _section(
     own = (sections.get(name) or {}) if isinstance(sections, dict) else sections
     if not isinstance(own, dict):
         raise ValueError(
-            f"a profile's {section} must hold a mapping of keys for each name, got {sections!r}; correct it."
+            f"a profile's {section} must hold a mapping of keys for each name, got {reading.shown(sections)}; correct it."
         )
     return merge(brought, own)
 

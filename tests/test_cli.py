@@ -121,6 +121,8 @@ def test_restore_takes_the_shipped_network_that_fits_and_says_which(tmp_path):
             "--task chooses among the shipped networks, got --model, too",
         ),
         (("--sigma", "inf"), "--sigma must be a finite number of grey levels, got inf"),
+        (("--device", "foo"), "device must be one of ['auto', 'cpu', 'cuda'], got 'foo'"),
+        (("--device", "CPU"), "device must be one of ['auto', 'cpu', 'cuda'], got 'CPU'"),
         (("--model", "irnas-bsd500-70", "--sigma", "50"), "trained for sigma 70, got 50"),
     ],
 )
@@ -219,7 +221,7 @@ def test_score_says_which_means_are_over_colour_alone(monkeypatch, capsys, tmp_p
         ({"--noisy": "other"}, "b.png of other (none in clean); a.png of clean (none in other)"),
         ({"--csv": "scores.txt"}, "--csv must name a file that ends in .csv, got scores.txt"),
         ({"--json": "scores.csv"}, "--json must name a file that ends in .json, got scores.csv"),
-        ({"--csv": "restored/a.png/scores.csv"}, "the scores cannot be written"),
+        ({"--csv": "restored/a.png/scores.csv"}, "a.png/scores.csv cannot be written (Not a directory)"),
     ],
 )
 def test_a_wrong_score_gets_one_line_and_no_file(monkeypatch, tmp_path, change, message):

@@ -35,6 +35,25 @@ def test_json_refuses_nan(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{", "got Expecting property name"),
+        ('{"a": NaN}', "got NaN, which JSON does not have"),
+        ('{"a": -Infinity}', "got -Infinity, which JSON does not have"),
+        ('{"a": 1, "b": {"c": 1, "c": 2}}', "got the key 'c' twice"),
+        ("[" * 100_000, "got maximum recursion depth exceeded"),
+        ("9" * 5000, "got Exceeds the limit"),
+        ("\udcff", "got 'utf-8' codec can't decode byte 0xff"),
+    ],
+    ids=["cut", "nan", "infinity", "double", "deep", "digits", "bytes"],
+)
+def test_what_is_no_json_is_named(tmp_path, text, message):
+    (tmp_path / "a.json").write_bytes(text.encode(errors="surrogateescape"))
+    with pytest.raises(ValueError, match=f"a.json must hold JSON, {message}"):
+        files.read_json(tmp_path / "a.json")
+
+
 def test_an_empty_csv_is_named(tmp_path):
     (tmp_path / "a.csv").write_text("x\n")
     with pytest.raises(ValueError, match=r"a.csv must hold at least one row"):

@@ -269,7 +269,7 @@ def test_a_space_without_section_and_presets_is_refused_by_its_missing_keys(monk
         ),
         ("space: {cells: {layers: x}}", r"own.yaml: space: layers must be a int, got 'x'"),
         ("space: {cells: {layerss: 3}}", r"space must have exactly the keys .*; unknown \['layerss'\]"),
-        ("network: {cells: {width: 0}}", r"network: network.width must be 1 or more, got 0"),
+        ("network: {cells: {width: 0}}", r"network: network.width must be 1 or more and at most 16384, got 0"),
         ("strategy: {darts: {order: 5}}", r"strategy: strategy.order must be 1 or 2, got 5"),
         ("strategy: {darts: {optimiser: adam}}", r"strategy.optimiser must be one of .*'sgd', 'adamw'.*, got 'adam'"),
         (
@@ -342,6 +342,9 @@ def test_a_missing_profile_names_its_neighbours():
             r"space must be one of \['clearer', 'hinas', 'irnas', 'nekrasov'\], got 'spheres'; correct it, or add the file",
         ),
         ({"sigma": -5}, "params.yaml: sigma must be above 0"),
+        ({"sigma": 256}, "params.yaml: sigma must be above 0 and at most 255 .*, got 256.0"),
+        ({"sigma": 10**400}, "params.yaml: sigma must be a number of at most 9223372036854775807, got a larger one"),
+        ({"seed": 2**64}, "params.yaml: seed must be a number of at most 9223372036854775807, got a larger one"),
         ({"sgima": 5}, r"params.yaml must have exactly the keys .*; unknown \['sgima'\]"),
         ({"sigma": "loud"}, "params.yaml: sigma must be a float, got 'loud'"),
     ],
@@ -386,6 +389,26 @@ def test_a_change_of_what_no_file_has_is_refused_with_the_known_keys(text):
 def test_a_change_to_another_type_is_named_when_it_is_read():
     with pytest.raises(ValueError, match="here: params: sigma must be a float, got 'loud'"):
         _ = change(resolved().values, ["sigma=loud"], "here").params
+
+
+@pytest.mark.parametrize("text", ["search.sigmas=[30", "sigma='5", "search.noise={a: 1, a: 2}", "seed=" + "9" * 5000])
+def test_a_change_whose_value_is_no_yaml_is_named(text):
+    with pytest.raises(ValueError, match=r"the value of --set .* must ") as refused:
+        change(resolved().values, [text], "here")
+    assert "\n" not in str(refused.value) and text[:20] in str(refused.value)
+
+
+@pytest.mark.parametrize("params", ["null", "5", "[1]"])
+def test_a_settings_file_whose_params_are_no_mapping_is_refused(tmp_path, params):
+    (tmp_path / "settings.yaml").write_text(f"params: {params}\n1: x\n")
+
+    with pytest.raises(ValueError, match=r"settings.yaml must be what `python -m stages settings` wrote, got the keys"):
+        read(tmp_path / "settings.yaml", ["seed=3"])
+
+
+def test_keys_that_are_no_text_are_named_as_they_are():
+    with pytest.raises(ValueError, match=r"--set takes KEY=VALUE .*, got 'seed=3'; keys are 5, True\."):
+        change({"params": {5: 1, True: 2}, "search": None}, ["seed=3"], "here")
 
 
 def test_a_settings_file_is_read_back_with_its_changes(tmp_path):

@@ -8,6 +8,9 @@ from nasir.config.reading import require
 LAYOUTS = ("clean", "clean_left", "clean_right", "two_folders")
 """What `layout` may be: files of one clean image, of two side by side, or two folders of files with the same names."""
 
+GREY_LEVELS = 255
+"""The largest 8-bit grey level; noise has no larger standard deviation."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Params:
@@ -25,7 +28,11 @@ class Params:
     def __post_init__(self) -> None:
         require(self.task in tasks.TASKS, f"task must be one of {list(tasks.TASKS)}", self.task)
         require(self.layout in LAYOUTS, f"layout must be one of {list(LAYOUTS)}", self.layout)
-        require(self.sigma > 0, "sigma must be above 0 (8-bit grey levels)", self.sigma)
+        require(
+            0 < self.sigma <= GREY_LEVELS,
+            f"sigma must be above 0 and at most {GREY_LEVELS} (8-bit grey levels)",
+            self.sigma,
+        )
         require(self.seed >= 0, "seed must be 0 or more", self.seed)
 
     @property

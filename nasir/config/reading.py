@@ -8,9 +8,24 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-import yaml
+from nasir.config import plain_yaml
 
 T = TypeVar("T")
+
+MOST_SHOWN = 500
+"""Characters of a value in a message."""
+
+LARGEST = 2**63 - 1
+"""Of a whole number."""
+
+
+def shown(value: object) -> str:
+    """A value as a message has it: cut off where it is long."""
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError):
+        return f"a {type(value).__name__} that is too large to be shown"
+    return text if len(text) <= MOST_SHOWN else f"{text[:MOST_SHOWN]}..."
 
 
 def require(is_met: bool, expected: str, got: object) -> None:
@@ -20,18 +35,28 @@ def require(is_met: bool, expected: str, got: object) -> None:
         ValueError: if it is not met, saying what was expected and what came.
     """
     if not is_met:
-        raise ValueError(f"{expected}, got {got!r}.")
+        raise ValueError(f"{expected}, got {shown(got)}.")
 
 
 def read(path: Path) -> dict[str, Any]:
-    """Read a YAML file that holds a mapping; a missing one is named with its neighbours."""
-    if not path.is_file():
-        near = sorted(p.stem for p in path.parent.glob("*.yaml")) if path.parent.is_dir() else []
-        raise ValueError(f"expected a configuration file at {path}, got nothing there; files beside it: {near}.")
+    """Read a YAML file that holds a mapping; a missing one is named with its neighbours.
+
+    Raises:
+        ValueError: if there is no such file, or it is not UTF-8, no mapping or nothing that `nasir.config.plain_yaml` reads.
+    """
     try:
-        value = yaml.load(path.read_text(), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
-    except yaml.YAMLError as error:
-        raise ValueError(f"{path} must be YAML, got {error}.") from error
+        if not path.is_file():
+            near = sorted(p.stem for p in path.parent.glob("*.yaml")) if path.parent.is_dir() else []
+            raise ValueError(f"expected a configuration file at {path}, got nothing there; files beside it: {near}.")
+        text = path.read_bytes().decode()
+    except OSError as error:
+        raise ValueError(f"{path} must be a readable file, got {error.strerror}; check the path.") from error
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} must be UTF-8 text, got {error}; save it so.") from error
+    try:
+        value = plain_yaml.load(text)
+    except ValueError as error:
+        raise ValueError(f"{path} {error}.") from error
     if not isinstance(value, dict):
         raise ValueError(f"{path} must hold a mapping, got {type(value).__name__}.")
     return value
@@ -44,12 +69,12 @@ def build(value: object, cls: type[T], where: str) -> T:
         ValueError: for anything else; it begins with `where` and names the key.
     """
     if not isinstance(value, Mapping):
-        raise ValueError(f"{where} must be a mapping of keys to values, got {value!r}.")
+        raise ValueError(f"{where} must be a mapping of keys to values, got {shown(value)}.")
     hints = typing.get_type_hints(cls)
     missing = [name for name in hints if name not in value]
     unknown = [name for name in value if name not in hints]
     if missing or unknown:
-        parts = [f"missing {missing}"] * bool(missing) + [f"unknown {unknown}"] * bool(unknown)
+        parts = [f"missing {missing}"] * bool(missing) + [f"unknown {shown(unknown)}"] * bool(unknown)
         raise ValueError(f"{where} must have exactly the keys {list(hints)}; {' and '.join(parts)}.")
     try:
         return cls(**{name: _convert(value[name], hint, name) for name, hint in hints.items()})
@@ -61,11 +86,14 @@ def _convert(value: object, hint: Any, name: str) -> Any:
     if isinstance(hint, types.GenericAlias):
         (item, *_) = typing.get_args(hint)
         if not isinstance(value, list):
-            raise ValueError(f"{name} must be a list of {item.__name__}, got {value!r}.")
+            kind = "lists" if isinstance(item, types.GenericAlias) else item.__name__
+            raise ValueError(f"{name} must be a list of {kind}, got {shown(value)}.")
         return tuple(_convert(v, item, f"{name}[{i}]") for i, v in enumerate(value))
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     if dataclasses.is_dataclass(hint):
         return build(value, typing.cast(type, hint), name)
+    if isinstance(value, int) and is_number and abs(value) > LARGEST:
+        raise ValueError(f"{name} must be a number of at most {LARGEST}, got a larger one; correct it.")
     if hint is float and is_number and math.isfinite(typing.cast(float, value)):
         return float(typing.cast(float, value))
     if hint is int and is_number and isinstance(value, int):
@@ -73,7 +101,7 @@ def _convert(value: object, hint: Any, name: str) -> Any:
     if hint in (bool, str) and isinstance(value, hint):
         return value
     note = " (YAML reads 1e-3 as text; write 0.001 or 1.0e-3)" if hint is float and isinstance(value, str) else ""
-    raise ValueError(f"{name} must be a {hint.__name__}, got {value!r}{note}.")
+    raise ValueError(f"{name} must be a {hint.__name__}, got {shown(value)}{note}.")
 
 
 def flat(config: Any, prefix: str = "") -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from nasir.config.params import GREY_LEVELS
 from nasir.config.reading import require
 from nasir.config.training import require_training
 
@@ -43,7 +44,13 @@ class SearchConfig:
             f"search.batch must be a multiple of accumulate times devices ({self.accumulate} * {self.devices})",
             self.batch,
         )
-        require(len(self.sigmas) > 0 and min(self.sigmas) >= 0, "search.sigmas must be 0 or more", self.sigmas)
+        require(
+            len(self.sigmas) > 0 and min(self.sigmas) >= 0 and max(self.sigmas) <= GREY_LEVELS,
+            f"search.sigmas must be 0 or more and at most {GREY_LEVELS}, one at least",
+            self.sigmas,
+        )
+        require(0 <= self.momentum < 1, "search.momentum must be 0 or more and below 1", self.momentum)
+        require(self.weight_decay >= 0, "search.weight_decay must be 0 or more", self.weight_decay)
         require(
             0 <= self.warmup_steps < self.steps, "search.warmup_steps must lie in 0 to steps - 1", self.warmup_steps
         )

@@ -1,11 +1,12 @@
 """Score the images of one folder against those of another, whatever program wrote them.
 
 Files are matched by name: the path inside the folder without its suffix, so that restored/val/a.png belongs to
-clean/val/a.jpg. Every image needs its partner; hidden files and files that are no images (`SUFFIXES`) do not count.
+clean/val/a.jpg. Every image needs its partner; hidden files and files that are no images (`READABLE`) do not count, folders that
+are links are followed.
 
 A pair is read by `nasir.data.pictures.images`: 1-bit and 8-bit grey files are grey; RGB, palette, CMYK and YCbCr files are
-colour, converted to RGB; transparency is dropped, EXIF orientation ignored, of several frames the first is taken; more
-than 8 bits a channel are refused. Colour against grey is refused too. What a pair is scored on:
+colour, converted to RGB; transparency is dropped, EXIF orientation ignored; animations and more than 8 bits a
+channel are refused. Colour against grey is refused too. What a pair is scored on:
 
     rgb     all three channels, colour pairs only; SSIM is the mean of the channels' own
     y       Y of ITU-R BT.601 (`nasir.evaluation.colour.luma`), not rounded, colour pairs only
@@ -25,11 +26,9 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from nasir.data.pictures.images import load_colour, load_grey
+from nasir.data.pictures import finding
+from nasir.data.pictures.images import READABLE, load_colour, load_grey
 from nasir.evaluation import colour, metrics
-
-SUFFIXES = (".bmp", ".gif", ".jp2", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp")
-"""What a file must end in to count as an image, in any case."""
 
 SPACES = ("rgb", "y", "grey")
 
@@ -199,17 +198,14 @@ def _find_images(role: str, folder: Path) -> dict[str, Path]:
         got = "a file" if folder.exists() else "nothing"
         raise ValueError(f"{role} must be a folder of images, got {got} at {folder}; check the path.")
     found: dict[str, Path] = {}
-    for path in sorted(folder.rglob("*")):
-        inside = path.relative_to(folder)
-        if inside.suffix.lower() not in SUFFIXES or path.is_dir() or any(part.startswith(".") for part in inside.parts):
-            continue
-        name = inside.with_suffix("").as_posix()
+    for path in finding.require(folder, READABLE):
+        name = path.relative_to(folder).with_suffix("").as_posix()
         if name in found:
             raise ValueError(f"{found[name]} and {path} have one name, {name!r}; files are matched by it, remove one.")
         found[name] = path
     if not found:
         raise ValueError(
-            f"{role} must hold at least one image, got none in {folder}; images end in {', '.join(SUFFIXES)}."
+            f"{role} must hold at least one image, got none in {folder}; images end in {', '.join(READABLE)}."
         )
     return found
 

@@ -11,6 +11,7 @@ import safetensors.torch
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from nasir.config import reading
 from nasir.config.reading import flat
@@ -23,6 +24,20 @@ from nasir.networks import catalogue
 from nasir.spaces import contract as spaces
 
 VERSION = 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class Facts:
+    """What `model.json` says of a network, whatever it is built of."""
+
+    version: int
+    task: str
+    sigma: float
+    channels: int
+
+    def __post_init__(self) -> None:
+        reading.require(self.sigma >= 0, "sigma must be 0 or more (8-bit grey levels)", self.sigma)
+        reading.require(self.channels in (1, 3), "channels must be 1 (grey) or 3 (RGB)", self.channels)
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
@@ -145,12 +160,11 @@ def load(folder: Path | str, device: torch.device | str = "cpu", weights: str = 
             f"the shipped networks: {', '.join(zoo.names()) or 'none'}."
         )
     value = describe(folder)
-    network = _rebuild(value, str(description))
     path = folder / f"{weights}.safetensors"
-    try:
-        network.load_state_dict(read_tensors(path))
-    except RuntimeError as error:
-        raise ValueError(f"{path} must hold the weights that model.json describes, got {error}; retrain.") from error
+    tensors = read_tensors(path)
+    _require_fitting(path, tensors, _sketch(value, str(description)))
+    network = _rebuild(value, str(description))
+    network.load_state_dict(tensors)
     if "network" in value:
         network = catalogue.find(value["network"]).finish(network)
     return Denoiser(network=network.eval().to(device), sigma=value["sigma"], channels=value["channels"], tile=tile)
@@ -162,7 +176,7 @@ def describe(folder: Path) -> dict[str, Any]:
     Version 1 is read too: it held the sizes of a network of cells beside the rest.
 
     Raises:
-        ValueError: for other keys, or another version.
+        ValueError: for other keys, another version, or a value that no network has; file and key are named.
     """
     path = folder / "model.json"
     value = read_json(path)
@@ -174,9 +188,17 @@ def describe(folder: Path) -> dict[str, Any]:
         value["version"] = VERSION
     keys = known | ({"network"} if isinstance(value, dict) and "network" in value else {"sizes", "genotype"})
     if not isinstance(value, dict) or set(value) != keys or value["version"] != VERSION:
-        raise ValueError(
-            f"{path} must have the keys {sorted(keys)} and a version up to {VERSION}; retrain the network."
+        got = (
+            f"{sorted(value)} of version {reading.shown(value.get('version'))}"
+            if isinstance(value, dict)
+            else type(value).__name__
         )
+        raise ValueError(
+            f"{path} must have the keys {sorted(keys)} and a version up to {VERSION}, got {got}; retrain the network."
+        )
+    reading.build({key: value[key] for key in known}, Facts, str(path))
+    if not isinstance(value.get("network", ""), str):
+        raise ValueError(f"{path}: network must be a str, got {reading.shown(value['network'])}.")
     return value
 
 
@@ -187,6 +209,54 @@ def _rebuild(value: Mapping[str, Any], where: str) -> nn.Module:
     space = spaces.of_json(value["genotype"])
     sizes: Any = reading.build(value["sizes"], space.Sizes, f"{where}: sizes")
     return space.build(space.from_json(value["genotype"]), sizes, value["channels"])
+
+
+class _Undrawn(TorchFunctionMode):
+    """Inside, no normal values are drawn: on the device `meta` there are none, and torch imports for seconds to say so."""
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        if func is nn.init.normal_:
+            return (kwargs or {}).get("tensor", *args[:1])
+        return func(*args, **(kwargs or {}))
+
+
+def _sketch(value: Mapping[str, Any], where: str) -> nn.Module:
+    """The same network on the device `meta`: the shapes of its weights alone, so that wide ones take no memory.
+
+    Raises:
+        ValueError: for a description that no network can be built of; `where` is named.
+    """
+    try:
+        with torch.device("meta"), _Undrawn():
+            return _rebuild(value, where)
+    except ValueError as error:
+        raise ValueError(str(error) if str(error).startswith(where) else f"{where}: {error}") from error
+    except Exception as error:  # a space is anybody's: what its `from_json` lets pass ends here
+        raise ValueError(
+            f"{where} must describe a network that can be built, got {type(error).__name__} ({error}); retrain it."
+        ) from error
+
+
+def _require_fitting(path: Path, tensors: Mapping[str, Tensor], network: nn.Module) -> None:
+    """Refuse weights that are not the network's, by the name of the first."""
+    expected = network.state_dict()
+    problems = [f"no {name}" for name in expected if name not in tensors]
+    problems += [f"{name} that it does not have" for name in sorted(tensors) if name not in expected]
+    for name in (name for name in expected if name in tensors):
+        tensor, own = tensors[name], expected[name]
+        if tensor.shape != own.shape:
+            problems.append(f"{name} of shape {tuple(tensor.shape)} in place of {tuple(own.shape)}")
+        elif tensor.is_floating_point() != own.is_floating_point():
+            problems.append(f"{name} of {tensor.dtype} in place of {own.dtype}")
+        elif tensor.is_floating_point() and not tensor.float().isfinite().all():
+            problems.append(f"{name} with values that are not finite")
+    if problems:
+        more = f" and {len(problems) - 1} more" if len(problems) > 1 else ""
+        raise ValueError(
+            f"{path} must hold the weights that model.json describes, got {problems[0]}{more}; retrain the network."
+        )
 
 
 def restore_image(denoiser: Denoiser, noisy: NDArray[np.uint8], sigma: float) -> NDArray[np.uint8]:

@@ -3,14 +3,17 @@
 import torch
 
 from nasir import memory
+from nasir.config.training import DEVICES
 
 
 def choose(name: str) -> torch.device:
     """The device for `auto`, `cpu` or `cuda`; `auto` takes a CUDA device where there is one.
 
     Raises:
-        ValueError: if `cuda` is asked for and there is none.
+        ValueError: for another name, or if `cuda` is asked for and there is none.
     """
+    if name not in DEVICES:
+        raise ValueError(f"device must be one of {list(DEVICES)}, got {name!r}; correct it.")
     if name == "cuda" and not torch.cuda.is_available():
         raise ValueError("device cuda was asked for, got a torch without a CUDA device; use auto or cpu.")
     return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")

@@ -24,7 +24,7 @@ def test_noise_is_added_only_where_images_are_clean(task, noise):
 @pytest.mark.parametrize(
     ("key", "value", "message"),
     [
-        ("sigma", -5.0, r"sigma must be above 0 \(8-bit grey levels\), got -5.0"),
+        ("sigma", -5.0, r"sigma must be above 0 and at most 255 \(8-bit grey levels\), got -5.0"),
         ("sigma", 0.0, "sigma must be above 0"),
         ("seed", -1, "seed must be 0 or more, got -1"),
         ("task", "dehaze", r"task must be one of \['denoise', 'derain', 'camera', 'deblur'\], got 'dehaze'"),

@@ -59,6 +59,10 @@ def test_lists_of_mappings_become_tuples_of_classes():
         ({"is_fan_on": 1}, "is_fan_on must be a bool, got 1"),
         ({"shelves": 1}, "shelves must be a list of float, got 1"),
         ({"shelves": [1, "two"]}, r"shelves\[1\] must be a float, got 'two'"),
+        ({"minutes": 10**400}, f"oven.yaml: minutes must be a number of at most {2**63 - 1}, got a larger one"),
+        ({"degrees": 1 << 20000}, "degrees must be a number of at most 9223372036854775807, got a larger one"),
+        ({"degrees": "x" * 10_000}, r"degrees must be a int, got 'x{499}\.\.\.\.$"),
+        ({"degrees": [1 << 20000]}, "degrees must be a int, got a list that is too large to be shown"),
         ({"degrees": 301}, "oven.yaml: oven.degrees must be 300 or less, got 301"),
         ({"degreees": 200}, r"oven.yaml must have exactly the keys \['degrees', .*; unknown \['degreees'\]"),
     ],
@@ -109,6 +113,57 @@ def test_a_file_without_a_mapping_is_refused_by_name(tmp_path, text, message):
 
     with pytest.raises(ValueError, match=rf"odd\.yaml {message}"):
         reading.read(tmp_path / "odd.yaml")
+
+
+MULTIPLIED = "a: &a [x]\n" + "".join(
+    f"b{i}: &{after} [*{before}{f', *{before}' * 9}]\n"
+    for i, (before, after) in enumerate(zip("abcdefghi", "bcdefghij", strict=True))
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (MULTIPLIED, "must hold at most 100000 values with its aliases written out, got more by line 6; shorten it"),
+        ("a: &a [*a]", r"must not hold itself, got the alias \*a in line 1; write it out"),
+        ("a: 1\nb: {c: 1, c: 2}", "must hold each key once, got 'c' again in line 2; remove one"),
+        ("a: " + "[" * 100_000, "must be at most 50 levels deep, got more in line 1; make it flatter"),
+        ("a: " + "9" * 5000, r"must be YAML with values that can be, got Exceeds the limit \(4300 digits\)"),
+        ("a: 2001-99-99", "must be YAML with values that can be, got month must be in 1..12"),
+        ("a: *b", "must be YAML with values that can be, got found undefined alias"),
+        (
+            "a: !!python/object:os.system x",
+            "must be YAML with values that can be, got could not determine a constructor",
+        ),
+        ("a: \0", "must be YAML, got unacceptable character"),
+    ],
+    ids=["multiplied", "endless", "double", "deep", "digits", "date", "alias", "tag", "nul"],
+)
+def test_text_that_no_one_would_write_is_refused_in_one_line(tmp_path, text, message):
+    (tmp_path / "odd.yaml").write_text(text)
+
+    with pytest.raises(ValueError, match=rf"odd\.yaml {message}") as refused:
+        reading.read(tmp_path / "odd.yaml")
+    assert "\n" not in str(refused.value)
+
+
+def test_an_alias_stands_for_what_it_names_and_a_merged_key_may_be_given_anew(tmp_path):
+    (tmp_path / "even.yaml").write_text("a: &a {b: 1, c: 2}\nd: {<<: *a, b: 3}\ne: [*a, *a]\n")
+
+    found = reading.read(tmp_path / "even.yaml")
+
+    assert found["d"] == {"b": 3, "c": 2} and found["e"] == [{"b": 1, "c": 2}] * 2
+
+
+def test_a_file_that_is_no_text_and_a_name_that_no_file_can_have_are_named(tmp_path):
+    (tmp_path / "odd.yaml").write_bytes(b"a: \xff")
+
+    with pytest.raises(ValueError, match=r"odd\.yaml must be UTF-8 text, got 'utf-8' codec can't decode byte 0xff"):
+        reading.read(tmp_path / "odd.yaml")
+    with pytest.raises(
+        ValueError, match=r"x{300}\.yaml must be a readable file, got File name too long; check the path"
+    ):
+        reading.read(tmp_path / f"{'x' * 300}.yaml")
 
 
 def test_flat_puts_the_prefix_before_each_name_and_lists_for_tuples():

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from torch import nn
 from nasir.inference import model
 from nasir.layers.cost import parameters
 from nasir.networks import catalogue
-from nasir.spaces import irnas
+from nasir.spaces import clearer, irnas
 from nasir.spaces.cells.genotype import Edge, Genotype
 from nasir.spaces.cells.section import CellsSizes
 
@@ -123,6 +124,147 @@ def test_a_description_of_another_version_or_with_other_keys_is_refused(folder, 
     value = json.loads((folder / "model.json").read_text())
     (folder / "model.json").write_text(json.dumps(value | change))
     with pytest.raises(ValueError, match=r"model.json must have the keys \['channels', 'genotype', 'sigma', 'sizes', "):
+        model.load(folder)
+
+
+def test_a_network_of_normal_first_values_comes_back_and_its_sketch_draws_none(tmp_path, monkeypatch):
+    genotype = clearer.SPACE.from_json(
+        {"version": 1, "space": "clearer", "cells": ["P", "F"], "residual": True, "norm": "batch", "downscale": 1,
+         "transition": "before"}
+    )  # fmt: skip
+    sizes = clearer.SPACE.Sizes(widths=(2, 4), stem_blocks=1, initial_std=0.1)
+    network = clearer.SPACE.build(genotype, sizes, 1).eval()
+    model.save(tmp_path, clearer.SPACE.to_json(genotype), sizes, 1, "denoise", 50.0, {"best": network.state_dict()})
+    noisy = torch.rand(1, 1, 9, 7)
+    drawn, draw = [], torch.Tensor.normal_
+
+    def normal_(tensor: torch.Tensor, *args: object, **kwargs: object) -> torch.Tensor:
+        drawn.append(tensor.device.type)
+        return draw(tensor, *args, **kwargs)
+
+    monkeypatch.setattr(torch.Tensor, "normal_", normal_)
+    found = model.load(tmp_path)
+
+    torch.testing.assert_close(found(noisy, 50), network(noisy), rtol=0, atol=1e-6)  # fused
+    assert set(drawn) == {"cpu"}
+
+
+WIDE = 10**9
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"sigma": "50"}, "model.json: sigma must be a float, got '50'"),
+        ({"sigma": None}, "model.json: sigma must be a float, got None"),
+        ({"sigma": -1}, "model.json: sigma must be 0 or more .*, got -1.0"),
+        ({"sigma": 10**400}, "model.json: sigma must be a number of at most 9223372036854775807, got a larger one"),
+        ({"channels": 0}, r"model.json: channels must be 1 \(grey\) or 3 \(RGB\), got 0"),
+        ({"channels": True}, "model.json: channels must be a int, got True"),
+        ({"task": ["denoise"]}, r"model.json: task must be a str, got \['denoise'\]"),
+        ({"sizes": None}, "model.json: sizes must be a mapping of keys to values, got None"),
+        ({"sizes": {}}, r"model.json: sizes must have exactly the keys .*; missing \['width'"),
+        ({"sizes.width": "2"}, "model.json: sizes: width must be a int, got '2'"),
+        ({"sizes.width": 0}, "model.json: sizes: network.width must be 1 or more and at most 16384, got 0"),
+        ({"sizes.width": -2}, "model.json: sizes: network.width must be 1 or more and at most 16384, got -2"),
+        ({"sizes.width": WIDE}, "model.json: sizes: network.width must be 1 or more and at most 16384, got 1000000000"),
+        ({"sizes.aspp_rates": [WIDE]}, "model.json: sizes: network.aspp_rates must be 1 or more and at most 256"),
+        ({"genotype": []}, "model.json: space must be one of .*, got None"),
+        ({"genotype.space": 5}, "model.json: space must be one of .*, got 5"),
+        ({"genotype.path": []}, "model.json: genotype: a genotype needs at least one node and one layer"),
+        ({"genotype.path": [0] * 200_000}, "model.json: genotype: .* may have 300 layers .*, got 200000 layers"),
+        ({"genotype.cells": [[]]}, "model.json: genotype: a genotype needs at least one node"),
+        ({"genotype.width_factors": [0.1, 1]}, r"width_factors must be 1 channel or more, got \[0, 2\]"),
+        ({"genotype.residual": "false"}, "model.json: genotype: residual must be a bool, got 'false'"),
+    ],
+)
+def test_a_value_that_no_network_has_is_named_with_its_file(folder, change, message):
+    value = json.loads((folder / "model.json").read_text())
+    for key, changed in change.items():
+        part, _, name = key.rpartition(".")
+        (value[part] if part else value)[name] = changed
+    (folder / "model.json").write_text(json.dumps(value))
+    with pytest.raises(ValueError, match=message) as refused:
+        model.load(folder)
+    assert "\n" not in str(refused.value) and len(str(refused.value)) < 1000
+
+
+@pytest.mark.parametrize("key", ["sigma", "sizes", "genotype", "version"])
+def test_a_missing_key_is_named(folder, key):
+    value = json.loads((folder / "model.json").read_text())
+    del value[key]
+    (folder / "model.json").write_text(json.dumps(value))
+    with pytest.raises(ValueError, match=rf"model.json must have the keys .*'{key}'.*, got \[") as refused:
+        model.load(folder)
+    assert key not in str(refused.value).partition(", got ")[2].partition(" of version")[0]
+
+
+def test_a_baseline_must_have_a_name(tmp_path):
+    model.save_baseline(tmp_path, "dncnn", 1, "denoise", 50.0, {})
+    described = json.loads((tmp_path / "model.json").read_text())
+    for name, message in ((None, "network must be a str, got None"), ("u-net", "a baseline network must be one of")):
+        (tmp_path / "model.json").write_text(json.dumps(described | {"network": name}))
+        model.write_tensors(tmp_path / "best.safetensors", {})
+        with pytest.raises(ValueError, match=f"model.json: {message}"):
+            model.load(tmp_path)
+
+
+def test_weights_that_the_description_asks_for_take_no_memory_before_the_file_is_known_to_have_them(folder):
+    # a 3x3 convolution of 16384 channels on 16384: 9 GiB
+    value = json.loads((folder / "model.json").read_text())
+    value["sizes"]["width"] = 16_384
+    (folder / "model.json").write_text(json.dumps(value))
+    with pytest.raises(
+        ValueError, match=r"best.safetensors must hold .*, got .* of shape .* in place of \(16384, 3, 3, 3\)"
+    ):
+        model.load(folder)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            lambda own: {**own, "output.1.weight": own["output.1.weight"][:, :1]},
+            r"output.1.weight of shape .* in place of",
+        ),
+        (
+            lambda own: {**own, "output.1.bias": torch.tensor([torch.nan])},
+            "output.1.bias with values that are not finite",
+        ),
+        (
+            lambda own: {**own, "output.1.bias": torch.tensor([3])},
+            r"output.1.bias of torch.int64 in place of torch.float32",
+        ),
+        (lambda own: {**own, "more": torch.zeros(1)}, "more that it does not have"),
+        (lambda own: {}, r"no stem.input.0.weight and \d+ more"),
+    ],
+    ids=["shape", "nan", "type", "unknown", "none"],
+)
+def test_weights_that_do_not_fit_are_named_one_by_one(folder, change, message):
+    path = folder / "best.safetensors"
+    model.write_tensors(path, change(model.read_tensors(path)))
+    with pytest.raises(ValueError, match=f"best.safetensors must hold the weights .*, got {message}") as refused:
+        model.load(folder)
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        b'{"a":{"dtype":"F32","shape":[1000000000000],"data_offsets":[0,4000000000000]}}',
+        b'{"a":{"dtype":"F32","shape":[4],"data_offsets":[0,4]}}',
+        b'{"a":{"dtype":"F99","shape":[1],"data_offsets":[0,4]}}',
+        b'{"a":{"dtype":"F32","shape":[-1],"data_offsets":[0,4]}}',
+        b'{"a":' * 3000,
+        b"",
+    ],
+    ids=["huge", "short", "type", "negative", "deep", "empty"],
+)
+@pytest.mark.parametrize("length", [None, 2**62])
+def test_a_lying_header_of_weights_is_named(folder, header, length):
+    size = struct.pack("<Q", len(header) if length is None else length)
+    (folder / "best.safetensors").write_bytes(size + header + bytes(4))
+    with pytest.raises(ValueError, match=r"best.safetensors must be a safetensors file, got"):
         model.load(folder)
 
 

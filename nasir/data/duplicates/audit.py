@@ -17,7 +17,8 @@ from PIL import Image
 from nasir.data.duplicates.keypoints import detect
 from nasir.data.duplicates.proposals import Proposal, propose
 from nasir.data.duplicates.registration import Comparison, Placement, compare
-from nasir.data.pictures.images import SUFFIXES, load_grey
+from nasir.data.pictures import finding
+from nasir.data.pictures.images import READABLE, load_grey
 
 Grey = NDArray[np.uint8]
 
@@ -93,8 +94,8 @@ def find(images: Mapping[str, Grey], parts: Mapping[str, str] | None = None) -> 
 def folders(paths: Sequence[Path]) -> list[Match]:
     """Find the same picture in different folders; of a single folder, within it.
 
-    Every file below a folder with the suffix of an image is read as grey. A name is the path of its file with the folder
-    as it was given in front.
+    Every file below a folder with the suffix of an image is read as grey, but for hidden ones; folders that are links are
+    followed. A name is the path of its file with the folder as it was given in front.
 
     Raises:
         ValueError: if a folder is missing, given twice or without images, or an image cannot be read; it is named.
@@ -102,10 +103,10 @@ def folders(paths: Sequence[Path]) -> list[Match]:
     images: dict[str, Grey] = {}
     parts: dict[str, str] = {}
     for folder in paths:
-        files = [path for path in sorted(folder.rglob("*")) if path.suffix.lower() in SUFFIXES]
+        files = finding.require(folder, READABLE) if folder.is_dir() else []
         if not files:
             raise ValueError(
-                f"{folder} must be a folder with images ({', '.join(SUFFIXES)}), got none; check the path."
+                f"{folder} must be a folder with images ({', '.join(READABLE)}), got none; check the path."
             )
         for path in files:
             if str(path) in images:

@@ -2,22 +2,20 @@
 
 import hashlib
 import json
-import os
 import re
+import stat
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from PIL import Image
-
 from nasir.config.params import LAYOUTS
 from nasir.data import manifest
 from nasir.data.manifest import SPLITS, Entry
+from nasir.data.pictures import finding
 from nasir.data.pictures.images import SUFFIXES, load_colour
 
 HALVES = ("clean_left", "clean_right")
 SIDES = ("clean", "degraded")  # the sub-folders of layout two_folders
-OTHER_SUFFIXES = (".avif", ".gif", ".heic", ".jp2", ".pgm", ".ppm", ".webp")  # images too, which are not read here
 ROUNDED = ("1", "P", "PA")  # Pillow's modes of a palette: the colours of a pair would differ by its rounding
 TEST_SHARE = 0.2
 MOST = 10  # problems that are written out
@@ -63,7 +61,8 @@ def index(folder: Path, layout: str) -> list[Entry]:
     if not folder.is_dir():
         raise ValueError(f"{folder} must be a folder with images, got no such folder; check the path.")
     problems: list[str] = []
-    files = _place(folder, _walk(folder, problems), layout, problems)
+    paths = [path.relative_to(folder).as_posix() for path in finding.find(folder, SUFFIXES, problems)]
+    files = _place(folder, sorted(paths), layout, problems)
     problems += _find_doubles(files) + (_find_singles(files) if layout == "two_folders" else [])
     problems += _find_empty_splits(folder, files)
     splits = choose_split({file.key for file in files if not file.split})
@@ -100,28 +99,6 @@ def choose_split(keys: Iterable[str]) -> dict[str, str]:
 def _fraction(key: str) -> float:
     digest = hashlib.sha256(json.dumps(["split", key]).encode()).digest()
     return int.from_bytes(digest[:8], "big") / 2**64
-
-
-def _walk(folder: Path, problems: list[str]) -> list[str]:
-    """Paths of the image files below a folder, with forward slashes, sorted."""
-
-    def note(error: OSError) -> None:
-        problems.append(f"{error.filename} must be readable, got {error.strerror}; change its permissions")
-
-    found, seen = [], set()
-    for top, folders, names in os.walk(folder, onerror=note, followlinks=True):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        if (real := os.path.realpath(top)) in seen:
-            problems.append(f"{top} must not be a link to a folder that is here already; remove the link")
-            folders.clear()
-            continue
-        seen.add(real)
-        for path in (Path(top, name) for name in names if not name.startswith(".")):
-            if path.suffix.lower() in SUFFIXES:
-                found.append(path.relative_to(folder).as_posix())
-            elif path.suffix.lower() in OTHER_SUFFIXES:
-                problems.append(f"{path} must end in one of {', '.join(SUFFIXES)}; convert it to PNG or take it away")
-    return sorted(found)
 
 
 def _place(folder: Path, paths: Sequence[str], layout: str, problems: list[str]) -> list[File]:
@@ -182,6 +159,8 @@ def _find_empty_splits(folder: Path, files: Sequence[File]) -> list[str]:
 def _describe(folder: Path, path: str, split: str, layout: str) -> Entry:
     """The entry of a file that was decoded whole."""
     try:
+        if not stat.S_ISREG((folder / path).stat().st_mode):
+            raise ValueError(f"{folder / path} must be a file, got a pipe, a socket or a device; take it away")
         (folder / path).open("rb").close()
         path.encode()
         load_colour(folder / path)
@@ -189,8 +168,6 @@ def _describe(folder: Path, path: str, split: str, layout: str) -> Entry:
         raise ValueError(f"{folder / path!r} must have a name of Unicode characters; rename it") from error
     except OSError as error:
         raise ValueError(f"{folder / path} must be readable, got {error.strerror}; mend its permissions") from error
-    except Image.DecompressionBombError as error:
-        raise ValueError(f"{folder / path} must be of a usual size, got: {error}; cut it into parts") from error
     entry = manifest.describe(folder, path, split)
     if layout != "clean" and entry.mode in ROUNDED:
         raise ValueError(

@@ -1,6 +1,7 @@
 """Images between files and arrays: grey levels are uint8 on disk and in memory, floats in [0, 1] only in between."""
 
 import io
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -15,21 +16,30 @@ EIGHT_BIT_MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr")
 SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff")
 """What the files of data sets end in, in any case."""
 
+READABLE = (*SUFFIXES, ".gif", ".jp2", ".pbm", ".pgm", ".pnm", ".ppm", ".webp")
+"""What files that are only looked at may end in."""
+
+OTHER_SUFFIXES = (".avif", ".heic", ".heif", ".jxl")
+"""What images end in that are not read from folders."""
+
 GREY_MODES = ("1", "L", "LA")
+
+START_AND_SIZ = b"\xff\x4f\xff\x51"
+"""How a JPEG 2000 codestream begins; 36 bytes on stands the number of channels, then for each its depth - 1 and two bytes."""
 
 
 def load_grey(path: Path) -> NDArray[np.uint8]:
     """Read an image as grey levels through Pillow's `convert("L")`: ITU-R 601-2, L = (299 R + 587 G + 114 B) / 1000.
 
     Args:
-        path: an 8-bit image in any format that Pillow reads. Transparency and EXIF orientation are ignored; of several
-            frames the first is taken.
+        path: an 8-bit image in any format that Pillow reads. Transparency and EXIF orientation are ignored.
 
     Returns:
         Grey levels in [0, 255], shape (H, W).
 
     Raises:
-        ValueError: if there is no such file, if it is no whole image, or if it has more than 8 bits a channel.
+        ValueError: if there is no such file, if it is no whole image, has more than 8 bits a channel, is an animation or several
+            pages, or claims more pixels than Pillow takes for harmless (178,956,970).
     """
     return _load(path, "L")
 
@@ -95,29 +105,72 @@ def to_uint8(image: NDArray[np.floating]) -> NDArray[np.uint8]:
     return np.rint(np.clip(image, 0.0, 1.0) * 255.0).astype(np.uint8)
 
 
+def has_transparency(path: Path) -> bool:
+    """Whether an image that can be read has pixels that are not opaque; reading takes them for opaque ones."""
+    with Image.open(path) as image:
+        return image.has_transparency_data and image.convert("RGBA").getchannel("A").getextrema() != (255, 255)
+
+
 def _load(path: Path, mode: str | None) -> NDArray[np.uint8]:
-    if not path.is_file():
-        raise ValueError(f"{path} must be an image file, got nothing under that name; check the path.")
+    _require_file(path)
     try:
-        with Image.open(path) as image:
-            _require_eight_bits(path, image)
-            own = "L" if image.mode in GREY_MODES else "RGB"
-            return np.array(image.convert(mode or own), dtype=np.uint8)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # of large photographs
+            with Image.open(path) as image:
+                problem = _find_problem(path, image)
+                own = "L" if image.mode in GREY_MODES else "RGB"
+                levels = None if problem else np.array(image.convert(mode or own), dtype=np.uint8)
     except UnidentifiedImageError as error:
         raise ValueError(f"{path} must be an image that Pillow reads, got other bytes; fetch it again.") from error
-    except (OSError, SyntaxError, EOFError) as error:
+    except Image.DecompressionBombError as error:
+        raise ValueError(f"{path} must be of a usual size, got: {error}; cut it into parts.") from error
+    except Exception as error:  # decoders raise whatever they stumble over
         raise ValueError(f"{path} must be a whole image, got a broken one ({error}); fetch it again.") from error
+    if levels is None:
+        raise ValueError(f"{path} {problem}")
+    return levels
 
 
-def _require_eight_bits(path: Path, image: Image.Image) -> None:
-    """Refuse deep images; Pillow would cut 16-bit colour to its upper 8 bits without a word, so ask the decoder too."""
-    decoders = [str(tile.args) for tile in getattr(image, "tile", [])]
-    deep = next((args for args in decoders if any(mark in args for mark in (";16B", ";16L", ";16N"))), None)
-    if image.mode not in EIGHT_BIT_MODES or deep:
-        raise ValueError(
-            f"{path} must have 8 bits a channel (mode {', '.join(EIGHT_BIT_MODES)}), "
-            f"got mode {image.mode}{' cut from 16 bits' if deep else ''}; convert it to an 8-bit PNG first."
-        )
+def _require_file(path: Path) -> None:
+    """Refuse what is not there or cannot be opened, and a pipe, which would never end."""
+    try:
+        is_file, is_there = path.is_file(), path.exists()
+        if is_file:
+            path.open("rb").close()
+    except OSError as error:
+        raise ValueError(f"{path} must be readable, got {error.strerror}; check its name and permissions.") from error
+    if not is_file:
+        got = "something else (a folder, a pipe)" if is_there else "nothing"
+        raise ValueError(f"{path} must be an image file, got {got} under that name; check the path.")
+
+
+def _find_problem(path: Path, image: Image.Image) -> str | None:
+    """What keeps an opened image from being one of 8 bits a channel, if anything does."""
+    frames = getattr(image, "n_frames", 1)
+    if frames > 1 and image.format != "MPO":  # that is a camera's photograph with a smaller one beside it
+        return f"must be one picture, got {frames} frames or pages ({image.format}); save the one that is meant as PNG."
+    is_cut = _is_cut(path, image)
+    if image.mode in EIGHT_BIT_MODES and not is_cut:
+        return None
+    return (
+        f"must have 8 bits a channel (mode {', '.join(EIGHT_BIT_MODES)}), "
+        f"got mode {image.mode}{' cut from more bits' if is_cut else ''}; convert it to an 8-bit PNG first."
+    )
+
+
+def _is_cut(path: Path, image: Image.Image) -> bool:
+    """Whether Pillow gives 8 bits of a deeper image, which it does without a word."""
+    decoders = [tile.args for tile in getattr(image, "tile", [])]
+    if any(mark in str(args) for args in decoders for mark in (";16B", ";16L", ";16N")):
+        return True
+    if image.format == "PPM":  # its decoder's arguments end in the largest value
+        return any(isinstance(args, tuple) and args[-1] > 255 for args in decoders)
+    if image.format == "JPEG2000":
+        data = path.read_bytes()
+        start = data.find(START_AND_SIZ) + len(START_AND_SIZ)
+        channels = int.from_bytes(data[start + 36 : start + 38], "big")
+        return any(depth & 0x7F > 7 for depth in data[start + 38 : start + 38 + 3 * channels : 3])
+    return False
 
 
 def require_rgb(image: NDArray[np.uint8], name: str) -> None:

@@ -12,8 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from nasir.config import reading
 from nasir.files import read_json, write_json
 from nasir.spaces import contract
+from nasir.spaces.cells.section import LARGEST_FACTOR, MOST_DOWNSCALE, MOST_EDGES, MOST_LAYERS
 
 VERSION = 3
 
@@ -65,8 +67,8 @@ class Genotype:
             raise ValueError(f"activation must be one of {list(ACTIVATIONS)}, got {self.activation!r}.")
         if self.norm not in NORMS:
             raise ValueError(f"norm must be one of {list(NORMS)}, got {self.norm!r}.")
-        if not isinstance(self.downscale, int) or self.downscale < 1:
-            raise ValueError(f"downscale must be a whole number, 1 or more, got {self.downscale!r}.")
+        if not isinstance(self.downscale, int) or not 1 <= self.downscale <= MOST_DOWNSCALE:
+            raise ValueError(f"downscale must be a whole number, 1 to {MOST_DOWNSCALE}, got {self.downscale!r}.")
         if not self.path or not self.cells or not all(self.cells):
             raise ValueError("a genotype needs at least one node and one layer, got none; derive it again.")
         if len(self.cells) not in (1, self.layers):
@@ -77,10 +79,20 @@ class Genotype:
             raise ValueError(
                 f"all cells must have as many nodes as the first, got {[len(cell) for cell in self.cells]}."
             )
+        edges = sum(map(len, self.cells[0])) * self.layers
+        if self.layers > MOST_LAYERS or max(edges, sum(len(node) for cell in self.cells for node in cell)) > MOST_EDGES:
+            raise ValueError(
+                f"a genotype may have {MOST_LAYERS} layers and keep {MOST_EDGES} edges in them, got {self.layers} layers "
+                f"with {edges} edges or more."
+            )
         for cell in self.cells:
             self._check(cell)
-        if list(self.width_factors) != sorted(set(self.width_factors)) or self.width_factors[0] <= 0:
-            raise ValueError(f"width_factors must be positive and ascending, got {list(self.width_factors)}.")
+        factors = self.width_factors
+        if not factors or list(factors) != sorted(set(factors)) or factors[0] <= 0 or factors[-1] > LARGEST_FACTOR:
+            raise ValueError(
+                f"width_factors must be positive and ascending, one at least and none above {LARGEST_FACTOR}, got "
+                f"{reading.shown(list(factors))}."
+            )
         for layer, (before, level) in enumerate(zip((0, *self.path), self.path, strict=False)):
             if not 0 <= level < len(self.width_factors):
                 raise ValueError(f"layer {layer} has width level {level}, outside 0 to {len(self.width_factors) - 1}.")
@@ -91,13 +103,13 @@ class Genotype:
                 )
 
     def _check(self, cell: Cell) -> None:
+        legal = [name for name in operations_of(self.space) if name != "none"]
         for node, edges in enumerate(cell):
             if not edges:
                 raise ValueError(f"node {node} must keep at least one edge, got none; derive the genotype again.")
             for edge in edges:
                 if not 0 <= edge.input < node + 2:
                     raise ValueError(f"node {node} can read inputs 0 to {node + 1}, got {edge.input}.")
-                legal = [name for name in operations_of(self.space) if name != "none"]
                 if edge.operation not in legal:
                     raise ValueError(f"an edge's operation must be one of {legal}, got {edge.operation!r}.")
 
@@ -149,7 +161,7 @@ def to_json(genotype: Genotype) -> dict[str, Any]:
 
 
 def from_json(value: Any) -> Genotype:
-    """The inverse of `to_json`; another version and missing or unknown keys are refused and named.
+    """The inverse of `to_json`; another version, missing or unknown keys and values of another type are refused and named.
 
     Versions 1 and 2 are read too: 1 had one `cell` for all layers and always ReLU, 2 nothing of `SINCE_3`.
     """
@@ -161,30 +173,12 @@ def from_json(value: Any) -> Genotype:
     expected = {"version", "space", "cells", "path", "width_factors", "residual", "activation", *SINCE_3}
     if not isinstance(value, dict) or set(value) != expected:
         got = sorted(value) if isinstance(value, dict) else type(value).__name__
-        raise ValueError(f"a genotype must have exactly the keys {sorted(expected)}, got {got}.")
+        raise ValueError(f"a genotype must have exactly the keys {sorted(expected)}, got {reading.shown(got)}.")
     if value["version"] != VERSION:
-        raise ValueError(f"this nasir reads genotype versions 1 to {VERSION}, got {value['version']}; derive it again.")
-    try:
-        cells = tuple(
-            tuple(tuple(Edge(input=e["input"], operation=e["operation"]) for e in edges) for edges in cell)
-            for cell in value["cells"]
-        )
-        path, factors = tuple(value["path"]), tuple(value["width_factors"])
-    except (KeyError, TypeError) as error:
         raise ValueError(
-            f"a genotype's cells must be lists of lists of {{input, operation}}, got {value['cells']!r}."
-        ) from error
-    return Genotype(
-        space=value["space"],
-        cells=cells,
-        path=path,
-        width_factors=factors,
-        residual=bool(value["residual"]),
-        activation=value["activation"],
-        downscale=value["downscale"],
-        norm=value["norm"],
-        reads_stem=bool(value["reads_stem"]),
-    )
+            f"this nasir reads genotype versions 1 to {VERSION}, got {reading.shown(value['version'])}; derive it again."
+        )
+    return reading.build({key: part for key, part in value.items() if key != "version"}, Genotype, "genotype")
 
 
 def save(genotype: Genotype, path: Path) -> None:

@@ -15,6 +15,24 @@ CHOICES = {
 """What the keys of text may be."""
 
 
+MOST_LAYERS = 300
+
+MOST_EDGES = 3000
+"""Kept edges of all layers."""
+
+MOST_DOWNSCALE = 64
+
+LARGEST_FACTOR = 1000
+"""Of a width."""
+
+MOST_CHANNELS = 16_384
+"""Of one layer of a network."""
+
+LARGEST_RATE = 256
+
+MOST_RATES = 100
+
+
 @dataclass(frozen=True, kw_only=True)
 class CellsSection:
     """What a space of cells and widths holds, and its supernet (IR-NAS, sections 3 and 4.1)."""
@@ -48,7 +66,19 @@ class CellsSection:
     def __post_init__(self) -> None:
         for name in ("layers", "nodes", "width", "stem_channels", "partial", "downscale"):
             require(getattr(self, name) >= 1, f"space.{name} must be 1 or more", getattr(self, name))
+        for name, most in (
+            ("layers", MOST_LAYERS),
+            ("width", MOST_CHANNELS),
+            ("stem_channels", MOST_CHANNELS),
+            ("downscale", MOST_DOWNSCALE),
+        ):
+            require(getattr(self, name) <= most, f"space.{name} must be at most {most}", getattr(self, name))
         require(self.inputs in (1, 2), "space.inputs must be 1 or 2 (a first node has two inputs)", self.inputs)
+        require(
+            self.layers * self.nodes * self.inputs <= MOST_EDGES,
+            f"space.layers times space.nodes and space.inputs must be at most {MOST_EDGES} edges",
+            self.layers * self.nodes * self.inputs,
+        )
         for name, choices in CHOICES.items():
             require(getattr(self, name) in choices, f"space.{name} must be one of {list(choices)}", getattr(self, name))
         require(
@@ -63,8 +93,11 @@ class CellsSection:
         )
         factors = self.width_factors
         require(
-            len(factors) > 0 and factors[0] > 0 and list(factors) == sorted(set(factors)),
-            "space.width_factors must be positive and ascending",
+            len(factors) > 0
+            and factors[0] > 0
+            and factors[-1] <= LARGEST_FACTOR
+            and list(factors) == sorted(set(factors)),
+            f"space.width_factors must be positive and ascending, none above {LARGEST_FACTOR}",
             factors,
         )
         require(
@@ -89,7 +122,14 @@ class CellsSizes:
     aspp_rates: tuple[int, ...]
 
     def __post_init__(self) -> None:
-        for name in ("width", "stem_channels"):
-            require(getattr(self, name) >= 1, f"network.{name} must be 1 or more", getattr(self, name))
-        require(self.aspp_channels >= 0, "network.aspp_channels must be 0 or more", self.aspp_channels)
-        require(all(r >= 1 for r in self.aspp_rates), "network.aspp_rates must be 1 or more", self.aspp_rates)
+        for name, least in (("width", 1), ("stem_channels", 1), ("aspp_channels", 0)):
+            require(
+                least <= getattr(self, name) <= MOST_CHANNELS,
+                f"network.{name} must be {least} or more and at most {MOST_CHANNELS}",
+                getattr(self, name),
+            )
+        require(
+            all(1 <= rate <= LARGEST_RATE for rate in self.aspp_rates) and len(self.aspp_rates) <= MOST_RATES,
+            f"network.aspp_rates must be 1 or more and at most {LARGEST_RATE}, {MOST_RATES} of them at most",
+            self.aspp_rates,
+        )

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 from torch import nn
 
+from nasir.config.reading import require
 from nasir.spaces import contract
 from nasir.spaces.cells import genotype as genotypes
 from nasir.spaces.cells.auxiliary import AuxiliaryCell
@@ -42,6 +43,12 @@ class CellSpace(contract.Space):
         return genotypes.from_json(value)
 
     def build(self, genotype: Genotype, sizes: CellsSizes, channels: int) -> nn.Module:
+        widths = [int(sizes.width * factor) for factor in genotype.width_factors]
+        require(
+            min(widths) >= 1,
+            "network.width times each of the genotype's width_factors must be 1 channel or more",
+            widths,
+        )
         return self.assemble(genotype, sizes, channels, fresh)
 
     def assemble(self, genotype: Genotype, sizes: CellsSizes, channels: int, take: Take) -> nn.Module:

@@ -6,7 +6,8 @@ It is written as CLEARER's authors print it, a word for each cell: `FPFF FPFF PF
 from dataclasses import dataclass
 from typing import Any
 
-from nasir.spaces.resolutions.section import CHOICES
+from nasir.config import reading
+from nasir.spaces.resolutions.section import CHOICES, MOST_COLUMNS, MOST_DOWNSCALE
 
 VERSION = 1
 
@@ -29,13 +30,15 @@ class Genotype:
         if not self.cells or not all(self.cells) or set("".join(self.cells)) - set(LETTERS):
             raise ValueError(
                 f"a genotype must have a word of the letters P (parallel) and F (fusion) for each cell, got "
-                f"{' '.join(map(str, self.cells))!r}; correct it, as in FPFF FPFF PFPF."
+                f"{reading.shown(' '.join(map(str, self.cells)))}; correct it, as in FPFF FPFF PFPF."
             )
+        if len(self.letters) > MOST_COLUMNS:
+            raise ValueError(f"a genotype may have {MOST_COLUMNS} columns, got {len(self.letters)}.")
         for key in ("norm", "transition"):
             if getattr(self, key) not in CHOICES[key]:
                 raise ValueError(f"{key} must be one of {list(CHOICES[key])}, got {getattr(self, key)!r}.")
-        if not isinstance(self.downscale, int) or self.downscale < 1:
-            raise ValueError(f"downscale must be a whole number, 1 or more, got {self.downscale!r}.")
+        if not isinstance(self.downscale, int) or not 1 <= self.downscale <= MOST_DOWNSCALE:
+            raise ValueError(f"downscale must be a whole number, 1 to {MOST_DOWNSCALE}, got {self.downscale!r}.")
 
     @property
     def letters(self) -> str:
@@ -74,19 +77,13 @@ def to_json(genotype: Genotype) -> dict[str, Any]:
 
 
 def from_json(value: Any) -> Genotype:
-    """The inverse of `to_json`; another version and missing or unknown keys are refused and named."""
+    """The inverse of `to_json`; another version, missing or unknown keys and values of another type are refused and named."""
     expected = {"version", "space", "cells", "residual", "norm", "downscale", "transition"}
     if not isinstance(value, dict) or set(value) != expected:
         got = sorted(value) if isinstance(value, dict) else type(value).__name__
-        raise ValueError(f"a genotype must have exactly the keys {sorted(expected)}, got {got}.")
+        raise ValueError(f"a genotype must have exactly the keys {sorted(expected)}, got {reading.shown(got)}.")
     if value["version"] != VERSION:
         raise ValueError(
-            f"this nasir reads version {VERSION} of such genotypes, got {value['version']}; derive it again."
+            f"this nasir reads version {VERSION} of such genotypes, got {reading.shown(value['version'])}; derive it again."
         )
-    cells = value["cells"]
-    if not isinstance(cells, list) or not all(isinstance(cell, str) for cell in cells):
-        raise ValueError(f"a genotype's cells must be a list of words of P and F, got {cells!r}.")
-    return Genotype(
-        space=value["space"], cells=tuple(cells), residual=bool(value["residual"]), norm=value["norm"],
-        downscale=value["downscale"], transition=value["transition"],
-    )  # fmt: skip
+    return reading.build({key: part for key, part in value.items() if key != "version"}, Genotype, "genotype")

@@ -13,6 +13,18 @@ CHOICES = {
 }
 """What the keys of text may be."""
 
+MOST_COLUMNS = 300
+
+MOST_DOWNSCALE = 64
+
+MOST_CHANNELS = 16_384
+"""Of one branch."""
+
+MOST_BRANCHES = 10
+"""The lowest has 1 / 512 of the resolution."""
+
+MOST_BLOCKS = 1000
+
 
 class Shape(Protocol):
     """What a section and sizes have in common."""
@@ -49,11 +61,15 @@ class ColumnsSection:
     def __post_init__(self) -> None:
         require_shape(self, "space")
         require(
-            len(self.columns) >= 1 and min(self.columns) >= 1,
-            "space.columns must be 1 or more in each cell",
+            len(self.columns) >= 1 and min(self.columns) >= 1 and sum(self.columns) <= MOST_COLUMNS,
+            f"space.columns must be 1 or more in each cell and at most {MOST_COLUMNS} in all",
             self.columns,
         )
-        require(self.downscale >= 1, "space.downscale must be 1 or more", self.downscale)
+        require(
+            1 <= self.downscale <= MOST_DOWNSCALE,
+            f"space.downscale must be 1 or more and at most {MOST_DOWNSCALE}",
+            self.downscale,
+        )
         for name, choices in CHOICES.items():
             require(getattr(self, name) in choices, f"space.{name} must be one of {list(choices)}", getattr(self, name))
         require(
@@ -78,9 +94,13 @@ class ColumnsSizes:
 def require_shape(shape: Shape, section: str) -> None:
     """Refuse sizes that no network can have; the key is named with its section."""
     require(
-        len(shape.widths) >= 1 and min(shape.widths) >= 1,
-        f"{section}.widths must be 1 or more, one at least",
+        1 <= len(shape.widths) <= MOST_BRANCHES and min(shape.widths) >= 1 and max(shape.widths) <= MOST_CHANNELS,
+        f"{section}.widths must be 1 or more and at most {MOST_CHANNELS}, one at least and {MOST_BRANCHES} at most",
         shape.widths,
     )
-    require(shape.stem_blocks >= 1, f"{section}.stem_blocks must be 1 or more", shape.stem_blocks)
+    require(
+        1 <= shape.stem_blocks <= MOST_BLOCKS,
+        f"{section}.stem_blocks must be 1 or more and at most {MOST_BLOCKS}",
+        shape.stem_blocks,
+    )
     require(shape.initial_std >= 0, f"{section}.initial_std must be 0 or more", shape.initial_std)

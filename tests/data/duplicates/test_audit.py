@@ -154,6 +154,33 @@ def test_folders_are_compared_with_each_other_and_one_alone_within_itself(tmp_pa
     assert match.is_mirrored and audit.folders([tmp_path / "a"]) == []
 
 
+def test_pictures_of_other_formats_and_behind_links_are_compared_too(tmp_path):
+    image = Image.fromarray(PICTURES["p0"])
+    for name in ("a/one.png", "b/two.webp", "c/three.pgm"):
+        (tmp_path / name).parent.mkdir()
+        image.save(tmp_path / name, **({"lossless": True} if name.endswith("webp") else {}))
+    (tmp_path / "d").mkdir()
+    (tmp_path / "d/linked").symlink_to(tmp_path / "c")
+
+    found = audit.folders([tmp_path / "a", tmp_path / "b", tmp_path / "d"])
+
+    assert [(match.first[-7:], match.second[-9:]) for match in found] == [
+        ("one.png", "/two.webp"),
+        ("one.png", "three.pgm"),
+        ("wo.webp", "three.pgm"),
+    ]
+
+
+def test_a_picture_that_is_not_read_is_no_reason_to_report_none(tmp_path):
+    Image.fromarray(PICTURES["p0"]).save(tmp_path / "a.png")
+    (tmp_path / "b.heic").write_bytes(b"a picture in a format that is not read")
+
+    with pytest.raises(
+        ValueError, match=r"may be passed over: .*b\.heic must end in one of \.bmp, .*; convert it to PNG"
+    ):
+        audit.folders([tmp_path])
+
+
 def test_a_folder_without_images_is_named(tmp_path):
     with pytest.raises(ValueError, match=r"empty must be a folder with images .* got none; check the path"):
         audit.folders([tmp_path / "empty"])

@@ -218,6 +218,15 @@ def test_links_are_followed_once_and_a_broken_one_is_unreadable(tmp_path):
     assert "gone.png must be readable, got No such file or directory" in gone
 
 
+def test_a_pipe_is_named_and_not_waited_for(tmp_path):
+    save(tmp_path / "a.png")
+    os.mkfifo(tmp_path / "b.png")
+
+    [problem] = problems_of(tmp_path, "clean")
+
+    assert problem.endswith("b.png must be a file, got a pipe, a socket or a device; take it away")
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")
 def test_a_file_without_permission_is_named(tmp_path):
     for name in ("a.png", "b.png"):

@@ -1,4 +1,5 @@
 import io
+import os
 import struct
 import zlib
 
@@ -6,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from nasir.data.pictures.images import load_grey, save_png, to_uint8
+from nasir.data.pictures.images import has_transparency, load_grey, save_png, to_uint8
 
 
 def write_deep_colour_png(path):
@@ -65,8 +66,109 @@ def test_sixteen_bit_and_float_images_are_refused(tmp_path):
         load_grey(tmp_path / "deep.png")
     with pytest.raises(ValueError, match=r"float\.tiff must have 8 bits a channel .* got mode F"):
         load_grey(tmp_path / "float.tiff")
-    with pytest.raises(ValueError, match=r"colour\.png must have 8 bits .* got mode RGB cut from 16 bits"):
+    with pytest.raises(ValueError, match=r"colour\.png must have 8 bits .* got mode RGB cut from more bits"):
         load_grey(tmp_path / "colour.png")
+
+
+def patched(image, kind, mark, place, value):
+    """The bytes of an image with one of them changed, `place` bytes behind a mark."""
+    file = io.BytesIO()
+    image.save(file, format=kind)
+    data = bytearray(file.getvalue())
+    data[data.index(mark) + len(mark) + place] = value
+    return bytes(data)
+
+
+COLOURS = Image.new("RGB", (16, 16), (200, 100, 50))
+
+
+@pytest.mark.parametrize(
+    ("name", "data"),
+    [
+        ("a.ppm", b"P6 1 1 65535\n" + bytes(6)),
+        ("b.ppm", b"P6 1 1 1023\n" + bytes(6)),
+        ("c.ppm", b"P3 1 1 65535\n0 1000 2000\n"),
+        ("d.jp2", patched(COLOURS, "JPEG2000", b"\xff\x4f\xff\x51", 36 + 2, 15)),  # SIZ says 16 bits
+    ],
+)
+def test_deep_colours_that_pillow_cuts_are_refused(tmp_path, name, data):
+    (tmp_path / name).write_bytes(data)
+
+    with pytest.raises(
+        ValueError, match=rf"{name} must have 8 bits a channel .*, got mode RGB cut from more bits; convert"
+    ):
+        load_grey(tmp_path / name)
+
+
+@pytest.mark.parametrize("name", ["a.ppm", "a.jp2", "a.webp", "a.gif", "a.bmp", "a.tif"])
+def test_eight_bits_of_other_formats_are_read(tmp_path, name):
+    COLOURS.save(tmp_path / name)
+
+    assert abs(int(load_grey(tmp_path / name)[0, 0]) - 124) <= 2  # 0.299 * 200 + 0.587 * 100 + 0.114 * 50
+
+
+@pytest.mark.parametrize(("name", "kind"), [("a.gif", "GIF"), ("a.png", "PNG"), ("a.webp", "WEBP"), ("a.tif", "TIFF")])
+def test_an_animation_and_several_pages_are_refused(tmp_path, name, kind):
+    others = [Image.new("RGB", (16, 16), (0, 0, level)) for level in (100, 200)]
+    COLOURS.save(tmp_path / name, save_all=True, append_images=others)
+
+    with pytest.raises(
+        ValueError, match=rf"{name} must be one picture, got 3 frames or pages \({kind}\); save the one"
+    ):
+        load_grey(tmp_path / name)
+
+
+def test_a_photograph_with_a_second_one_for_its_display_is_the_first(tmp_path):
+    COLOURS.save(tmp_path / "a.jpg", format="MPO", save_all=True, append_images=[Image.new("RGB", (8, 8))])
+
+    assert load_grey(tmp_path / "a.jpg").shape == (16, 16)
+
+
+def test_a_header_that_claims_an_endless_image_is_refused(tmp_path):
+    file = io.BytesIO()
+    COLOURS.save(file, format="BMP")
+    data = bytearray(file.getvalue())
+    data[18:26] = struct.pack("<ii", 60_000, 60_000)
+    (tmp_path / "a.bmp").write_bytes(data)
+
+    with pytest.raises(
+        ValueError, match=r"a.bmp must be of a usual size, got: Image size \(3600000000 pixels\) exceeds .*; cut"
+    ):
+        load_grey(tmp_path / "a.bmp")
+
+
+def test_a_pipe_a_folder_an_endless_name_and_no_bytes_are_named(tmp_path):
+    os.mkfifo(tmp_path / "pipe.png")
+    (tmp_path / "folder.png").mkdir()
+    (tmp_path / "empty.png").touch()
+
+    for name in ("pipe.png", "folder.png"):
+        with pytest.raises(ValueError, match=rf"{name} must be an image file, got something else \(a folder, a pipe\)"):
+            load_grey(tmp_path / name)
+    with pytest.raises(ValueError, match=r"empty\.png must be an image that Pillow reads, got other bytes"):
+        load_grey(tmp_path / "empty.png")
+    with pytest.raises(ValueError, match=r"x\.png must be readable, got File name too long; check its name"):
+        load_grey(tmp_path / f"{'x' * 300}.png")
+
+
+@pytest.mark.parametrize("text", [b"P6 1 x 255\n", b"P6 1 1 \x8b6\n   ", b"P3 1 1 255\n1 2 300\n"])
+def test_what_a_decoder_stumbles_over_is_named(tmp_path, text):
+    (tmp_path / "odd.ppm").write_bytes(text)
+
+    with pytest.raises(ValueError, match=r"odd\.ppm must be a whole image, got a broken one"):
+        load_grey(tmp_path / "odd.ppm")
+
+
+def test_pixels_that_are_not_opaque_are_seen(tmp_path):
+    clear = COLOURS.convert("RGBA")
+    clear.save(tmp_path / "opaque.png")
+    clear.putpixel((3, 3), (0, 0, 0, 254))
+    clear.save(tmp_path / "clear.png")
+    COLOURS.quantize(4).save(tmp_path / "hole.gif", transparency=0)
+    COLOURS.save(tmp_path / "plain.png")
+
+    seen = [has_transparency(tmp_path / name) for name in ("opaque.png", "clear.png", "hole.gif", "plain.png")]
+    assert seen == [False, True, True, False]
 
 
 @pytest.mark.parametrize("suffix", ["png", "jpg"])

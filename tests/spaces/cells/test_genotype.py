@@ -84,8 +84,29 @@ def test_another_version_is_refused():
 
 
 def test_edges_that_are_no_pairs_are_refused():
-    with pytest.raises(ValueError, match=r"cells must be lists of lists of \{input, operation\}, got \[1\]"):
+    with pytest.raises(ValueError, match=r"cells\[0\] must be a list of lists, got 1"):
         genotypes.from_json(genotypes.to_json(GENOTYPE) | {"cells": [1]})
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"space": None}, "space must be a str, got None"),
+        ({"residual": "no"}, "residual must be a bool, got 'no'"),
+        ({"reads_stem": 1}, "reads_stem must be a bool, got 1"),
+        ({"path": 3}, "path must be a list of int, got 3"),
+        ({"path": [0, "1", 2]}, r"path\[1\] must be a int, got '1'"),
+        ({"path": [0, True, 2]}, r"path\[1\] must be a int, got True"),
+        ({"width_factors": [1, None, 4]}, r"width_factors\[1\] must be a float, got None"),
+        ({"width_factors": [1, 2, float("inf")]}, r"width_factors\[2\] must be a float, got inf"),
+        ({"cells": [[[{"input": 0}]]]}, r"cells\[0\]\[0\]\[0\] must have exactly the keys .*; missing \['operation'\]"),
+        ({"cells": [[[{"input": "0", "operation": "skip"}]]]}, r"cells\[0\]\[0\]\[0\]: input must be a int, got '0'"),
+        ({"activation": []}, r"activation must be a str, got \[\]"),
+    ],
+)
+def test_a_value_of_another_type_is_named(change, message):
+    with pytest.raises(ValueError, match=f"genotype: {message}"):
+        genotypes.from_json(genotypes.to_json(GENOTYPE) | change)
 
 
 def test_an_unknown_key_is_refused():
@@ -110,10 +131,21 @@ def test_an_unknown_key_is_refused():
         ({"path": ()}, "at least one node and one layer"),
         ({"activation": "gelu"}, "activation must be one of .*, got 'gelu'"),
         ({"norm": "group"}, r"norm must be one of \['batch', 'none'\], got 'group'"),
-        ({"downscale": 0}, "downscale must be a whole number, 1 or more, got 0"),
-        ({"downscale": 1.5}, "downscale must be a whole number, 1 or more, got 1.5"),
-        ({"downscale": "2"}, "downscale must be a whole number, 1 or more, got '2'"),
+        ({"downscale": 0}, "downscale must be a whole number, 1 to 64, got 0"),
+        ({"downscale": 1.5}, "downscale must be a whole number, 1 to 64, got 1.5"),
+        ({"downscale": "2"}, "downscale must be a whole number, 1 to 64, got '2'"),
+        ({"downscale": 65}, "downscale must be a whole number, 1 to 64, got 65"),
+        (
+            {"path": (0,) * 200_000},
+            "may have 300 layers and keep 3000 edges in them, got 200000 layers with 800000 edges",
+        ),
+        (
+            {"cells": (((Edge(input=0, operation="skip"),) * 2000,),)},
+            "may have 300 layers .*, got 3 layers with 6000 edges",
+        ),
         ({"width_factors": (2.0, 1.0, 4.0)}, "positive and ascending"),
+        ({"width_factors": ()}, r"positive and ascending, one at least and none above 1000, got \[\]"),
+        ({"width_factors": (1.0, 2.0, 1e9)}, "none above 1000, got"),
         ({"space": "other"}, "space must be one of"),
     ],
 )

@@ -106,16 +106,17 @@ def test_a_transition_may_stand_after_its_cell(widths, expected):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"widths": ()}, r"space.widths must be 1 or more, one at least, got \(\)"),
+        ({"widths": ()}, r"space.widths must be 1 or more and at most 16384, one at least and 10 at most, got \(\)"),
         ({"widths": (4, 0)}, r"space.widths must be 1 or more"),
         ({"widths": (4, 4, 4, 4, 4)}, r"space.widths must be at most 4 with 3 cells"),
-        ({"columns": (2, 0)}, r"space.columns must be 1 or more in each cell, got \(2, 0\)"),
-        ({"stem_blocks": 0}, r"space.stem_blocks must be 1 or more, got 0"),
+        ({"columns": (2, 0)}, r"space.columns must be 1 or more in each cell .*, got \(2, 0\)"),
+        ({"columns": (2, 299)}, r"space.columns must be .* at most 300 in all, got \(2, 299\)"),
+        ({"stem_blocks": 0}, r"space.stem_blocks must be 1 or more and at most 1000, got 0"),
         ({"initial_std": -1.0}, r"space.initial_std must be 0 or more, got -1.0"),
         ({"aliasing": "yes"}, r"space.aliasing must be one of \['fixed', 'released'\], got 'yes'"),
         ({"costs": "none"}, r"space.costs must be one of"),
         ({"transition": "within"}, r"space.transition must be one of"),
-        ({"downscale": 0}, r"space.downscale must be 1 or more"),
+        ({"downscale": 0}, r"space.downscale must be 1 or more and at most 64, got 0"),
     ],
 )
 def test_impossible_settings_are_refused_by_name(changes, message):
