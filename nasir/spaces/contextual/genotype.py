@@ -1,8 +1,10 @@
 """The genotype of a decoder: which features its blocks read, and the one cell that all of them have."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
+
+from nasir.config import reading
 
 VERSION = 1
 
@@ -16,6 +18,10 @@ OPERATIONS = (
 """In the order of the authors' code. `pool` is the mean over the image, a 1x1 convolution of it at every pixel."""
 
 NORMS = ("batch", "none")
+
+MOST_BLOCKS = 100
+
+MOST_LAYERS = 100
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,17 +48,22 @@ class Genotype:
     norm: str
 
     def __post_init__(self) -> None:
+        if any(len(layer.operations) != 2 for layer in self.layers):
+            raise ValueError("a layer of the cell must have two operations, got another number.")
         names = [self.first, *(name for layer in self.layers for name in layer.operations)]
         if unknown := sorted(set(names) - set(OPERATIONS)):
-            raise ValueError(f"an operation must be one of {list(OPERATIONS)}, got {unknown[0]!r}.")
+            raise ValueError(f"an operation must be one of {list(OPERATIONS)}, got {reading.shown(unknown[0])}.")
         for number, layer in enumerate(self.layers):
             _require_inputs(f"layer {number} of the cell", layer.inputs, 2 + 3 * number)
-        if not self.blocks:
-            raise ValueError("a genotype must have a block, got none.")
+        if not 1 <= len(self.blocks) <= MOST_BLOCKS or len(self.layers) > MOST_LAYERS:
+            raise ValueError(
+                f"a genotype must have 1 to {MOST_BLOCKS} blocks and at most {MOST_LAYERS} layers in its cell, got "
+                f"{len(self.blocks)} and {len(self.layers)}."
+            )
         for number, inputs in enumerate(self.blocks):
             _require_inputs(f"block {number}", inputs, TAPS + number)
         if self.norm not in NORMS:
-            raise ValueError(f"norm must be one of {list(NORMS)}, got {self.norm!r}.")
+            raise ValueError(f"norm must be one of {list(NORMS)}, got {reading.shown(self.norm)}.")
 
     @property
     def kept_of_cell(self) -> tuple[int, ...]:
@@ -86,31 +97,13 @@ def to_json(genotype: Genotype) -> dict[str, Any]:
 
 
 def from_json(value: Any) -> Genotype:
-    """The inverse of `to_json`; another version and missing or unknown keys are refused and named."""
-    _require_keys(value, {"version", "space", "first", "layers", "blocks", "residual", "norm"}, "a genotype")
+    """The inverse of `to_json`; another version, missing or unknown keys and values of another type are refused and named."""
+    expected = {"version", "space", "first", "layers", "blocks", "residual", "norm"}
+    if not isinstance(value, dict) or set(value) != expected:
+        got = sorted(map(str, value)) if isinstance(value, dict) else type(value).__name__
+        raise ValueError(f"a genotype must have exactly the keys {sorted(expected)}, got {reading.shown(got)}.")
     if value["version"] != VERSION:
         raise ValueError(
-            f"this nasir reads version {VERSION} of such genotypes, got {value['version']}; derive it again."
+            f"this nasir reads version {VERSION} of such genotypes, got {reading.shown(value['version'])}; derive it again."
         )
-    for name in ("layers", "blocks"):
-        if not isinstance(value[name], list):
-            raise ValueError(f"a genotype's {name} must be a list, got {type(value[name]).__name__}.")
-    layers = []
-    for layer in value["layers"]:
-        _require_keys(layer, {"inputs", "operations"}, "a layer")
-        pairs = layer["inputs"], layer["operations"]
-        if not all(isinstance(pair, list) and len(pair) == 2 for pair in pairs):
-            raise ValueError(f"a layer's inputs and operations must be lists of two, got {layer}.")
-        layers.append(Layer(inputs=tuple(layer["inputs"]), operations=tuple(layer["operations"])))
-    if not all(isinstance(inputs, list) for inputs in value["blocks"]):
-        raise ValueError(f"a genotype's blocks must be lists of two, got {value['blocks']}.")
-    return Genotype(
-        space=value["space"], first=value["first"], layers=tuple(layers),
-        blocks=tuple(tuple(inputs) for inputs in value["blocks"]), residual=bool(value["residual"]), norm=value["norm"],
-    )  # fmt: skip
-
-
-def _require_keys(value: Any, expected: set[str], what: str) -> None:
-    if not isinstance(value, Mapping) or set(value) != expected:
-        got = sorted(map(str, value)) if isinstance(value, Mapping) else type(value).__name__
-        raise ValueError(f"{what} must have exactly the keys {sorted(expected)}, got {got}.")
+    return reading.build({key: part for key, part in value.items() if key != "version"}, Genotype, "genotype")

@@ -4,7 +4,11 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from nasir.config.reading import require
-from nasir.spaces.contextual.genotype import NORMS, TAPS
+from nasir.spaces.contextual.genotype import MOST_BLOCKS, MOST_LAYERS, NORMS, TAPS
+
+MOST_CHANNELS = 16_384
+
+MOST_REPEATS = 100
 
 
 class Shape(Protocol):
@@ -32,8 +36,12 @@ class ContextualSection:
 
     def __post_init__(self) -> None:
         require_shape(self, "space")
-        require(self.blocks >= 1, "space.blocks must be 1 or more", self.blocks)
-        require(self.layers >= 0, "space.layers must be 0 or more", self.layers)
+        require(
+            1 <= self.blocks <= MOST_BLOCKS, f"space.blocks must be 1 or more and at most {MOST_BLOCKS}", self.blocks
+        )
+        require(
+            0 <= self.layers <= MOST_LAYERS, f"space.layers must be 0 or more and at most {MOST_LAYERS}", self.layers
+        )
         require(self.norm in NORMS, f"space.norm must be one of {list(NORMS)}", self.norm)
 
 
@@ -51,10 +59,16 @@ class ContextualSizes:
 
 def require_shape(shape: Shape, section: str) -> None:
     """Refuse sizes that no network can have; the key is named with its section."""
-    for name in ("width", "repeats"):
-        require(getattr(shape, name) >= 1, f"{section}.{name} must be 1 or more", getattr(shape, name))
     require(
-        len(shape.taps) == TAPS and min(shape.taps) >= 1,
-        f"{section}.taps must be {TAPS} numbers, 1 or more",
+        1 <= shape.width <= MOST_CHANNELS, f"{section}.width must be 1 or more and at most {MOST_CHANNELS}", shape.width
+    )
+    require(
+        1 <= shape.repeats <= MOST_REPEATS,
+        f"{section}.repeats must be 1 or more and at most {MOST_REPEATS}",
+        shape.repeats,
+    )
+    require(
+        len(shape.taps) == TAPS and min(shape.taps) >= 1 and max(shape.taps) <= MOST_CHANNELS,
+        f"{section}.taps must be {TAPS} numbers, 1 or more and at most {MOST_CHANNELS}",
         list(shape.taps),
     )
