@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from nasir.commands import compare, datasets, profile, show
+
 if TYPE_CHECKING:
     from nasir.evaluation.folders import FolderScore
 
@@ -204,6 +206,10 @@ def audit(
         columns = ("first", "second", "correlation", "how")
         write_csv(csv, [{column: getattr(match, column) for column in columns} for match in matches], columns)
     raise typer.Exit(1 if matches else 0)
+
+
+for command in (show.show, profile.profile, compare.compare, datasets.datasets):
+    app.command()(command)
 
 
 def main() -> None:
