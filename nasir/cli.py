@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from nasir.commands import compare, datasets, profile, show
+
 if TYPE_CHECKING:
     from nasir.evaluation.folders import FolderScore
 
@@ -248,6 +250,10 @@ def _say(text: str) -> None:
         raise ValueError(
             f"the answer cannot be written to the output ({error.strerror}); send it elsewhere."
         ) from error
+
+
+for command in (show.show, profile.profile, compare.compare, datasets.datasets):
+    app.command()(command)
 
 
 def main() -> None:

@@ -19,6 +19,7 @@ FLOORS = [
     ["nasir.search"],
     ["nasir.reporting"],
     ["nasir.settings"],
+    ["nasir.commands"],
     ["nasir.cli"],
 ]
 ONLY = {"mlflow": "stages/around/tracking.py", "great_expectations": "stages/around/checks.py", "dvc": None}

@@ -209,7 +209,11 @@ class Searching(Protocol):
 
 
 class Drawing(Protocol):
-    """The module `Space.drawing`."""
+    """The module `Space.drawing`.
+
+    It may also say in words what it draws: `outline(genotype, sizes) -> dict[str, str]`, a line for each choice by what it is,
+    in the order in which a person reads them. Where it does not, the genotype's JSON is read.
+    """
 
     def draw(self, genotype: Genotype, section: Mapping[str, Any], svg: Path, png: Path) -> None:
         """Draw a genotype into an SVG and a PNG file; the same genotype gives the same bytes.

@@ -21,6 +21,7 @@ from nasir.canvas import plain_style, to_png, to_svg
 from nasir.files import write_bytes
 from nasir.spaces import contract
 from nasir.spaces.cells.genotype import Cell, Genotype
+from nasir.spaces.cells.section import CellsSizes
 from nasir.spaces.cells.space import CellSpace
 
 COLOURS = {
@@ -69,6 +70,34 @@ def draw(genotype: Genotype, section: Mapping[str, Any], svg: Path, png: Path) -
         figure = compose(genotype, section["width"])
         write_bytes(svg, to_svg(figure))
         write_bytes(png, to_png(figure))
+
+
+def outline(genotype: Genotype, sizes: CellsSizes) -> dict[str, str]:
+    """The drawing as text: by what it is, one line on each choice of the genotype, with the channels that these sizes give."""
+    widths = [_channels(genotype, sizes.width, level) for level in genotype.path]
+    said = {
+        "blocks": "pixels"
+        if genotype.downscale == 1
+        else f"{genotype.downscale}x{genotype.downscale} pixels as channels",
+        "activation": genotype.activation,
+        "normalisation": genotype.norm,
+        "global residual": "yes" if genotype.residual else "no",
+        "output reads stem": "yes" if genotype.reads_stem else "no",
+        "width path": " -> ".join(widths) + " channels",
+    }
+    inputs = ["h_{l-2}", "h_{l-1}", *(f"node {node + 1}" for node in range(genotype.nodes))]
+    for layer, cell in enumerate(genotype.cells):
+        where = "" if len(genotype.cells) == 1 else f"layer {layer + 1}, "
+        for node, edges in enumerate(cell):
+            terms = [f"{edge.operation}({inputs[edge.input]})" for edge in edges]
+            said[f"{where}node {node + 1}"] = " + ".join(terms)
+    said["h_l"] = f"concat({', '.join(inputs[2:])})"
+    space = contract.find(genotype.space)
+    assert isinstance(space, CellSpace)
+    if space.reads_endpoint:
+        endpoint = _endpoint(genotype)
+        said["decoder reads"] = f"{'the stem' if endpoint is None else f'layer {endpoint + 1}'} and the last cell"
+    return said
 
 
 def compose(genotype: Genotype, width: int) -> Figure:
@@ -130,7 +159,8 @@ def _draw_path(axes: Axes, genotype: Genotype, width: int, top: float) -> None:
     space = contract.find(genotype.space)
     assert isinstance(space, CellSpace)
     if space.reads_endpoint:  # the decoder also reads the endpoint, or the stem
-        column, above = ends[1 if genotype.endpoint is None else 2 + genotype.endpoint][0], rows[0] + 0.26
+        endpoint = _endpoint(genotype)
+        column, above = ends[1 if endpoint is None else 2 + endpoint][0], rows[0] + 0.26
         axes.plot([column, column, columns[-2]], [rows[0], above, above], color=_INK, lw=1.2, zorder=2)
         _arrow(axes, (columns[-2], above), (columns[-2], ends[-2][1] + _BOX[1] / 2), _INK, 1.2, shrink=(0, 0))
     _box(axes, *ends[0], "x", "white", _INK, _INK)
@@ -187,6 +217,11 @@ def _draw_cell(axes: Axes, cell: Cell, top: float, title: str, remark: str) -> N
     middle = (concat_top + concat_bottom) / 2
     _arrow(axes, (join + 0.26, middle), (join + 0.62, middle), _INK, 1.8, shrink=(0, 0))
     axes.text(join + 0.68, middle, "$h_l$", va="center", size=10, color=_INK)
+
+
+def _endpoint(genotype: Genotype) -> int | None:
+    """The layer that a decoder reads besides the last one; None for the stem."""
+    return None if genotype.reads_stem else genotype.endpoint
 
 
 def _cell_height(cell: Cell) -> float:

@@ -11,6 +11,7 @@ from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 from nasir.canvas import plain_style, to_png, to_svg
 from nasir.files import write_bytes
 from nasir.spaces.contextual.genotype import TAPS, Genotype
+from nasir.spaces.contextual.section import ContextualSizes
 
 TAP_NAMES = ("full", "half", "quarter", "full, wide")
 """Resolution of the encoder's features."""
@@ -33,6 +34,30 @@ def draw(genotype: Genotype, section: Mapping[str, Any], svg: Path, png: Path) -
         figure = compose(genotype, section)
         write_bytes(svg, to_svg(figure))
         write_bytes(png, to_png(figure))
+
+
+def outline(genotype: Genotype, sizes: ContextualSizes) -> dict[str, str]:
+    """The drawing as text: by what it is, one line on each choice of the genotype, with the channels that these sizes give."""
+    features = [f"tap {tap}" for tap in range(TAPS)] + [f"block {block}" for block in range(len(genotype.blocks))]
+    said = {
+        "normalisation": genotype.norm,
+        "global residual": "yes" if genotype.residual else "no",
+        "separable convolutions": "applied once" if sizes.repeats == 1 else f"applied {sizes.repeats} times",
+    }
+    for tap, (name, channels) in enumerate(zip(TAP_NAMES, sizes.taps, strict=True)):
+        said[f"tap {tap}"] = f"{channels} channels ({name})"
+    for number, inputs in enumerate(genotype.blocks):
+        said[f"block {number}"] = f"cell({features[inputs[0]]}) + cell({features[inputs[1]]}); {sizes.width} channels"
+    said["head"] = f"concat({', '.join(features[index] for index in (0, *genotype.kept_blocks))})"
+    names = ["x", "a"]
+    said["cell, a"] = f"{genotype.first}(x)"
+    for layer in genotype.layers:
+        letters = [chr(ord("a") + len(names) - 1 + place) for place in range(3)]
+        for letter, index, operation in zip(letters, layer.inputs, layer.operations, strict=False):
+            said[f"cell, {letter}"] = f"{operation}({names[index]})"
+        said[f"cell, {letters[2]}"] = f"{letters[0]} + {letters[1]}"
+        names += letters
+    return said | {"cell gives": " + ".join(names[index] for index in genotype.kept_of_cell)}
 
 
 def compose(genotype: Genotype, section: Mapping[str, Any]) -> Figure:

@@ -11,9 +11,12 @@ from matplotlib.patches import FancyBboxPatch, Rectangle
 from nasir.canvas import plain_style, to_png, to_svg
 from nasir.files import write_bytes
 from nasir.spaces.resolutions.genotype import Genotype
+from nasir.spaces.resolutions.section import ColumnsSizes
 
 COLOURS = {"P": "#0072b2", "F": "#c07c00"}
 """Of parallel and fusion modules (after Okabe and Ito, darkened so that white letters stand out)."""
+
+_NAMES = {"P": "parallel", "F": "fusion"}
 
 _INK, _LINE, _CELL, _ENDS = "#222222", "#8c8c8c", "#f1f4f7", "#5a5a5a"
 
@@ -34,6 +37,26 @@ def draw(genotype: Genotype, section: Mapping[str, Any], svg: Path, png: Path) -
         figure = compose(genotype, tuple(section["widths"]))
         write_bytes(svg, to_svg(figure))
         write_bytes(png, to_png(figure))
+
+
+def outline(genotype: Genotype, sizes: ColumnsSizes) -> dict[str, str]:
+    """The drawing as text: by what it is, one line on each choice of the genotype, with the branches that these sizes give."""
+    said = {
+        "blocks": "pixels"
+        if genotype.downscale == 1
+        else f"{genotype.downscale}x{genotype.downscale} pixels as channels",
+        "normalisation": genotype.norm,
+        "global residual": "yes" if genotype.residual else "no",
+        "transition": f"{genotype.transition} a cell's columns",
+    }
+    for level, width in enumerate(sizes.widths):
+        scale = genotype.downscale * 2**level
+        said[f"branch {level + 1}"] = f"{width} channels at {'full' if scale == 1 else f'1/{scale}'} resolution"
+    for number, word in enumerate(genotype.cells):
+        branches = min(number + (2 if genotype.transition == "before" else 1), len(sizes.widths))
+        on = "1 branch" if branches == 1 else f"{branches} branches"
+        said[f"cell {number + 1}"] = f"{', '.join(_NAMES[letter] for letter in word)}; on {on}"
+    return said
 
 
 def compose(genotype: Genotype, widths: tuple[int, ...]) -> Figure:

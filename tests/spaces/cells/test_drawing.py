@@ -1,3 +1,4 @@
+import dataclasses
 import itertools
 import random
 from pathlib import Path
@@ -10,8 +11,9 @@ from PIL import Image
 
 from nasir.canvas import plain_style
 from nasir.spaces import contract
-from nasir.spaces.cells.drawing import COLOURS, compose, draw
+from nasir.spaces.cells.drawing import COLOURS, compose, draw, outline
 from nasir.spaces.cells.genotype import Edge, Genotype, operations_of
+from nasir.spaces.cells.section import CellsSizes
 from nasir.spaces.cells.space import CellSpace
 
 
@@ -131,3 +133,42 @@ def test_a_width_below_one_channel_is_refused(tmp_path: Path):
     with pytest.raises(ValueError, match="at least 1 channel, got 0"):
         draw(genotype, {"width": 0}, tmp_path / "a.svg", tmp_path / "a.png")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_in_words_it_says_the_same_choices():
+    cell = (
+        (Edge(input=0, operation="conv_3x3"), Edge(input=1, operation="skip")),
+        (Edge(input=2, operation="sep_3x3"),),
+    )
+    genotype = Genotype(
+        space="irnas", cells=(cell,), path=(1, 0), width_factors=(1, 1.5), residual=True, activation="relu", downscale=2
+    )
+    sizes = CellsSizes(width=4, stem_channels=8, aspp_channels=0, aspp_rates=())
+    assert outline(genotype, sizes) == {
+        "blocks": "2x2 pixels as channels", "activation": "relu", "normalisation": "batch", "global residual": "yes",
+        "output reads stem": "no", "width path": "6 -> 4 channels",
+        "node 1": "conv_3x3(h_{l-2}) + skip(h_{l-1})", "node 2": "sep_3x3(node 1)", "h_l": "concat(node 1, node 2)",
+    }  # fmt: skip
+    own = dataclasses.replace(genotype, cells=(cell, cell))
+    assert outline(own, sizes)["layer 2, node 2"] == "sep_3x3(node 1)"
+
+
+@pytest.mark.parametrize(
+    ("path", "reads_stem", "read"),
+    [((0, 1), False, "layer 1"), ((1, 1), False, "the stem"), ((0, 0), False, "the stem"), ((0, 1), True, "the stem")],
+)
+def test_of_hinas_it_says_what_the_decoder_reads(path, reads_stem, read):
+    cell = ((Edge(input=0, operation="conv_3x3"),),)
+    genotype = Genotype(
+        space="hinas",
+        cells=(cell,),
+        path=path,
+        width_factors=(1, 2),
+        residual=False,
+        activation="relu",
+        reads_stem=reads_stem,
+    )
+    sizes = CellsSizes(width=4, stem_channels=8, aspp_channels=0, aspp_rates=())
+    assert outline(genotype, sizes)["decoder reads"] == f"{read} and the last cell"
+    network = contract.find("hinas").build(genotype, sizes, 1)
+    assert (network.endpoint is None) == (read == "the stem")

@@ -213,3 +213,22 @@ def test_a_search_that_needs_a_supernet_refuses_the_space():
     for strategy, needs in ((darts.STRATEGY, "a supernet"), (one_shot.STRATEGY, "shared weights")):
         with pytest.raises(ValueError, match=f"needs a space with {needs}, got nekrasov"):
             strategy.search(problem)
+
+
+def test_in_words_the_drawing_says_the_same_choices():
+    genotype = Genotype(
+        space="nekrasov", first="conv_3x3", layers=(Layer(inputs=(0, 1), operations=("skip", "pool")),) * 2,
+        blocks=((0, 3), (4, 1)), residual=True, norm="none",
+    )  # fmt: skip
+    sizes = ContextualSizes(width=6, taps=(2, 3, 4, 5), repeats=2)
+
+    said = drawing.outline(genotype, sizes)
+
+    assert said["tap 3"] == "5 channels (full, wide)"
+    assert said["block 1"] == "cell(block 0) + cell(tap 1); 6 channels"
+    assert said["head"] == "concat(tap 0, block 1)"
+    cell = {key.removeprefix("cell, "): text for key, text in said.items() if key.startswith("cell")}
+    assert cell == {
+        "a": "conv_3x3(x)", "b": "skip(x)", "c": "pool(a)", "d": "b + c", "e": "skip(x)", "f": "pool(a)", "g": "e + f",
+        "cell gives": "d + g",
+    }  # fmt: skip

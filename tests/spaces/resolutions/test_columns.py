@@ -143,3 +143,14 @@ def test_the_drawing_is_the_same_bytes_for_the_same_genotype(tmp_path):
     other = SPACE.genotype(LITTLE, "PFPP")
     drawing.draw(other, dataclasses.asdict(LITTLE), tmp_path / "third.svg", tmp_path / "third.png")
     assert (tmp_path / "third.png").read_bytes() != (tmp_path / "one.png").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("transition", "branches"), [("before", ("2 branches", "2 branches")), ("after", ("1 branch", "2 branches"))]
+)
+def test_in_words_the_drawing_says_the_same_choices(transition, branches):
+    section = dataclasses.replace(LITTLE, columns=(2, 2), widths=(4, 8), downscale=2, transition=transition)
+    said = drawing.outline(SPACE.genotype(section, "PFFF"), SPACE.candidate_sizes(section))
+    assert said["branch 2"] == "8 channels at 1/4 resolution"
+    assert said["cell 1"] == f"parallel, fusion; on {branches[0]}"
+    assert said["cell 2"] == f"fusion, fusion; on {branches[1]}"
