@@ -58,7 +58,7 @@ test: setup lint
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(JOBS) --dist loadfile
 
 test-slow: setup
-	$(BIN)/python -m pytest -q -m slow -s
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -m slow -n $(JOBS)
 
 lint: setup
 	$(BIN)/ruff check .

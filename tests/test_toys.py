@@ -189,7 +189,9 @@ def test_the_toy_has_nothing_to_modify(toys, place, monkeypatch):
 def test_a_space_is_known_by_its_file(toys):
     assert contract.names() == ["clearer", "hinas", "irnas", "nekrasov", "toy_space"]
     assert contract.find("toy_space").name == "toy_space"
-    with pytest.raises(ValueError, match=r"must be one of \['clearer', 'hinas', 'irnas', 'toy_space'\], got 'toys'"):
+    with pytest.raises(
+        ValueError, match=r"must be one of \['clearer', 'hinas', 'irnas', 'nekrasov', 'toy_space'\], got 'toys'"
+    ):
         contract.find("toys")
 
 

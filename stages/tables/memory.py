@@ -45,7 +45,7 @@ def run(*, out: Path, task: str, space: Space, of_space: Any, seed: int, config:
         section="search",
     )
     descent.advance(1)
-    peak = peak_memory_mib(device) - before
+    peak = max(0.0, peak_memory_mib(device) - before)  # the kernel counts pages of each processor in batches
     what = (
         f"supernet and one update of its weights on {config.batch} patches of {config.patch}x{config.patch}, "
         f"{device.type}"

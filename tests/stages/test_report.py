@@ -508,7 +508,7 @@ def test_a_number_that_is_not_finite_never_reaches_the_page(runs, tmp_path):
     metrics["methods"]["nasir"]["whole"]["psnr_db"] = math.nan
     write_text(runs / "evaluate" / "metrics.json", json.dumps(metrics))
 
-    with pytest.raises(ValueError, match="finite numbers only, got nan"):
+    with pytest.raises(ValueError, match="must hold JSON, got NaN, which JSON does not have"):
         render(runs, tmp_path / "reports")
 
 
