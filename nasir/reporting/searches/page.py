@@ -31,6 +31,9 @@ NETWORKS = (
 )  # fmt: skip
 """Columns of the file of all networks that were trained; `tokens` are those of random ones (`nasir.spaces.contract.Token`)."""
 
+ANY = 10**9
+"""Parameters; a window that reaches so far leaves nothing out."""
+
 RANKED = 10
 """Random networks that must have been trained before they are ranked, or all."""
 
@@ -108,8 +111,7 @@ def _top(
     lines = [
         "# Does a search find better networks than chance?",
         f"{plan['dataset']}, sigma {plan['sigma']:g}, protocol `whole`, {plan['images']} test images. Every network has "
-        f"{plan['window'][0]:,} to {plan['window'][1]:,} parameters (or as near as its widths come), the same recipe "
-        f"and {_budget(plan)}.",
+        f"{_sizes(plan)}the same recipe and {_budget(plan)}.",
     ]
     if len(results) < len(jobs):
         lines.append(f"**Unfinished: {len(results)} of {len(jobs)} jobs are done.** `make study` goes on.")
@@ -120,6 +122,14 @@ def _top(
     elif whole:
         lines.append(f"No strategy reached the {ENOUGH}th percentile of random networks with every seed.")
     return "\n\n".join(lines)
+
+
+def _sizes(plan: Mapping[str, Any]) -> str:
+    """How large networks are, where a window says so."""
+    lowest, highest = (round(bound) for bound in plan["window"])
+    if highest >= ANY:
+        return ""
+    return f"{lowest:,} to {highest:,} parameters (or as near as its widths come), "
 
 
 def _budget(plan: Mapping[str, Any]) -> str:
