@@ -58,7 +58,7 @@ test: setup lint
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(JOBS) --dist loadfile
 
 test-slow: setup
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -m slow -n $(JOBS)
+	$(BIN)/python -m pytest -q -m slow -s
 
 lint: setup
 	$(BIN)/ruff check .
