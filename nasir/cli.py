@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from nasir.commands import compare, datasets, profile, show
+from nasir.commands.terminal import require_suffix
 
 if TYPE_CHECKING:
     from nasir.evaluation.folders import FolderScore
@@ -120,8 +121,8 @@ def score(
     the table and in CSV, null in JSON with "inf" under not_finite. A gain where both images equal the clean one is "nan".
     """
     for option, path in (("csv", csv), ("json", json)):
-        if path is not None and (path.suffix.lower() != f".{option}" or path.is_dir()):
-            raise ValueError(f"--{option} must name a file that ends in .{option}, got {path}.")
+        if path is not None:
+            require_suffix(f"--{option}", path, [f".{option}"])
     from nasir.evaluation import folders
     from nasir.files import require_writable, write_csv, write_json, writing
 

@@ -103,13 +103,11 @@ def _compare_scores(
 
     found = paired.read(paths, measure, protocol, methods)
     if out is not None:
-        from nasir.files import write_bytes
+        from nasir.files import write_bytes, writing
         from nasir.reporting.scatter import scatter
 
-        try:
+        with writing(out):
             write_bytes(out, scatter(found, *_titles(paths, found)))
-        except OSError as error:
-            raise ValueError(f"{out} cannot be written ({error}); name another file.") from error
     facts = _facts(paths, found)
     if json:
         print_json(facts | {"plot": None if out is None else str(out)})

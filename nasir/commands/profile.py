@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from nasir.commands.terminal import align, print_json, refusing
+from nasir.config.training import DEVICES
 
 if TYPE_CHECKING:
     from nasir.inference.profiling import Profile
-
-DEVICES = ("auto", "cpu", "cuda")
 
 
 @refusing

@@ -92,14 +92,12 @@ def _table(costs: dict[str, Any]) -> str:
 
 def _draw(subject: "Subject", out: Path) -> None:
     """The drawing of the space, which makes both formats, in the one that was asked for."""
-    from nasir.files import write_bytes
+    from nasir.files import write_bytes, writing
     from nasir.spaces import contract
 
     assert subject.space is not None
     with tempfile.TemporaryDirectory() as folder:
         svg, png = (Path(folder) / f"drawing{suffix}" for suffix in (".svg", ".png"))
         contract.part(subject.space.drawing).draw(subject.genotype, subject.section, svg, png)
-        try:
+        with writing(out):
             write_bytes(out, (svg if out.suffix.lower() == ".svg" else png).read_bytes())
-        except OSError as error:
-            raise ValueError(f"{out} cannot be written ({error}); name another file.") from error

@@ -8,12 +8,12 @@ CVPRW 2017, section 3.1) a step of training is faster, and short trainings get f
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 
 from nasir.layers.deformable import DeformableConv
 from nasir.layers.dilated import DilatedConv
 from nasir.layers.normalisation import BatchNorm
+from nasir.spaces.shared.zero import Zero
 
 SLOPE = 0.2
 """Of the leaky ReLU for negative values."""
@@ -32,13 +32,6 @@ class Style:
 def activation(name: str) -> nn.Module:
     """`relu`, or `leaky_relu` of slope 0.2."""
     return nn.LeakyReLU(SLOPE) if name == "leaky_relu" else nn.ReLU()
-
-
-class Zero(nn.Module):
-    """`none`: no connection; returns zeros."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        return torch.zeros_like(x)
 
 
 KERNELS = {"conv_3x3": (3, 1), "sep_3x3": (3, 1), "sep_5x5": (5, 1), "dil_3x3": (3, 2), "dil_5x5": (5, 2)}

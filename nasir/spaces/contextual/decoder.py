@@ -12,7 +12,9 @@ from torch import Tensor, nn
 
 from nasir.layers.dilated import DilatedConv
 from nasir.layers.normalisation import BatchNorm
+from nasir.layers.starting import start_at_zero
 from nasir.spaces.contextual.genotype import Genotype
+from nasir.spaces.shared.zero import Zero
 
 SIDES = {
     "conv_1x1": (1, 1), "conv_3x3": (3, 1), "sep_3x3": (3, 1), "sep_5x5": (5, 1), "conv_3x3_rate_3": (3, 3),
@@ -32,13 +34,6 @@ class Pool(nn.Module):
         return self.conv(x.mean(dim=(2, 3), keepdim=True)).expand_as(x)
 
 
-class Zero(nn.Module):
-    """`none`: returns zeros."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        return torch.zeros_like(x)
-
-
 def conv(channels_in: int, channels: int, norm: str, side: int = 1, rate: int = 1) -> nn.Sequential:
     """A convolution that keeps the size, its normalisation and a ReLU."""
     kind = DilatedConv if rate > 1 else nn.Conv2d
@@ -52,8 +47,12 @@ def _behind(channels: int, norm: str) -> list[nn.Module]:
 
 def operation(name: str, channels: int, repeats: int, norm: str) -> nn.Module:
     """One of `nasir.spaces.contextual.genotype.OPERATIONS`; it keeps channels and size."""
-    if name in ("skip", "none", "pool"):
-        return {"skip": nn.Identity, "none": Zero}[name]() if name != "pool" else Pool(channels, norm)
+    if name == "skip":
+        return nn.Identity()
+    if name == "none":
+        return Zero()
+    if name == "pool":
+        return Pool(channels, norm)
     side, rate = SIDES[name]
     if not name.startswith("sep"):
         return conv(channels, channels, norm, side, rate)
@@ -162,8 +161,7 @@ class AuxiliaryCell(nn.Module):
         self.cell = ContextualCell(genotype, width, repeats)
         self.output = nn.Conv2d(width, channels, 3, padding=1)
         if self.residual:
-            nn.init.zeros_(self.output.weight)
-            nn.init.zeros_(self.output.bias)  # type: ignore[arg-type]
+            start_at_zero(self.output)
 
     def forward(self, features: Tensor, filled: Tensor) -> Tensor:
         """Restore images, shape (N, C, H, W), H and W multiples of the features'."""
