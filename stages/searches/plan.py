@@ -107,7 +107,9 @@ class Plan:
         for network in self.networks:
             yield Job(name=f"given-{slug(network)}", search=None, seed=0, is_training=True, network=network)
         for seed in self.values["seeds"]:
-            for search in self.values["searches"]:
+            for search, of in self.values["searches"].items():
+                if seed not in of.get("seeds", self.values["seeds"]):
+                    continue
                 name = f"{slug(search)}-{seed}"
                 yield Job(name=f"search-{name}", search=search, seed=seed, is_training=False)
                 yield Job(name=f"found-{name}", search=search, seed=seed, is_training=True)
@@ -140,8 +142,14 @@ def read(path: Path, profiles: Path) -> Plan:
     twice = sorted({one for one in slugs if slugs.count(one) > 1})
     require(not twice, f"{path}: searches must differ in more than commas, spaces and underscores", twice)
     plan = Plan(values=values, profiles=profiles, where=str(path))
-    for search in values["searches"]:
+    for search, of in values["searches"].items():
         plan.settings(search)
+        seeds = of.get("seeds", values["seeds"])
+        require(
+            isinstance(seeds, list) and all(seed in values["seeds"] for seed in seeds) and seeds != [],
+            f"{path}: searches.{search}.seeds must be a list of some of {values['seeds']}",
+            seeds,
+        )
     for network, given in plan.networks.items():
         require(
             isinstance(given, dict) and set(given) == {"genotype", "changes"} and isinstance(given["genotype"], str),

@@ -277,13 +277,21 @@ def _rankings(
 
 
 def _made(plan: Mapping[str, Any]) -> str:
-    rows = [[name, of["strategy"], "; ".join(of["changes"]) or "none"] for name, of in plan["searches"].items()]
+    rows = [
+        [
+            name,
+            of["strategy"],
+            "; ".join(of["changes"]) or "none",
+            ", ".join(str(seed) for seed in of.get("seeds", plan["seeds"])),
+        ]
+        for name, of in plan["searches"].items()
+    ]
     shared, name = "; ".join(plan["changes"]) or "none", plan["name"]
     return "\n\n".join(
         [
             "## How it was made",
             f"`make study PLAN={name}`, from `study/{name}.yaml`: profile `{plan['profile']}`, changed for all: {shared}.",
-            table(["search", "strategy", "changes"], rows),
+            table(["search", "strategy", "changes", "seeds"], rows),
             f"Each job ran in one thread; its result, with settings and commit, is a file of `study/{name}`.",
         ]
     )

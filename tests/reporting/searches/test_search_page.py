@@ -144,8 +144,8 @@ def test_tau_is_scipys_and_only_of_searches_with_shared_weights(whole):
 
 def test_the_settings_say_how_it_was_made(whole):
     assert "profile `small`, changed for all: search.steps=1200; search.sigmas=[50]." in whole
-    assert row(whole, "How it was made", "darts, beta decay")[1:] == ["darts", "strategy.beta_decay=0.5"]
-    assert row(whole, "How it was made", "one_shot")[1:] == ["one_shot", "none"]
+    assert row(whole, "How it was made", "darts, beta decay")[1:] == ["darts", "strategy.beta_decay=0.5", "0, 1"]
+    assert row(whole, "How it was made", "one_shot")[1:] == ["one_shot", "none", "0, 1"]
 
 
 def test_every_picture_is_there_and_opens(whole, folder):

@@ -43,6 +43,10 @@ def test_a_missing_key_is_refused(tmp_path, key):
             r"search\.strategy must be one of .* 'annealing'",
         ),
         ({"searches": {"x": {"strategy": "darts", "changes": ["strategy.speed=1"]}}}, r"got 'strategy\.speed=1'"),
+        (
+            {"searches": {"x": {"strategy": "darts", "changes": [], "seeds": [2]}}},
+            r"searches\.x\.seeds must be a list of some of \[0, 1\], got \[2\]",
+        ),
         ({"changes": ["search.stepz=1"]}, r"got 'search\.stepz=1'; keys are"),
         ({"profile": "huge"}, r"huge"),
     ],
@@ -75,6 +79,14 @@ def test_jobs_come_seed_by_seed_the_random_networks_first_and_each_training_behi
     assert jobs[2] == Job(name="random-02", search=None, seed=2, is_training=True)
     assert jobs[7] == Job(name="search-one-shot-fair-1", search="one_shot, fair", seed=1, is_training=False)
     assert jobs[8] == Job(name="found-one-shot-fair-1", search="one_shot, fair", seed=1, is_training=True)
+
+
+def test_a_search_may_have_fewer_seeds_than_the_others(tmp_path):
+    fair = {"strategy": "one_shot", "changes": ["strategy.sampling=fair"], "seeds": [1]}
+    plan = read(tmp_path, searches={"fair": fair, "darts": {"strategy": "darts", "changes": []}})
+    assert [job.name for job in plan.jobs()][3:] == [
+        "search-darts-0", "found-darts-0", "search-fair-1", "found-fair-1", "search-darts-1", "found-darts-1",
+    ]  # fmt: skip
 
 
 def test_random_networks_may_be_trained_a_second_time(tmp_path):
