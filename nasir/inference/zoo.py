@@ -30,7 +30,7 @@ def card(name: str) -> dict[str, Any]:
     """What a shipped network's card says.
 
     Raises:
-        ValueError: if there is none of this name.
+        ValueError: if there is none of this name, or its card is damaged.
     """
     path = SHELF / name / CARD
     if not path.is_file():
@@ -38,6 +38,15 @@ def card(name: str) -> dict[str, Any]:
             f"a shipped network must be one of {names()}, got {name!r}; they lie in models/ of the repository."
         )
     value: dict[str, Any] = read_json(path)
+    try:
+        is_whole = value["name"] == name and value["task"] and value["sigma"] + value["scores"]["whole"]["psnr_db"] >= 0
+        is_whole = bool(is_whole and value["sha256"])
+    except (KeyError, TypeError):
+        is_whole = False
+    if not is_whole:
+        raise ValueError(
+            f"{path} must have name {name!r}, task, sigma, scores and sha256, got other text; restore it (git checkout {path})."
+        )
     return value
 
 

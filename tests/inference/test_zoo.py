@@ -66,6 +66,13 @@ def test_a_file_that_is_not_the_cards_is_refused(shelf, change):
         zoo.folder("rain")
 
 
+@pytest.mark.parametrize("text", ["[]", "{}", '{"name": "other"}', '{"name": "rain", "task": "derain", "sigma": "much"}'])
+def test_a_card_that_is_damaged_is_refused(shelf, text):
+    (shelf / "rain" / zoo.CARD).write_text(text)
+    with pytest.raises(ValueError, match=r"card\.json must have name 'rain', task, sigma, .*git checkout"):
+        zoo.card("rain")
+
+
 def test_a_name_that_is_none_is_refused_and_the_others_named(shelf):
     with pytest.raises(ValueError, match=r"one of the shipped networks: grey-30, grey-50, rain, weak-30"):
         model.load("nosuch")

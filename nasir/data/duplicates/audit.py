@@ -102,6 +102,7 @@ def folders(paths: Sequence[Path]) -> list[Match]:
     """
     images: dict[str, Grey] = {}
     parts: dict[str, str] = {}
+    known: set[Path] = set()  # whatever their folders are called
     for folder in paths:
         files = finding.require(folder, READABLE) if folder.is_dir() else []
         if not files:
@@ -109,8 +110,10 @@ def folders(paths: Sequence[Path]) -> list[Match]:
                 f"{folder} must be a folder with images ({', '.join(READABLE)}), got none; check the path."
             )
         for path in files:
-            if str(path) in images:
+            place = folder.resolve() / path.relative_to(folder)
+            if place in known:
                 raise ValueError(f"folders must not lie in each other, got {path} twice; give each once.")
+            known.add(place)
             images[str(path)], parts[str(path)] = load_grey(path), str(folder)
     return find(images, parts if len(paths) > 1 else None)
 

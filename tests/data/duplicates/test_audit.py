@@ -171,6 +171,14 @@ def test_pictures_of_other_formats_and_behind_links_are_compared_too(tmp_path):
     ]
 
 
+@pytest.mark.parametrize("spelling", ["a", "a/../a", "link"])
+def test_a_folder_that_is_given_twice_is_refused_however_it_is_written(tmp_path, spelling):
+    save_png(tmp_path / "a/x.png", PICTURES["p0"])
+    (tmp_path / "link").symlink_to(tmp_path / "a")
+    with pytest.raises(ValueError, match=r"folders must not lie in each other, got .*x\.png twice; give each once"):
+        audit.folders([tmp_path / "a", tmp_path / spelling])
+
+
 def test_a_picture_that_is_not_read_is_no_reason_to_report_none(tmp_path):
     Image.fromarray(PICTURES["p0"]).save(tmp_path / "a.png")
     (tmp_path / "b.heic").write_bytes(b"a picture in a format that is not read")
