@@ -58,7 +58,16 @@ def as_unicode(name: str) -> str:
 
 
 def write_bytes(path: Path, data: bytes) -> None:
-    """Write `data` to `path` atomically, creating its folder."""
+    """Write `data` to `path` atomically, creating its folder; an error of the system, a full disk, say, names `path`."""
+    try:
+        _write_bytes(path, data)
+    except OSError as error:
+        if error.errno is not None:
+            error.filename, error.filename2 = str(path), None
+        raise
+
+
+def _write_bytes(path: Path, data: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     name = path.name if len(os.fsencode(path.name)) <= LONGEST_NAME else path.name[: LONGEST_NAME // 4]
     handle, temporary = tempfile.mkstemp(prefix=f".{name}.", suffix=".part", dir=path.parent)

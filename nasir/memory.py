@@ -1,4 +1,4 @@
-"""This process's memory: how much it has needed, and that it keeps what it has; without torch, which not every stage imports."""
+"""This process's memory: what it has needed, whether it was too small, and keeping it; without torch, which few import."""
 
 import ctypes
 import resource
@@ -6,6 +6,9 @@ import sys
 from pathlib import Path
 
 STATUS = Path("/proc/self/status")
+
+TOO_LARGE = ("out of memory", "not enough memory", "can't allocate memory")
+"""What torch says where the memory is too small."""
 
 
 def peak_mib() -> float:
@@ -19,6 +22,11 @@ def peak_mib() -> float:
                 return int(line.split()[1]) / 2**10  # KiB
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / 2**20 if sys.platform == "darwin" else peak / 2**10  # bytes there, KiB elsewhere
+
+
+def is_exhausted(error: Exception) -> bool:
+    """Whether it says that the memory, of the processor or of a GPU, was too small."""
+    return isinstance(error, MemoryError) or any(words in str(error) for words in TOO_LARGE)
 
 
 def keep_freed() -> None:

@@ -287,10 +287,25 @@ def main() -> None:
     called = next((word for word in sys.argv[1:] if not word.startswith("-")), None)
     try:
         build(called)()
-    except (ValueError, FloatingPointError, ConnectionError) as error:
+    except (ValueError, FloatingPointError, OSError, MemoryError, RuntimeError) as error:
         ranks = [os.environ.get(name) for name in ("RANK", "SLURM_PROCID", "LOCAL_RANK")]
         rank = next((rank for rank in ranks if rank), "0")
-        sys.exit(f"error{f' in process {rank}' if rank != '0' else ''}: {error}")
+        sys.exit(f"error{f' in process {rank}' if rank != '0' else ''}: {_told(error)}")
+
+
+def _told(error: Exception) -> str:
+    """What to do about an error, in one line; one of which nothing is known is raised again."""
+    if process.is_exhausted(error):
+        said = str(error).strip().partition("\n")[0] or "no memory"
+        return (
+            f"memory must hold what a step needs, got: {said}; lower batch or patch of its section, or let search.accumulate "
+            "work a batch off in parts. What was saved is as it was."
+        )
+    if isinstance(error, ValueError | FloatingPointError | ConnectionError):
+        return str(error)
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"{error.filename} must be open to this command, got: {error.strerror}; check path, permissions and free space."
+    raise error
 
 
 if __name__ == "__main__":

@@ -45,3 +45,19 @@ def test_the_peak_is_not_that_of_the_process_that_started_this_one():
 @pytest.mark.skipif(sys.platform != "linux" or not sys.version.count("GCC"), reason="a matter of glibc")
 def test_freed_memory_is_kept():
     assert faults("memory.keep_freed()") < faults("") / 2
+
+
+@pytest.mark.parametrize(
+    ("error", "is_so"),
+    [
+        (MemoryError(), True),
+        (
+            RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 4 bytes"),
+            True,
+        ),
+        (RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB"), True),
+        (RuntimeError("mat1 and mat2 shapes cannot be multiplied"), False),
+    ],
+)
+def test_an_exhausted_memory_is_told_from_other_errors(error, is_so):
+    assert memory.is_exhausted(error) is is_so

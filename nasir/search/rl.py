@@ -20,6 +20,7 @@ import torch
 from nasir.config.reading import require
 from nasir.config.search import SearchConfig
 from nasir.layers.cost import flops_per_pixel, parameters
+from nasir.memory import is_exhausted
 from nasir.search import contract
 from nasir.search.contract import Control, Found, Problem
 from nasir.search.policy.assistance import Assistance, Assisted
@@ -33,9 +34,6 @@ from nasir.training.validation import validate
 
 ESTIMATORS = ("ppo", "reinforce")
 STOPS = ("below_average", "never")
-
-TOO_LARGE = ("out of memory", "not enough memory", "can't allocate memory")
-"""What torch says where the memory is too small."""
 
 CONTROLLER = "controller"
 """File of the controller's weights, beside those of the stem and the teacher."""
@@ -247,7 +245,7 @@ class _Course:
                         candidate["is_stopped"] = True
                         break
         except (FloatingPointError, RuntimeError) as error:
-            if isinstance(error, RuntimeError) and not any(words in str(error) for words in TOO_LARGE):
+            if isinstance(error, RuntimeError) and not is_exhausted(error):
                 raise
             candidate["failure"] = str(error)
         return candidate

@@ -66,7 +66,9 @@ def test_a_file_that_is_not_the_cards_is_refused(shelf, change):
         zoo.folder("rain")
 
 
-@pytest.mark.parametrize("text", ["[]", "{}", '{"name": "other"}', '{"name": "rain", "task": "derain", "sigma": "much"}'])
+@pytest.mark.parametrize(
+    "text", ["[]", "{}", '{"name": "other"}', '{"name": "rain", "task": "derain", "sigma": "much"}']
+)
 def test_a_card_that_is_damaged_is_refused(shelf, text):
     (shelf / "rain" / zoo.CARD).write_text(text)
     with pytest.raises(ValueError, match=r"card\.json must have name 'rain', task, sigma, .*git checkout"):

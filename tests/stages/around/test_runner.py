@@ -299,3 +299,46 @@ def test_help_lists_every_stage_and_imports_nothing_heavy():
     listed = {line.split()[0] for line in lines if line.startswith("  ")}
     assert listed >= {*commands.STAGES, *(function.__name__ for function in commands.OTHERS)}
     assert imported == "[]"
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (
+            PermissionError(13, "Permission denied", "runs/x"),
+            r"^error: runs/x must be open to .*got: Permission denied; ",
+        ),
+        (MemoryError(), r"^error: memory must hold what a step needs, got: no memory; lower batch or patch"),
+        (
+            RuntimeError("DefaultCPUAllocator: can't allocate memory\nat y"),
+            r"got: DefaultCPUAllocator: .* memory; lower",
+        ),
+        (ConnectionError("no server"), "^error: no server$"),
+    ],
+)
+def test_an_error_of_the_system_is_told_in_one_line(monkeypatch, error, message):
+    def fail():
+        raise error
+
+    monkeypatch.setattr(commands, "build", lambda called: fail)
+    with pytest.raises(SystemExit, match=message) as ended:
+        commands.main()
+    assert "\n" not in str(ended.value)
+
+
+def test_an_error_that_nobody_foresaw_keeps_its_traceback(monkeypatch):
+    def fail():
+        raise RuntimeError("shapes cannot be multiplied")
+
+    monkeypatch.setattr(commands, "build", lambda called: fail)
+    with pytest.raises(RuntimeError, match="cannot be multiplied"):
+        commands.main()
+
+
+def test_an_output_that_cannot_be_written_is_named(tmp_path):
+    (tmp_path / "file").write_text("")
+    argv = [sys.executable, "-m", "stages", "settings", "--out", str(tmp_path / "file/settings.yaml")]
+    ended = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True)
+    assert ended.returncode == 1
+    [line] = ended.stderr.splitlines()
+    assert line.startswith(f"error: {tmp_path}/file/settings.yaml must be open to this command, got: ")
