@@ -10,7 +10,16 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 FLOORS = [
-    ["nasir.config", "nasir.files", "nasir.memory", "nasir.task", "nasir.canvas", "nasir.plugins", "nasir.code"],
+    [
+        "nasir.config",
+        "nasir.files",
+        "nasir.memory",
+        "nasir.cluster",
+        "nasir.task",
+        "nasir.canvas",
+        "nasir.plugins",
+        "nasir.code",
+    ],
     ["nasir.data", "nasir.layers"],
     ["nasir.spaces", "nasir.networks"],
     ["nasir.evaluation"],
@@ -22,7 +31,13 @@ FLOORS = [
     ["nasir.commands"],
     ["nasir.cli"],
 ]
-ONLY = {"mlflow": "stages/around/tracking.py", "great_expectations": "stages/around/checks.py", "dvc": None}
+ONLY = {
+    "mlflow": "stages/around/tracking.py",
+    "great_expectations": "stages/around/checks.py",
+    "dvc": None,
+    "distributed": "nasir/cluster.py",
+    "dask": "nasir/cluster.py",
+}
 DOORS = {"nasir.spaces": "nasir.spaces.contract", "nasir.search": "nasir.search.contract"}
 """What is chosen by name in params.yaml is known from outside by its contract alone."""
 

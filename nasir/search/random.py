@@ -15,10 +15,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from statistics import fmean
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
+from nasir import cluster
 from nasir.config.reading import require
 from nasir.config.search import SearchConfig
 from nasir.layers.cost import flops_per_pixel, parameters
@@ -26,6 +27,7 @@ from nasir.search import contract
 from nasir.search.contract import Found, Problem
 from nasir.search.darts import spent_flops
 from nasir.search.sampling.alone import build, train
+from nasir.search.sampling.away import packed, unpacked
 from nasir.search.sampling.tokens import TRIES, Windowed
 from nasir.spaces.contract import Genotype, part
 from nasir.training.loop import History
@@ -103,7 +105,8 @@ def search(problem: Problem, budget: float) -> Found:
 
     A candidate trains for floor(budget / candidates / cost of a step) steps, at least one. What is left over, or with a
     budget below one step overdrawn, is `budget` less `spent_flops`. Scoring on V is not counted. Every candidate has weights
-    from the same seed and sees the same batches from the first on.
+    from the same seed and sees the same batches from the first on: candidates are independent of each other, and the workers of a
+    scheduler may train them (`nasir.cluster`).
 
     Args:
         problem: what is searched.
@@ -112,39 +115,37 @@ def search(problem: Problem, budget: float) -> Found:
     Raises:
         FloatingPointError: if a loss is not finite; it names step and candidate.
     """
-    config, space, team = problem.config, problem.space, problem.team
     drawn = _draw(problem)
     history: History = []
     candidates: list[dict[str, Any]] = []
     best: dict[str, Any] | None = None
+    ahead: dict[int, dict[str, Any]] = {}  # done before their turn, where several are trained at a time
     if problem.state is not None:
         history = [tuple(row) for row in problem.state["history"]]
-        candidates, best = problem.state["candidates"], problem.state["best"]
+        candidates, best, ahead = problem.state["candidates"], problem.state["best"], problem.state["ahead"]
 
-    for number in range(len(candidates) + 1, len(drawn) + 1):
-        genotype = drawn[number - 1]
-        network = build(genotype, problem).to(team.device)
-        step_flops = config.batch * config.patch**2 * flops_per_pixel(network, problem.channels, config.patch)
-        steps = max(1, int(budget / len(drawn) / step_flops))
-        team.align(network, number)
-        lr_max = problem.of_strategy.lr_max if problem.of_strategy.optimiser == "adamw" else None
-        train_loss = train(network, problem, steps, f"candidate {number}", lr_max)
-        scores = team.score(partial(validate, network, sigmas=config.sigmas, seed=problem.seed), problem.images_v)
+    def save() -> None:
+        if problem.team.is_first:
+            problem.save({"candidates": candidates, "history": history, "best": best, "ahead": ahead})
 
-        if best is None or scores["score"] > best["scores"]["score"]:
-            weights = {name: value.cpu() for name, value in network.state_dict().items()}
-            best = {"number": number, "scores": scores, "weights": weights}
-        news = {"train_loss": train_loss} | scores
-        candidates.append(
-            {"genotype": space.to_json(genotype), "parameters": parameters(network)}
-            | {"steps": steps, "flops": steps * step_flops}
-            | news
-        )
-        news |= {"best_score": best["scores"]["score"], "spent_flops": sum(c["flops"] for c in candidates)}
-        history += [(number, name, value) for name, value in news.items()]
-        if team.is_first:
-            problem.log(number, news)
-            problem.save({"candidates": candidates, "history": history, "best": best})
+    jobs = {
+        number: Attempt(number, genotype, budget / len(drawn))
+        for number, genotype in enumerate(drawn, start=1)
+        if number > len(candidates)
+    }
+    with cluster.pool(problem, unpacked, packed(problem)) as pool:
+        for number, outcome in pool.each(attempt, jobs, ahead, save):
+            del ahead[number]
+            candidate, scores = outcome["candidate"], outcome["scores"]
+            candidates.append(candidate)
+            if best is None or scores["score"] > best["scores"]["score"]:
+                best = {"number": number, "scores": scores, "weights": outcome["weights"]}
+            news = {"train_loss": candidate["train_loss"]} | scores
+            news |= {"best_score": best["scores"]["score"], "spent_flops": sum(c["flops"] for c in candidates)}
+            history += [(number, name, value) for name, value in news.items()]
+            if problem.team.is_first:
+                problem.log(number, news)
+            save()
     assert best is not None  # there is at least one candidate
     return Found(
         genotype=drawn[best["number"] - 1],
@@ -157,6 +158,30 @@ def search(problem: Problem, budget: float) -> Found:
         candidates=candidates,
         facts={"candidates": len(candidates), "budget_flops": budget},
     )
+
+
+class Attempt(NamedTuple):
+    """A candidate to be trained and scored."""
+
+    number: int
+    genotype: Genotype
+    budget: float  # floating-point operations
+
+
+def attempt(problem: Problem, job: Attempt) -> dict[str, Any]:
+    """A candidate as it is recorded, its scores on V and its weights."""
+    config, team = problem.config, problem.team
+    network = build(job.genotype, problem).to(team.device)
+    step_flops = config.batch * config.patch**2 * flops_per_pixel(network, problem.channels, config.patch)
+    steps = max(1, int(job.budget / step_flops))
+    team.align(network, job.number)
+    lr_max = problem.of_strategy.lr_max if problem.of_strategy.optimiser == "adamw" else None
+    train_loss = train(network, problem, steps, f"candidate {job.number}", lr_max)
+    scores = team.score(partial(validate, network, sigmas=config.sigmas, seed=problem.seed), problem.images_v)
+    found = {"genotype": problem.space.to_json(job.genotype), "parameters": parameters(network)}
+    found |= {"steps": steps, "flops": steps * step_flops, "train_loss": train_loss}
+    weights = {name: value.cpu() for name, value in network.state_dict().items()}
+    return {"candidate": found | scores, "scores": scores, "weights": weights}
 
 
 def _second(candidates: Sequence[Mapping[str, Any]], drawn: Sequence[Genotype], winner: int) -> Genotype | None:

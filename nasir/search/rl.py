@@ -7,9 +7,13 @@ candidates that are worth it, running means of weights, and what else helps a sh
 The reward is the geometric mean of SSIM and of where PSNR lies between the worst and the best of the first candidates, which come
 from the controller as it is drawn, nearly at random; it learns behind them, from all of them at first. A candidate whose loss is
 not finite, or which is too large for the memory, is rewarded with 0 and recorded.
+
+With `round` above 1, and not in the paper, so many candidates are drawn before the controller learns from any of them, so that
+the workers of a scheduler may train them at the same time (`nasir.cluster`): it then learns from its draws a little later.
 """
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from functools import partial
 from statistics import fmean
@@ -17,20 +21,20 @@ from typing import Any
 
 import torch
 
+from nasir import cluster
+from nasir.cluster import Pool
 from nasir.config.reading import require
 from nasir.config.search import SearchConfig
-from nasir.layers.cost import flops_per_pixel, parameters
-from nasir.memory import is_exhausted
 from nasir.search import contract
 from nasir.search.contract import Control, Found, Problem
 from nasir.search.policy.assistance import Assistance, Assisted
 from nasir.search.policy.controller import Controller, Draw, decisions, masks_of
 from nasir.search.policy.stopping import Stopping
+from nasir.search.policy.trials import Trial, assist, attempt
 from nasir.search.policy.updating import Baseline, Rules, Teacher
-from nasir.search.sampling.alone import build
-from nasir.search.sampling.tokens import TRIES, Windowed, outline
+from nasir.search.sampling.away import packed
+from nasir.search.sampling.tokens import TRIES, Windowed
 from nasir.training.loop import History
-from nasir.training.validation import validate
 
 ESTIMATORS = ("ppo", "reinforce")
 STOPS = ("below_average", "never")
@@ -47,6 +51,7 @@ class RlSection(Windowed, Assisted):
     """What this strategy reads beside the search's section."""
 
     candidates: int
+    round: int  # of them drawn before the controller learns from any; they may be trained at the same time
     steps: int  # of a candidate's first training
     more_steps: int  # of its second; 0: none has one
     stop: str  # below_average, never: who has no second one
@@ -70,7 +75,7 @@ class RlSection(Windowed, Assisted):
     def __post_init__(self) -> None:
         Windowed.__post_init__(self)
         Assisted.__post_init__(self)
-        for name in ("candidates", "steps", "hidden", "layers", "slots", "passes", "mini_batch"):
+        for name in ("candidates", "round", "steps", "hidden", "layers", "slots", "passes", "mini_batch"):
             require(getattr(self, name) >= 1, f"strategy.{name} must be 1 or more", getattr(self, name))
         for name in ("more_steps", "price", "entropy"):
             require(getattr(self, name) >= 0, f"strategy.{name} must be 0 or more", getattr(self, name))
@@ -81,6 +86,11 @@ class RlSection(Windowed, Assisted):
         require(2 <= self.first <= self.candidates, "strategy.first must lie in 2 to strategy.candidates", self.first)
         require(self.estimator in ESTIMATORS, f"strategy.estimator must be one of {list(ESTIMATORS)}", self.estimator)
         require(self.stop in STOPS, f"strategy.stop must be one of {list(STOPS)}", self.stop)
+
+    @property
+    def stages(self) -> tuple[int, ...]:
+        """The trainings of a candidate that is not stopped."""
+        return (0, 1) if self.more_steps > 0 else (0,)
 
     @property
     def rules(self) -> Rules:
@@ -109,7 +119,7 @@ class Rl(contract.Strategy):
         )
 
     def search(self, problem: Problem) -> Found:
-        """Draw, train, score and learn, candidate by candidate.
+        """Draw, train, score and learn, round by round.
 
         Returns:
             The candidate with the best reward. The history has each candidate's scores at its number, and from the last of the
@@ -121,8 +131,9 @@ class Rl(contract.Strategy):
             FloatingPointError: if all candidates failed.
         """
         course = _Course(problem)
-        for number in range(len(course.candidates) + 1, problem.of_strategy.candidates + 1):
-            course.advance(number)
+        with course.pool() as pool:
+            while len(course.candidates) < problem.of_strategy.candidates:
+                course.advance(pool)
         return course.finish()
 
     def rank(self, problem: Problem, found: Found, networks: Sequence[Sequence[int]]) -> list[float]:
@@ -130,10 +141,13 @@ class Rl(contract.Strategy):
         section = replace(problem.of_strategy, stop="never")
         weights = {name: value for name, value in found.tensors.items() if name != CONTROLLER}
         course = _Course(replace(problem, of_strategy=section, state=None), {"weights": weights, "flops": 0.0})
-        candidates = [
-            course.attempt(number, Draw(tuple(tokens), 0.0)) for number, tokens in enumerate(networks, start=1)
-        ]
-        return [one.get("psnr_db", 0.0) for one in candidates]
+        trials = {
+            number: Trial(number=number, draw=Draw(tuple(tokens), 0.0), stages=section.stages)
+            for number, tokens in enumerate(networks, start=1)
+        }
+        with course.pool() as pool:
+            outcomes = [outcome for _, outcome in pool.each(attempt, trials, {}, lambda: None)]
+        return [outcome["candidate"].get("psnr_db", 0.0) for outcome in outcomes]
 
 
 STRATEGY = Rl()
@@ -145,12 +159,19 @@ def place(psnr_db: float, low: float, high: float) -> float:
 
 
 class _Course:
-    """The controller, and what has come of its candidates."""
+    """The controller, and what has come of its candidates.
+
+    Only the trainings of a round may be done elsewhere: which candidates are drawn, stopped and learnt from, and in which
+    order, does not depend on who trains them.
+    """
 
     def __init__(self, problem: Problem, known: Mapping[str, Any] | None = None) -> None:
         section = problem.of_strategy
         self.problem, self.history = problem, History()
         self.candidates: list[dict[str, Any]] = []
+        self.drawn: dict[int, Draw] = {}  # of the round, by number, that are not learnt from yet
+        self.firsts: dict[int, dict[str, Any]] = {}  # what their first trainings gave, where a second is in question
+        self.wholes: dict[int, dict[str, Any]] = {}  # what all of their trainings gave
         self.generator = torch.Generator().manual_seed(problem.seed)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(problem.seed)
@@ -169,14 +190,69 @@ class _Course:
             self.restore(problem.state)
             known = problem.state["assistance"]
         self.assistance = Assistance(problem, known)
-        if known is None and self.assistance.known and problem.team.is_first:
-            problem.save(self.state())
+        if known is None and self.assistance.known:
+            self.keep()
 
-    def advance(self, number: int) -> None:
-        """One candidate: drawn, trained, scored, and learnt from."""
-        problem, section = self.problem, self.problem.of_strategy
-        draw = self.draw()
-        candidate = self.attempt(number, draw)
+    def pool(self) -> AbstractContextManager[Pool]:
+        """Who trains candidates."""
+        known = {"weights": self.assistance.known, "flops": 0.0}
+        return cluster.pool(self.assistance, assist, packed(self.problem), known)
+
+    def advance(self, pool: Pool) -> None:
+        """One round: its candidates are drawn, trained and scored, then learnt from one after the other."""
+        section = self.problem.of_strategy
+        if not self.drawn:
+            self.drawn = {number: self.draw() for number in self._numbers()}
+        numbers = list(self.drawn)
+        if section.stop == "never" or section.more_steps == 0 or numbers[0] <= section.first:
+            trials = {number: self._trial(number, section.stages) for number in numbers}
+        else:
+            firsts = {number: self._trial(number, (0,)) for number in numbers}
+            for _ in pool.each(attempt, firsts, self.firsts, self.keep):
+                if len(numbers) > 1:
+                    self.keep()
+            for number in numbers:
+                self._decide(number)
+            trials = {number: self._trial(number, (1,)) for number in numbers}
+        for number, outcome in pool.each(attempt, trials, self.wholes, self.keep):
+            self.take(number, outcome)
+
+    def _numbers(self) -> range:
+        """Of the next round. The first candidates are one, as the controller learns from none before it has them all."""
+        section, start = self.problem.of_strategy, len(self.candidates) + 1
+        end = section.first if start <= section.first else min(start + section.round - 1, section.candidates)
+        return range(start, end + 1)
+
+    def _trial(self, number: int, stages: tuple[int, ...]) -> Trial:
+        before = self.firsts[number] if stages == (1,) else None
+        return Trial(number=number, draw=self.drawn[number], stages=stages, before=before)
+
+    def _decide(self, number: int) -> None:
+        """Whether a candidate is worth a second training; where not, the first was the whole."""
+        first = self.firsts[number]
+        if "goes_on" in first:  # before the run was stopped
+            return
+        candidate = first["candidate"]
+        first["goes_on"] = "failure" not in candidate and self.stopping.goes_on(
+            self._places(candidate["first_psnr_db"])[-1],
+            lambda most: most * float(torch.rand((), generator=self.generator)),
+        )
+        if not first["goes_on"]:
+            candidate["is_stopped"] = "failure" not in candidate
+            self.wholes[number] = first
+
+    def keep(self) -> None:
+        """Write a checkpoint."""
+        if self.problem.team.is_first:
+            self.problem.save(self.state())
+
+    def take(self, number: int, outcome: dict[str, Any]) -> None:
+        """Learn from a candidate."""
+        problem, section, candidate = self.problem, self.problem.of_strategy, outcome["candidate"]
+        for known in (self.drawn, self.firsts, self.wholes):
+            known.pop(number, None)
+        for flops in outcome["flops"]:
+            self.assistance.flops += flops
         self.candidates.append(candidate)
         news: dict[str, float] = {
             name: candidate[name] for name in ("psnr_db", "ssim", "score", "train_loss") if name in candidate
@@ -197,7 +273,7 @@ class _Course:
         self.history += [(number, name, value) for name, value in news.items()]
         if problem.team.is_first:
             problem.log(number, news)
-            problem.save(self.state())
+        self.keep()
 
     def draw(self) -> Draw:
         """Decisions within the window; their log-probability is that of a draw that knows no window."""
@@ -210,52 +286,6 @@ class _Course:
         raise ValueError(
             f"strategy.window must leave room for candidates, got none of {TRIES} draws within {list(section.window)} "
             f"{section.window_of}; widen it."
-        )
-
-    def attempt(self, number: int, draw: Draw) -> dict[str, Any]:
-        """Train and score a candidate, a second time where it is worth it."""
-        problem, section, team = self.problem, self.problem.of_strategy, self.problem.team
-        genotype = problem.space.from_tokens(problem.of_space, draw.tokens)
-        candidate: dict[str, Any] = {
-            "genotype": problem.space.to_json(genotype), "tokens": list(draw.tokens), "log_prob": draw.log_prob,
-            "parameters": parameters(outline(problem.space, problem.of_space, problem.channels, genotype)),
-            "flops_per_pixel": 0.0, "steps": 0, "is_stopped": False,
-        }  # fmt: skip
-        try:
-            network = build(genotype, problem).to(team.device)
-            candidate["flops_per_pixel"] = flops_per_pixel(network, problem.channels, problem.config.patch)
-            helped = self.assistance.join(network, genotype)
-            team.align(helped, number)
-            for stage, steps in enumerate((section.steps, section.more_steps)):
-                if steps == 0:
-                    break
-                candidate["steps"] += steps
-                loss = self.assistance.train(helped, steps, f"candidate {number}", section.lr_max, stage)
-                if not all(bool(value.isfinite().all()) for value in network.state_dict().values()):
-                    raise FloatingPointError(
-                        f"the weights must be finite, got others after step {steps} of candidate {number}."
-                    )
-                scores = team.score(
-                    partial(validate, network, sigmas=problem.config.sigmas, seed=problem.seed), problem.images_v
-                )
-                candidate |= {"train_loss": loss} | scores
-                if stage == 0:
-                    candidate["first_psnr_db"] = scores["psnr_db"]
-                    if section.more_steps > 0 and not self._goes_on(number, scores["psnr_db"]):
-                        candidate["is_stopped"] = True
-                        break
-        except (FloatingPointError, RuntimeError) as error:
-            if isinstance(error, RuntimeError) and not is_exhausted(error):
-                raise
-            candidate["failure"] = str(error)
-        return candidate
-
-    def _goes_on(self, number: int, psnr_db: float) -> bool:
-        section = self.problem.of_strategy
-        if section.stop == "never" or number <= section.first:
-            return True
-        return self.stopping.goes_on(
-            self._places(psnr_db)[-1], lambda most: most * float(torch.rand((), generator=self.generator))
         )
 
     def _places(self, *more: float) -> list[float]:
@@ -288,6 +318,8 @@ class _Course:
             "candidates": self.candidates, "history": self.history, "teacher": self.teacher.state(),
             "generator": self.generator.get_state(), "assistance": self.assistance.state(),
             "stopping": [stopping.average, stopping.delta, stopping.counter, stopping.passed],
+            "drawn": {number: [list(draw.tokens), draw.log_prob] for number, draw in self.drawn.items()},
+            "firsts": self.firsts, "wholes": self.wholes,
         }  # fmt: skip
 
     def restore(self, state: dict[str, Any]) -> None:
@@ -297,6 +329,8 @@ class _Course:
         self.generator.set_state(state["generator"])
         stopping = self.stopping
         stopping.average, stopping.delta, stopping.counter, stopping.passed = state["stopping"]
+        self.drawn = {number: Draw(tuple(tokens), log_prob) for number, (tokens, log_prob) in state["drawn"].items()}
+        self.firsts, self.wholes = state["firsts"], state["wholes"]
 
     def finish(self) -> Found:
         """What was found."""

@@ -5,6 +5,7 @@ import dataclasses
 import math
 import sys
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from statistics import fmean
 from types import SimpleNamespace
@@ -15,19 +16,21 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from nasir import settings
+from nasir import cluster, settings
 from nasir.config import reading
 from nasir.data.patches import PatchSampler
 from nasir.data.pictures.collection import to_clean
 from nasir.layers.cost import flops_per_pixel
 from nasir.search import darts, random
 from nasir.search.contract import Found, Problem
+from nasir.search.sampling.alone import train
 from nasir.spaces import irnas
 from nasir.spaces.cells import searching
 from nasir.spaces.cells.genotype import Genotype, to_json
 from nasir.training.parallel import alone
 from nasir.training.validation import validate
 from tests.spaces.cells.small import SMALL
+from tests.test_cluster import Backwards
 
 ROOT = Path(__file__).parents[2]
 RESOLVED = settings.resolve(reading.read(ROOT / "params.yaml"), ROOT / "profiles", strategy="random")
@@ -182,6 +185,25 @@ def test_a_search_carried_on_ends_as_one_left_alone(done):
     assert (found.step, found.scores, found.history) == (whole.step, whole.scores, whole.history)
     assert (found.genotype, found.runner_up) == (whole.genotype, whole.runner_up)
     winners = [search.tensors["winner"] for search in (found, whole)]
+    assert all(torch.equal(winners[0][name], tensor) for name, tensor in winners[1].items())
+
+
+def test_candidates_that_are_done_before_their_turn_change_nothing_and_are_kept(monkeypatch):
+    saved: list[dict] = []
+    whole = run(by_level)
+    monkeypatch.setattr(cluster, "pool", lambda here, *given: nullcontext(Backwards(here)))
+    found = run(by_level, save=lambda state: saved.append(copy.deepcopy(state)))
+    assert (found.candidates, found.history, found.step) == (whole.candidates, whole.history, whole.step)
+    # the third and the second come first; then all three have their turn
+    assert [(len(state["candidates"]), sorted(state["ahead"])) for state in saved] == [
+        (0, [3]), (0, [2, 3]), (1, [2, 3]), (2, [3]), (3, []),
+    ]  # fmt: skip
+
+    names: list[str] = []
+    monkeypatch.setattr(random, "train", lambda *given: names.append(given[3]) or train(*given))
+    again = run(by_level, state=saved[1])
+    assert names == ["candidate 1"] and again.candidates == whole.candidates and again.history == whole.history
+    winners = [search.tensors["winner"] for search in (again, whole)]
     assert all(torch.equal(winners[0][name], tensor) for name, tensor in winners[1].items())
 
 

@@ -3,6 +3,7 @@
 import copy
 import dataclasses
 import math
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -10,15 +11,16 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from nasir import settings
+from nasir import cluster, settings
 from nasir.config import reading
 from nasir.search import rl
 from nasir.search.contract import Found, Problem
-from nasir.search.policy import assistance
+from nasir.search.policy import assistance, trials
 from nasir.spaces.cells.genotype import Genotype
 from nasir.training import loop
 from tests.search.test_random import CONFIG, Killed, by_level
 from tests.search.test_random import problem as of_random
+from tests.test_cluster import Backwards
 
 ROOT = Path(__file__).parents[2]
 RESOLVED = settings.resolve(reading.read(ROOT / "params.yaml"), ROOT / "profiles", strategy="rl")
@@ -86,7 +88,9 @@ def test_with_one_training_nobody_is_stopped():
 def test_candidates_far_below_the_average_have_no_second_training(monkeypatch):
     # PSNR on V as it comes: of the first three after either training, then of the first training of each, which is the last
     scores = iter([20.0, 20.5, 22.0, 22.5, 19.0, 21.5, *[19.01] * 4])
-    monkeypatch.setattr(rl, "validate", lambda *given, **named: {"psnr_db": next(scores), "ssim": 0.5, "score": 0.7})
+    monkeypatch.setattr(
+        trials, "validate", lambda *given, **named: {"psnr_db": next(scores), "ssim": 0.5, "score": 0.7}
+    )
     found = run(candidates=7, stop="below_average", stop_decay=0.9)
     stopped = [one["is_stopped"] for one in found.candidates]
     # the first ones, even the worst of them, go on; their places among each other are 1/3, 1 and 0, the others' 1/300: a
@@ -215,6 +219,43 @@ def test_a_search_carried_on_ends_as_one_left_alone(done, estimator):
     )
 
 
+ROUNDS = {"candidates": 10, "round": 3, "more_steps": 2, "stop_decay": 0.5}
+
+
+def test_the_controller_does_not_learn_within_a_round():
+    found = run(**ROUNDS)
+    assert found.candidates[:3] == run(candidates=10, more_steps=2, stop_decay=0.5).candidates[:3]
+    teacher = rl._Course(problem(near, **ROUNDS)).teacher
+    # what the controller as it was drawn gives to the first ones; the later rounds have been drawn by another one each
+    of_round = [found.candidates[start : start + 3] for start in (0, 3, 6)]
+    with torch.no_grad():
+        known = [teacher._evaluate([one["tokens"] for one in round_])[0].tolist() for round_ in of_round]
+    drawn = [[one["log_prob"] for one in round_] for round_ in of_round]
+    assert drawn[0] == pytest.approx(known[0], abs=1e-5)
+    assert drawn[1] != pytest.approx(known[1], abs=1e-5)
+    assert [number for number, name, _ in found.history if name == "entropy"] == list(range(3, 11))
+
+
+def test_who_trains_a_round_in_which_order_changes_nothing(monkeypatch):
+    whole = run(**ROUNDS)
+    assert 0 < whole.facts["stopped"] < 7
+    monkeypatch.setattr(cluster, "pool", lambda here, *given: nullcontext(Backwards(here)))
+    found = run(**ROUNDS)
+    assert (found.candidates, found.history, found.spent_flops) == (whole.candidates, whole.history, whole.spent_flops)
+
+
+def test_a_search_killed_within_a_round_ends_as_one_left_alone(monkeypatch):
+    whole, saved = run(**ROUNDS), list[dict]()
+    monkeypatch.setattr(cluster, "pool", lambda here, *given: nullcontext(Backwards(here)))
+    run(save=lambda state: saved.append(copy.deepcopy(state)), **ROUNDS)
+    seen = {(len(state["firsts"]), len(state["wholes"]), len(state["drawn"])) for state in saved}
+    # the first trainings of a round as they come; a second one before its turn; all that is not learnt from yet
+    assert {(1, 0, 3), (2, 0, 3), (3, 0, 3)} <= seen and any(wholes and drawn == 3 for _, wholes, drawn in seen)
+    for state in saved[4:13:4]:
+        found = run(state=state, **ROUNDS)
+        assert (found.candidates, found.history) == (whole.candidates, whole.history)
+
+
 def test_a_window_without_a_candidate_is_refused(monkeypatch):
     monkeypatch.setattr(rl, "TRIES", 30)
     with pytest.raises(ValueError, match=r"strategy\.window must leave room for candidates, got none of 30 draws"):
@@ -225,6 +266,7 @@ def test_a_window_without_a_candidate_is_refused(monkeypatch):
     ("key", "value", "message"),
     [
         ("candidates", 0, "strategy.candidates must be 1 or more"),
+        ("round", 0, "strategy.round must be 1 or more"),
         ("more_steps", -1, "strategy.more_steps must be 0 or more"),
         ("lr", 0.0, "strategy.lr must be above 0"),
         ("average", 1.0, "strategy.average must be 0 or more and below 1"),

@@ -224,7 +224,7 @@ class Assistance:
         self.known: dict[str, Any] = (
             dict(known["weights"]) if known is not None else {}
         )  # state dicts of teacher and stem
-        self.flops = 0.0  # of forward passes in all trainings; one that failed counts whole
+        self.flops = 0.0  # of forward passes in all trainings, to which the search adds; one that failed counts whole
         self.cache = self._store() if section.cache > 0 else None
         if known is not None:
             self.flops = known["flops"]
@@ -247,23 +247,26 @@ class Assistance:
             getattr(network, problem.space.stem).load_state_dict(of_stem)
         return WithCells(network, cells).to(problem.team.device)
 
-    def train(self, network: WithCells, steps: int, name: str, lr_max: float, stage: int) -> float:
-        """Train a candidate, at stage 0 or 1; gives its last loss."""
+    def train(
+        self, network: WithCells, steps: int, name: str, lr_max: float, stage: int, count: Callable[[float], None]
+    ) -> float:
+        """Train a candidate, at stage 0 or 1; gives its last loss. `count` is told the operations of it before it begins."""
         section, cache = self.section, self.cache if stage == 0 else None
         average = section.average if stage == 0 else section.more_average
         descent = partial(AssistedDescent, cache=cache, auxiliary=section.auxiliary, distillation=section.distillation)
         with self._standing_still(network.network, cache):
             if cache is not None:
                 cache.look(torch.zeros(1, dtype=torch.long, device=cache.noisy.device))
-            self._count(network, steps)
+            count(self._cost(network, steps))
             loss = train(network, self.problem, steps, name, lr_max, average, stage, descent)
         network.outputs = []
         return loss
 
-    def _count(self, network: nn.Module, steps: int) -> None:
+    def _cost(self, network: nn.Module, steps: int) -> float:
+        """Operations of the forward passes of a training."""
         config = self.problem.config
         cost = flops_per_pixel(network, self.problem.channels, config.patch)
-        self.flops += steps * config.batch * config.patch**2 * cost
+        return steps * config.batch * config.patch**2 * cost
 
     @contextmanager
     def _standing_still(self, network: nn.Module, cache: Cache | None) -> Iterator[None]:
@@ -325,7 +328,7 @@ class Assistance:
             train(network, problem, steps, f"the {name}", lr_max, AVERAGE, again)
             self.known[name] = {key: value.cpu().clone() for key, value in network.state_dict().items()}
         network.eval()
-        self._count(network, steps)
+        self.flops += self._cost(network, steps)
 
 
 def _see(look: Callable[[Tensor], Any], noisy: Tensor, team: Team) -> Any:
