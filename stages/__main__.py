@@ -113,7 +113,9 @@ def searches(
     known: Annotated[Path, typer.Option(help="CSV file of images that another data set's test part has too.")] = Path(
         "nasir/data/datasets/known_elsewhere.csv"
     ),
-    workers: Annotated[int, typer.Option(help="Jobs at a time, each in one thread.", min=1)] = os.cpu_count() or 1,
+    workers: Annotated[
+        int, typer.Option(help="Jobs at a time on this machine, one thread each.", min=1)
+    ] = os.cpu_count() or 1,
     hours: Annotated[float, typer.Option(help="No job is begun after that; 0 = no limit.", min=0)] = 0,
 ) -> None:
     """Compare search strategies with random networks: run what is missing of the study, write its page."""

@@ -7,19 +7,25 @@ A result that was made with another plan is made again.
 import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from contextlib import AbstractContextManager, contextmanager
 from importlib import import_module
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
+from nasir import cluster
 from nasir.reporting.searches import page as pages
 from stages.searches import plan as plans
+from stages.searches import sending
 from stages.searches.plan import Job, Plan
 
 NICE = 19
 """Of the jobs, which leave the machine to whatever else it does."""
+
+LOOK = 30
+"""Seconds after which it is looked whether there are more workers."""
 
 
 def run(
@@ -42,7 +48,7 @@ def run(
         work: folder for the data set.
         results: folder of the results.
         page: Markdown file to write.
-        workers: jobs at a time, each in one thread.
+        workers: jobs at a time, each in one thread; a scheduler's workers (`nasir.cluster`) do one job each.
         hours: no job is begun after that; 0 = no limit.
     """
     chosen = plans.read(plan, profiles)
@@ -75,27 +81,55 @@ def _bring(chosen: Plan, shipped: Path, known: Path, work: Path, data: Path) -> 
 
 def _work_off(chosen: Plan, missing: Sequence[Job], data: Path, results: Path, workers: int, hours: float) -> None:
     """Run jobs, each in a fresh process, so that none has another's memory."""
-    os.environ["OMP_NUM_THREADS"] = "1"
     start, waiting = time.monotonic(), list(missing)
-    running: dict[Future[None], Job] = {}
-    with ProcessPoolExecutor(
-        workers, get_context("spawn"), initializer=os.nice, initargs=(NICE,), max_tasks_per_child=1
-    ) as pool:
+    running: dict[Future[Any], Job] = {}
+    doors: AbstractContextManager[_Near | sending.Far]
+    doors = sending.far(chosen, data, results) if cluster.address() else _near(chosen, data, results, workers)
+    with doors as door:
         while waiting or running:
             is_late = hours > 0 and time.monotonic() - start > hours * 3600
-            while waiting and len(running) < workers and not is_late:
+            slots = door.slots()
+            while waiting and len(running) < slots and not is_late:
                 job = next((job for job in waiting if _is_ready(job, waiting, running.values())), None)
                 if job is None:
                     break
                 waiting.remove(job)
-                running[pool.submit(_work, chosen, job, data, results)] = job
+                running[door.submit(job)] = job
             if not running:
                 return
-            done, _ = wait(running, return_when=FIRST_COMPLETED)
+            done, _ = wait(running, timeout=LOOK, return_when=FIRST_COMPLETED)
             for future in done:
                 job = running.pop(future)
-                future.result()
+                door.finish(job, future)
                 print(f"{job.name}: done, {len(waiting) + len(running)} to go", file=sys.stderr, flush=True)
+
+
+class _Near:
+    """Processes of this machine, which write results themselves."""
+
+    def __init__(self, pool: ProcessPoolExecutor, chosen: Plan, data: Path, results: Path, workers: int) -> None:
+        self._pool, self._chosen, self._data, self._results, self._workers = pool, chosen, data, results, workers
+
+    def slots(self) -> int:
+        """Jobs at a time."""
+        return self._workers
+
+    def submit(self, job: Job) -> Future[None]:
+        """Begin a job."""
+        return self._pool.submit(_work, self._chosen, job, self._data, self._results)
+
+    def finish(self, job: Job, future: Future[None]) -> None:
+        """Raise a job's error where it has one."""
+        future.result()
+
+
+@contextmanager
+def _near(chosen: Plan, data: Path, results: Path, workers: int) -> Iterator[_Near]:
+    os.environ["OMP_NUM_THREADS"] = "1"
+    with ProcessPoolExecutor(
+        workers, get_context("spawn"), initializer=os.nice, initargs=(NICE,), max_tasks_per_child=1
+    ) as pool:
+        yield _Near(pool, chosen, data, results, workers)
 
 
 def _is_ready(job: Job, waiting: Sequence[Job], running: Any) -> bool:
