@@ -143,7 +143,7 @@ def far(make: Callable[..., Any], *given: Any) -> Iterator[Far]:
         from distributed import Client
     except ImportError as error:
         raise ValueError(
-            f"{SCHEDULER} needs dask's distributed, got {error}; install it (pip install 'nasir[cluster]'), or unset "
+            f"{SCHEDULER} needs dask's distributed, got {error}; install it (pip install distributed), or unset "
             f"{SCHEDULER} to work in this process."
         ) from error
     with dask.config.set({"distributed.admin.large-graph-warning-threshold": "4GB"}):  # pictures are sent on purpose
