@@ -8,6 +8,7 @@ The only import of distributed, which is only needed where a scheduler is named 
 """
 
 import hashlib
+import logging
 import os
 import sys
 import threading
@@ -146,6 +147,9 @@ def far(make: Callable[..., Any], *given: Any) -> Iterator[Far]:
             f"{SCHEDULER} needs dask's distributed, got {error}; install it (pip install distributed), or unset "
             f"{SCHEDULER} to work in this process."
         ) from error
+    logging.getLogger("distributed.client").setLevel(
+        logging.CRITICAL
+    )  # it would show a lost scheduler's traceback, too
     with dask.config.set({"distributed.admin.large-graph-warning-threshold": "4GB"}):  # pictures are sent on purpose
         try:
             client = Client(named, timeout=PATIENCE, set_as_default=False)
