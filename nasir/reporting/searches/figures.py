@@ -129,10 +129,10 @@ def costs(spaces: Mapping[str, tuple[Sequence[float], Mapping[str, Sequence[tupl
         spaces: PSNR of the random networks, and of each search the minutes and the PSNR of what it found with each seed.
     """
     with plain_style():
-        figure = Figure(figsize=(8.5, 2.7 * len(spaces)), layout="constrained")
-        for axes, (title, (random, found)) in zip(
-            figure.subplots(len(spaces), squeeze=False).flat, spaces.items(), strict=True
-        ):
+        heights = [max(2.7, 0.19 * (len(found) + 4)) for _, found in spaces.values()]  # a line of the legend for each
+        figure = Figure(figsize=(8.5, sum(heights)), layout="constrained")
+        panels = figure.subplots(len(spaces), squeeze=False, height_ratios=heights).flat
+        for axes, (title, (random, found)) in zip(panels, spaces.items(), strict=True):
             axes.axhspan(min(random), max(random), color=_GREY, alpha=0.12, lw=0, label="random networks")
             axes.axhline(middle(random), color=_GREY, lw=1, ls="--", label="their median")
             for place, (name, points) in enumerate(found.items()):

@@ -132,7 +132,7 @@ class Cohort:
     def _learn(self, losses: Tensor, entropies: Tensor) -> None:
         """A step of each: the sum over controllers, as none's loss depends on another's weights."""
         self.optimiser.zero_grad()
-        (losses.mean(dim=1) - self.rules.entropy * entropies.mean(dim=1)).sum().backward()  # type: ignore[no-untyped-call]
+        (losses.mean(dim=1) - self.rules.entropy * entropies.mean(dim=1)).sum().backward()
         gradients = [weight.grad for weight in self.weights.values() if weight.grad is not None]
         norms = torch.stack([gradient.flatten(1).square().sum(dim=1) for gradient in gradients]).sum(dim=0).sqrt()
         shares = (self.rules.norm / (norms + 1e-6)).clamp(max=1)
