@@ -94,7 +94,7 @@ def _landscape(facts: Mapping[str, Any]) -> str:
     lines = [
         f"{facts['seeds']} tries of {facts['candidates']:,} candidates of each strategy. Regret: how far the value of the "
         "candidate with the highest score so far lies below that of the best network (NAS-Bench-101, Ying et al., ICML "
-        "2019). Lines and tables: mean of the tries and its 95 % interval."
+        "2019). Lines and tables: mean of the tries and its 95 % interval; seconds of one thread."
     ]
     if facts["training_db"] is None:
         lines.append(
