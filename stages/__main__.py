@@ -132,15 +132,29 @@ def rehearse(
         "reports/search-clearer/networks.csv"
     ),
     plan: Annotated[Path, typer.Option(help="The study whose networks they are.")] = Path("study/clearer.yaml"),
-    out: Annotated[Path, typer.Option(help="Folder to write into.")] = Path("reports/search-clearer"),
+    out: Annotated[Path, typer.Option(help="Folder to write into.")] = Path("reports/strategies"),
     profiles: Profiles = Path("profiles"),
-    candidates: Annotated[int, typer.Option(help="Scored in each try.", min=1)] = 300,
-    seeds: Annotated[int, typer.Option(help="Tries of each strategy.", min=1)] = 20,
+    candidates: Annotated[int, typer.Option(help="Scored in each try.", min=1)] = 3000,
+    seeds: Annotated[int, typer.Option(help="Tries of each strategy.", min=2)] = 20,
 ) -> None:
-    """Try strategies on networks that a study has trained: seconds in place of hours."""
+    """Try strategies on networks that a study has trained: minutes in place of weeks. `strategies` writes the page."""
     from stages.searches import rehearsal
 
     rehearsal.run(plan=plan, profiles=profiles, networks=networks, out=out, candidates=candidates, seeds=seeds)
+
+
+def strategies(
+    page: Out = Path("reports/strategies.md"),
+    plan: Annotated[list[Path] | None, typer.Option(help="A study of the page; once for each.")] = None,
+    results: Annotated[Path, typer.Option(help="Folder of the results of all studies.")] = Path("study"),
+    rehearsed: Annotated[Path, typer.Option(help="Folder that `rehearse` wrote into.")] = Path("reports/strategies"),
+    profiles: Profiles = Path("profiles"),
+) -> None:
+    """Write one page of all strategies: of the studies bsd500 and clearer unless others are named, and what was rehearsed."""
+    from stages.searches import strategies as stage
+
+    plans = plan or [Path("study/bsd500.yaml"), Path("study/clearer.yaml")]
+    stage.run(plans=plans, profiles=profiles, results=results, rehearsed=rehearsed, page=page)
 
 
 def shelve(
@@ -249,6 +263,7 @@ OTHERS: tuple[Callable[..., None], ...] = (
     extras,
     searches,
     rehearse,
+    strategies,
     summary,
     shelve,
     scores,

@@ -170,6 +170,12 @@ def result(results: Path, plan: Plan, job: Job) -> dict[str, Any] | None:
     return found if found["made_with"] == plan.made_with(job) else None
 
 
+def results_of(folder: Path, plan: Plan) -> dict[str, dict[str, Any]]:
+    """All results that were made with the plan as it is, by the job's name."""
+    found = {job.name: result(folder, plan, job) for job in plan.jobs()}
+    return {name: one for name, one in found.items() if one is not None}
+
+
 def slug(text: str) -> str:
     """A name of the plan as part of a file's name."""
     return "-".join(text.replace(",", " ").replace("_", "-").split())

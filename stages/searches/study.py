@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import asdict
 from importlib import import_module
 from multiprocessing import get_context
 from pathlib import Path
@@ -59,16 +60,9 @@ def run(
     if missing:
         _bring(chosen, shipped, known, work, data)
         _work_off(chosen, missing, data, results, workers, hours)
-    found = {job.name: result for job in jobs if (result := plans.result(results, chosen, job)) is not None}
-    pages.write(page, chosen.values | {"name": plan.stem}, [_facts(job) for job in jobs], found)
+    found = plans.results_of(results, chosen)
+    pages.write(page, chosen.values | {"name": plan.stem}, [asdict(job) for job in jobs], found)
     print(f"{len(found)} of {len(jobs)} jobs of the study are done; the page: {page}")
-
-
-def _facts(job: Job) -> dict[str, Any]:
-    return {
-        "name": job.name, "search": job.search, "seed": job.seed, "is_training": job.is_training, "network": job.network,
-        "is_second": job.is_second,
-    }  # fmt: skip
 
 
 def _bring(chosen: Plan, shipped: Path, known: Path, work: Path, data: Path) -> None:

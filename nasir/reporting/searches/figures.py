@@ -3,10 +3,10 @@
 from collections.abc import Mapping, Sequence
 from statistics import fmean
 
-import numpy as np
 from matplotlib.figure import Figure
 
 from nasir.canvas import plain_style, to_png
+from nasir.evaluation.statistics import Interval
 from nasir.reporting.searches.judgement import ENOUGH, Found, Scores, enough, middle
 
 _BLUE, _ORANGE, _GREY = "#0072b2", "#d55e00", "#6b6b6b"
@@ -93,23 +93,54 @@ def weights(courses: Mapping[str, Mapping[int, Sequence[tuple[int, float]]]]) ->
         return to_png(figure)
 
 
-def regret(courses: Mapping[str, Sequence[Sequence[float]]], best: float) -> bytes:
-    """How far the best so far lies below the best of the space: mean of the tries, and a band with four of five of them.
+Course = Sequence[tuple[int, Interval]]
+"""A mean over tries, with its interval, after so many candidates."""
+
+
+def regret(courses: Mapping[str, tuple[Course, Course]], noise: float | None) -> bytes:
+    """How far what was found, and what is drawn of late, lies below the best of the space: means of the tries, and intervals.
 
     Args:
-        courses: of each strategy the best score after each candidate, dB, a row for each try.
-        best: of the space, dB.
+        courses: of each strategy: regret, and the mean of the last candidates, dB.
+        noise: from one training to the next, dB, where it was measured.
     """
     with plain_style():
-        figure = Figure(figsize=(8.5, 4.0), layout="constrained")
-        axes = figure.subplots()
-        for place, (name, tries) in enumerate(courses.items()):
-            gaps = best - np.array(tries)
-            steps = np.arange(1, gaps.shape[1] + 1)
-            low, high = np.quantile(gaps, (0.1, 0.9), axis=0)
-            colour = _COLOURS[place % len(_COLOURS)]
-            axes.plot(steps, gaps.mean(axis=0), color=colour, label=name)
-            axes.fill_between(steps, low, high, color=colour, alpha=0.15, lw=0)
-        axes.set(xscale="log", xlabel="candidates", ylabel="dB below the best of the space")
-        axes.legend()
+        figure = Figure(figsize=(8.5, 3.8), layout="constrained")
+        panels = figure.subplots(1, 2)
+        for place, (name, both) in enumerate(courses.items()):
+            for axes, course in zip(panels, both, strict=True):
+                steps, means = [step for step, _ in course], [one.mean for _, one in course]
+                axes.plot(steps, means, color=_COLOURS[place], label=name)
+                low, high = [one.low for _, one in course], [one.high for _, one in course]
+                axes.fill_between(steps, low, high, color=_COLOURS[place], alpha=0.15, lw=0)
+        if noise is not None:
+            panels[0].axhline(noise, color=_GREY, lw=1, ls="--", label="one training to the next")
+        for axes, title in zip(panels, ("the best by score so far", "mean of the last 50 candidates"), strict=True):
+            axes.set(title=title, xscale="log", xlabel="candidates", ylim=(0, None))
+        panels[0].set(ylabel="dB below the best of the space")
+        figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper center", ncols=5)
+        return to_png(figure)
+
+
+def costs(spaces: Mapping[str, tuple[Sequence[float], Mapping[str, Sequence[tuple[float, float]]]]]) -> bytes:
+    """What each search took against what it found, a panel for each space; random networks as a band and their median.
+
+    Args:
+        spaces: PSNR of the random networks, and of each search the minutes and the PSNR of what it found with each seed.
+    """
+    with plain_style():
+        heights = [max(2.7, 0.19 * (len(found) + 4)) for _, found in spaces.values()]  # a line of the legend for each
+        figure = Figure(figsize=(8.5, sum(heights)), layout="constrained")
+        panels = figure.subplots(len(spaces), squeeze=False, height_ratios=heights).flat
+        for axes, (title, (random, found)) in zip(panels, spaces.items(), strict=True):
+            axes.axhspan(min(random), max(random), color=_GREY, alpha=0.12, lw=0, label="random networks")
+            axes.axhline(middle(random), color=_GREY, lw=1, ls="--", label="their median")
+            for place, (name, points) in enumerate(found.items()):
+                mark, colour = _MARKS[place % len(_MARKS)], _COLOURS[place % len(_COLOURS)]
+                minutes, scores = zip(*points, strict=True)
+                axes.plot(minutes, scores, mark, color=colour, ms=6, alpha=0.8, label=name)
+            axes.set(
+                title=title, xlabel="minutes of search, one thread", ylabel="PSNR in dB, test images", xlim=(0, None)
+            )
+            axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
         return to_png(figure)

@@ -75,20 +75,67 @@ def tau(first: Sequence[float], second: Sequence[float], seed: int = 0) -> Inter
 
     A constant ranking orders nothing: its tau counts as 0, in resamples, too.
     """
-    a, b = np.asarray(first), np.asarray(second)
+    return mean_tau([first], second, seed)
+
+
+def mean_tau(several: Sequence[Sequence[float]], second: Sequence[float], seed: int = 0) -> Interval:
+    """The mean of the taus of several rankings with one, all of the same networks, with its interval over networks."""
+    rows, b = [np.asarray(first) for first in several], np.asarray(second)
     generator = np.random.default_rng(seed)
 
     def of(chosen: NDArray[np.int64]) -> float:
-        return float(np.nan_to_num(kendalltau(a[chosen], b[chosen]).statistic))
+        return fmean(float(np.nan_to_num(kendalltau(a[chosen], b[chosen]).statistic)) for a in rows)
 
-    draws = [of(generator.integers(len(a), size=len(a))) for _ in range(DRAWS // 10)]
+    draws = [of(generator.integers(len(b), size=len(b))) for _ in range(DRAWS // 10)]
     low, high = np.quantile(draws, TAILS)
-    return Interval(mean=of(np.arange(len(a))), low=float(low), high=float(high))
+    return Interval(mean=of(np.arange(len(b))), low=float(low), high=float(high))
 
 
 def is_random(job: Mapping[str, Any]) -> bool:
     """Whether a job trains a random network, for the first time."""
     return job["search"] is None and job.get("network") is None and not job.get("is_second")
+
+
+def random_of(jobs: Sequence[Mapping[str, Any]], results: Mapping[str, Any]) -> dict[str, Any]:
+    """The results of the random networks that have been trained, by the job's name."""
+    return {job["name"]: results[job["name"]] for job in jobs if is_random(job) and job["name"] in results}
+
+
+def found_of(
+    jobs: Sequence[Mapping[str, Any]], results: Mapping[str, Any], random: Sequence[Scores]
+) -> dict[str, list[Found]]:
+    """What each search has found that was trained, seed by seed, where there are random networks to judge it by."""
+    found: dict[str, list[Found]] = {}
+    for job in jobs:
+        name = job["name"]
+        source = name.replace("found-", "search-", 1)
+        if job["search"] is not None and job["is_training"] and {name, source} <= set(results) and len(random) > 1:
+            one = judge(job["search"], job["seed"], results[name], results[source], random)
+            found.setdefault(job["search"], []).append(one)
+    return found
+
+
+def twice_of(jobs: Sequence[Mapping[str, Any]], results: Mapping[str, Any]) -> dict[int, tuple[float, float]]:
+    """PSNR after either training of the random networks that were trained twice, dB, by their numbers."""
+    first = {job["seed"]: results[job["name"]] for job in jobs if is_random(job) and job["name"] in results}
+    second = {job["seed"]: results[job["name"]] for job in jobs if job.get("is_second") and job["name"] in results}
+    return {
+        seed: (fmean(first[seed]["psnr_db"].values()), fmean(second[seed]["psnr_db"].values()))
+        for seed in sorted(second)
+        if seed in first
+    }
+
+
+def measures_of(jobs: Sequence[Mapping[str, Any]], results: Mapping[str, Any]) -> dict[tuple[str, int], list[float]]:
+    """What each search's measure says of the random networks that have been trained, by search and seed."""
+    total = [job["name"] for job in jobs if is_random(job)]
+    return {
+        (job["search"], job["seed"]): [
+            score for name, score in zip(total, results[job["name"]]["ranking"], strict=True) if name in results
+        ]
+        for job in jobs
+        if job["search"] is not None and not job["is_training"] and results.get(job["name"], {}).get("ranking")
+    }
 
 
 def of_training(pairs: Sequence[tuple[float, float]]) -> Interval:

@@ -13,12 +13,15 @@ from nasir.reporting.searches.judgement import (
     ENOUGH,
     Found,
     Scores,
+    found_of,
     is_random,
-    judge,
+    measures_of,
     middle,
     of_training,
     operations,
+    random_of,
     tau,
+    twice_of,
     width,
 )
 from nasir.reporting.searches.sizes import by_hand, trade_off
@@ -48,20 +51,14 @@ def write(page: Path, plan: Mapping[str, Any], jobs: Sequence[Mapping[str, Any]]
             name of one given by hand).
         results: those that are there, by the job's name.
     """
-    random = {job["name"]: results[job["name"]] for job in jobs if is_random(job) and job["name"] in results}
+    random = random_of(jobs, results)
     given = {
         job["network"]: results[job["name"]]
         for job in jobs
         if job.get("network") is not None and job["name"] in results
     }
     scores = [result["psnr_db"] for result in random.values()]
-    found: dict[str, list[Found]] = {}
-    for job in jobs:
-        name = job["name"]
-        source = name.replace("found-", "search-", 1)
-        if job["search"] is not None and job["is_training"] and {name, source} <= set(results) and len(scores) > 1:
-            cost = results[source]
-            found.setdefault(job["search"], []).append(judge(job["search"], job["seed"], results[name], cost, scores))
+    found = found_of(jobs, results, scores)
     sections = [_top(plan, jobs, results, scores, found)]
     if len(scores) > 1:
         sections += [_random(page, random, found, scores), _again(jobs, results, scores)]
@@ -156,13 +153,7 @@ def _random(
 
 def _again(jobs: Sequence[Mapping[str, Any]], results: Mapping[str, Any], scores: Sequence[Scores]) -> str:
     """How much of the spread is training's, where networks have been trained twice."""
-    first = {job["seed"]: results[job["name"]] for job in jobs if is_random(job) and job["name"] in results}
-    second = {job["seed"]: results[job["name"]] for job in jobs if job.get("is_second") and job["name"] in results}
-    pairs = {
-        seed: (fmean(first[seed]["psnr_db"].values()), fmean(second[seed]["psnr_db"].values()))
-        for seed in sorted(second)
-        if seed in first
-    }
+    pairs = twice_of(jobs, results)
     if len(pairs) < 2:
         return ""
     noise, spread = of_training(list(pairs.values())), stdev(fmean(one.values()) for one in scores)
@@ -251,13 +242,7 @@ def _rankings(
     if len(random) < max(3, min(len(total), RANKED)):
         return ""
     trained = [fmean(result["psnr_db"].values()) for result in random.values()]
-    measured = {
-        f"{job['search']}, seed {job['seed']}": [
-            score for name, score in zip(total, results[job["name"]]["ranking"], strict=True) if name in random
-        ]
-        for job in jobs
-        if job["search"] is not None and not job["is_training"] and results.get(job["name"], {}).get("ranking")
-    }
+    measured = {f"{search}, seed {seed}": scores for (search, seed), scores in measures_of(jobs, results).items()}
     if not measured:
         return ""
     write_bytes(page.with_suffix("") / "rankings.png", figures.rankings(trained, measured))
