@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from nasir.commands import compare, datasets, profile, show
+from nasir.commands import compare, datasets, export, profile, show
 from nasir.commands.terminal import require_suffix
 
 if TYPE_CHECKING:
@@ -253,7 +253,7 @@ def _say(text: str) -> None:
         ) from error
 
 
-for command in (show.show, profile.profile, compare.compare, datasets.datasets):
+for command in (show.show, profile.profile, compare.compare, export.export, datasets.datasets):
     app.command()(command)
 
 
