@@ -11,6 +11,7 @@ from nasir.search import contract as search
 from nasir.settings import resolve
 from nasir.spaces import contract as spaces
 from nasir.spaces.cells.operations import Style, operation
+from stages import __main__ as stages
 
 ROOT = zoo.SHELF.parent
 STYLE = Style(activation="relu", separable=1)
@@ -47,5 +48,7 @@ def test_nothing_is_suggested_for_a_name_that_is_like_none():
 
 def test_both_command_lines_suggest(nasir):
     assert nasir("show", "irnas-bsd500-5")[2].endswith("Did you mean 'irnas-bsd500-50'?\n")
+    wrong = ValueError("a search space must be one of ['clearer', 'irnas'], got 'clearr'; correct it, or add the file.")
+    assert stages._told(wrong).endswith("add the file. Did you mean 'clearer'?")
     status, _, told = nasir("restor", "photo.png")
     assert status == 2 and "Did you mean 'restore'?" in told
