@@ -28,7 +28,7 @@ setup: $(VENV)/.ready
 $(VENV)/.installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "nasir needs Python 3.11 or newer, got " + sys.version.split()[0] + "; set PYTHON=python3.11")'
 	test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) --editable '.[pipeline,dev,cluster]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) --editable '.[pipeline,cluster,export,dev]'
 	touch $@
 
 $(VENV)/.ready: $(VENV)/.installed data.dvc
@@ -40,7 +40,7 @@ repro: setup
 	NASIR_OWNER=$$PPID $(BIN)/dvc repro && $(BIN)/python -m stages summary
 
 tables: setup
-	test -z '$(BM3D)' || $(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[pipeline,dev,cluster,bm3d]'
+	test -z '$(BM3D)' || $(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[pipeline,cluster,export,dev,bm3d]'
 	$(BIN)/python -m stages choose --profile $(PROFILE)
 	cd tables && NASIR_SEND=later NASIR_OWNER=$$PPID $(BIN)/dvc repro page; status=$$?; cd .. && mkdir -p runs && { nohup $(BIN)/python -m stages sync > runs/sync.log 2>&1 & exit $$status; }
 	@echo 'The page: tables/runs/$(PROFILE)/page/tables.md'

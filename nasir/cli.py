@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from nasir.commands import compare, datasets, profile, show
-from nasir.commands.terminal import require_suffix
+from nasir.commands import compare, datasets, export, profile, show
+from nasir.commands.terminal import require_suffix, suggest
 
 if TYPE_CHECKING:
     from nasir.evaluation.folders import FolderScore
@@ -21,7 +21,6 @@ SHOWN_AT_MOST = 20
 
 app = typer.Typer(
     help="Neural architecture search for image restoration.",
-    add_completion=False,
     no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
@@ -253,15 +252,16 @@ def _say(text: str) -> None:
         ) from error
 
 
-for command in (show.show, profile.profile, compare.compare, datasets.datasets):
+for command in (show.show, profile.profile, compare.compare, export.export, datasets.datasets):
     app.command()(command)
 
 
 def main() -> None:
-    """Run a command; an error that says what to do is shown without a traceback."""
+    """Run a command; an error that says what to do is shown without a traceback, with status 2."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a letter that a terminal lacks ends nothing
     try:
         app()
     except (ValueError, OSError) as error:
-        sys.exit(f"error: {_shown(error, kept=chr(10))}")
+        print(f"error: {_shown(suggest(str(error)), kept=chr(10))}", file=sys.stderr)
+        sys.exit(2)

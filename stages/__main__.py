@@ -13,6 +13,7 @@ from typing import Annotated
 import typer
 
 from nasir import memory as process
+from nasir.commands.terminal import suggest
 
 HELP = (
     "The stages of the pipeline, in order: settings, download, pair, synthesize, split, audit, search, derive, retrain, \
@@ -319,7 +320,7 @@ def _told(error: Exception) -> str:
             "work a batch off in parts. What was saved is as it was."
         )
     if isinstance(error, ValueError | FloatingPointError | ConnectionError):
-        return str(error)
+        return suggest(str(error))
     if isinstance(error, OSError) and error.filename is not None:
         return f"{error.filename} must be open to this command, got: {error.strerror}; check path, permissions and free space."
     raise error

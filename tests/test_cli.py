@@ -1,5 +1,7 @@
 """`nasir` and `python -m stages` as a person meets them."""
 
+import io
+import os
 import subprocess
 import sys
 import time
@@ -91,7 +93,7 @@ def test_a_wrong_argument_gets_one_line_and_no_file(folder, tmp_path, change, me
     if options["--out"] == "out.jpg":
         options["--out"] = str(tmp_path / "out.jpg")
     run = call(*NASIR, "restore", image, *[word for pair in options.items() for word in pair])
-    assert run.returncode == 1
+    assert run.returncode == 2
     assert run.stderr.startswith("error: ") and message in run.stderr
     assert len(run.stderr.strip().splitlines()) == 1
     assert not list(tmp_path.glob("out*"))
@@ -126,13 +128,13 @@ def test_restore_takes_the_shipped_network_that_fits_and_says_which(tmp_path):
         (("--model", "irnas-bsd500-70", "--sigma", "50"), "trained for sigma 70, got 50"),
     ],
 )
-def test_restore_refuses_options_that_do_not_go_together(monkeypatch, tmp_path, words, message):
+def test_restore_refuses_options_that_do_not_go_together(monkeypatch, capsys, tmp_path, words, message):
     Image.fromarray(np.zeros((9, 9), np.uint8)).save(tmp_path / "in.png")
     arguments = ["nasir", "restore", str(tmp_path / "in.png"), "--out", str(tmp_path / "out.png"), *words]
     monkeypatch.setattr(sys, "argv", arguments)
-    with pytest.raises(SystemExit) as end:
+    with pytest.raises(SystemExit, match=r"^2$"):
         main()
-    assert message in str(end.value.code) and not (tmp_path / "out.png").exists()
+    assert message in capsys.readouterr().err and not (tmp_path / "out.png").exists()
 
 
 def test_a_network_for_colour_takes_a_grey_picture_too(monkeypatch, tmp_path):
@@ -152,11 +154,13 @@ def save_flat(folder, level, names="a", shape=(12, 15)):
 
 
 def score(monkeypatch, *arguments):
-    """`nasir score` in this process: its exit status, 0 or the error's text."""
+    """`nasir score` in this process: its exit status 0, or the error's text where it is 2."""
+    said = io.StringIO()
     monkeypatch.setattr(sys, "argv", ["nasir", "score", *arguments])
-    with pytest.raises(SystemExit, match=r"^(0|error: .*)$") as end:
+    monkeypatch.setattr(sys, "stderr", said)
+    with pytest.raises(SystemExit, match=r"^[02]$") as end:
         main()
-    return end.value.code
+    return end.value.code and said.getvalue().rstrip("\n")
 
 
 def test_score_prints_a_table_and_writes_csv_and_json(monkeypatch, capsys, tmp_path):
@@ -254,7 +258,7 @@ def test_audit_names_the_pairs_and_ends_with_status_1(tmp_path):
 def test_audit_of_a_folder_that_is_not_there_says_so_in_one_line(tmp_path):
     run = call(*NASIR, "audit", str(tmp_path / "nosuch"))
 
-    assert run.returncode == 1
+    assert run.returncode == 2
     assert run.stderr.startswith(f"error: {tmp_path / 'nosuch'} must be a folder with images")
 
 
@@ -298,3 +302,32 @@ def test_a_stage_names_settings_that_are_not_there_in_one_line(tmp_path):
     assert run.returncode == 1
     assert run.stderr.startswith(f"error: expected a configuration file at {settings}, got nothing there")
     assert len(run.stderr.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_a_shell_is_told_how_to_complete_and_what(shell, tmp_path):
+    # as typer's own scripts ask; the words stand in other variables for bash than for the two others
+    words = {"COMP_WORDS": "nasir ex", "COMP_CWORD": "1", "_TYPER_COMPLETE_ARGS": "nasir ex"}
+    environment = os.environ | words | {"HOME": str(tmp_path), "_NASIR_COMPLETE": f"complete_{shell}"}
+    environment |= {"_TYPER_COMPLETE_FISH_ACTION": "get-args", "PYTHONPATH": str(ROOT)}
+    program = "import sys; sys.argv[0] = 'nasir'; from nasir.cli import main; main()"
+    told = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, timeout=120)
+    assert "export" in told.stdout and "restore" not in told.stdout, told.stderr
+
+    environment["_NASIR_COMPLETE"] = f"source_{shell}"
+    script = subprocess.run(
+        [sys.executable, "-c", program], env=environment, capture_output=True, text=True, timeout=120
+    )
+    assert f"complete_{shell}" in script.stdout and not list(tmp_path.iterdir())
+
+
+def test_completion_is_installed_where_the_shell_reads_it(tmp_path):
+    environment = os.environ | {"HOME": str(tmp_path), "_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION": "1"}
+    program = "import sys; sys.argv[0] = 'nasir'; from nasir.cli import main; main()"
+    words = [sys.executable, "-c", program, "--install-completion", "bash"]
+    run = subprocess.run(
+        words, env=environment | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, timeout=120
+    )
+    assert run.returncode == 0, run.stderr
+    [script] = [path for path in tmp_path.rglob("nasir.sh")]
+    assert str(script) in (tmp_path / ".bashrc").read_text() and "complete_bash" in script.read_text()

@@ -1,12 +1,33 @@
 """How commands answer: text in columns, one JSON object, or one line of what is wrong with the input and status 2."""
 
+import difflib
 import functools
 import json
+import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import typer
+
+CHOICES = (
+    r"must be one of (?P<known>.+?)[,;] got (?P<got>'[^']*'|\S+)",
+    r"expected a trained network in (?P<got>\S+), got no model\.json there;.* shipped networks: (?P<known>.+)\.$",
+    r"expected a configuration file at (?P<got>\S+)\.yaml, got nothing there; files beside it: (?P<known>.+)",
+    r"must have exactly the keys (?P<known>\[.*?\]);.* unknown \[(?P<got>'[^']*')\]",
+)
+"""How this project's errors name what there is and what came."""
+
+
+def suggest(message: str) -> str:
+    """An error's text, with the right name behind it where the one that came is nearly that: "Did you mean 'denoise'?"."""
+    for pattern in CHOICES:
+        if found := re.search(pattern, message, re.S):
+            got = found["got"].strip("'").rpartition("/")[2]
+            known = re.findall(r"[\w+][\w.+-]*", found["known"])
+            if near := difflib.get_close_matches(got.lower(), known, n=1):
+                return f"{message} Did you mean {near[0]!r}?"
+    return message
 
 
 def refusing(command: Callable[..., None]) -> Callable[..., None]:
@@ -17,7 +38,7 @@ def refusing(command: Callable[..., None]) -> Callable[..., None]:
         try:
             command(*args, **options)
         except ValueError as error:
-            print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+            print(f"error: {suggest(' '.join(str(error).split()))}", file=sys.stderr)
             raise typer.Exit(2) from error
 
     return answer
