@@ -24,4 +24,6 @@ def write_study(folder: Path, name: str, networks: list[tuple[str, str, int, flo
         for network, search, parameters, psnr in networks
     ]
     write_csv(folder / name / "networks.csv", rows, COLUMNS)
-    write_text(folder / f"{name}.md", "# Does a search?\n\nbsd500, sigma 50.\n\n## Random networks\n")
+    write_text(
+        folder / f"{name}.md", "# Does a search?\n\nbsd500, sigma 50.\n\n**Unfinished.**\n\n## Random networks\n"
+    )

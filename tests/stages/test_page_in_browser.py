@@ -188,6 +188,17 @@ def test_a_chart_s_numbers_are_a_table_that_the_keyboard_opens(page):
     page.keyboard.press("Enter")
 
 
+def test_a_point_says_what_it_is_where_the_mouse_points(page):
+    point = page.locator(".charts[data-charts=images] .mark-symbol.role-mark path").first
+    point.scroll_into_view_if_needed()
+    point.hover()
+
+    tip = page.locator("#vg-tooltip-element")
+    tip.wait_for()
+    assert tip.locator("td.value").all_inner_texts() == ["test/f", "found network", "23.567"]
+    page.mouse.move(0, 0)
+
+
 def test_the_page_turns_dark_with_a_button_and_its_charts_with_it(page):
     ground = "getComputedStyle(document.body).backgroundColor"
     words = "getComputedStyle(document.querySelector('.chart svg .role-title text')).fill"

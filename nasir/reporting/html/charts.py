@@ -84,12 +84,13 @@ def every_image(record: Record) -> Spec:
         {"filter": "isValid(datum.psnr)"},
     ]
     encoding = {
-        "x": quantity("rank", "test images, the worst first", nice=False),
+        "x": quantity("rank", "test images, the worst first", nice=False) | {"axis": {"tickMinStep": 1}},
         "y": quantity("psnr", "PSNR, dB"),
         "color": series("method", list(names.values())),
-        "tooltip": tooltip({"image": "image", "method": "method", "psnr": "PSNR, dB"}),
+        "tooltip": tooltip({"image": "test image", "method": "method", "psnr": "PSNR, dB"}),
     }
-    layers = [{"transform": transform, "mark": {"type": "point", "filled": True, "size": 28}, "encoding": encoding}]
+    dot = {"type": "point", "filled": True, "size": 28 if len(rows) > 40 else 70}
+    layers = [{"transform": transform, "mark": dot, "encoding": encoding}]
     columns = {"rank": "rank", "image": "image"} | {m: f"{name}, dB" for m, name in names.items()}
     return view(f"{protocol}: PSNR of every test image", columns, rows, layers) | {"height": 320}
 

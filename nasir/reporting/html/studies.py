@@ -30,7 +30,7 @@ class Study:
     """A study that has trained random networks."""
 
     name: str  # of its page: search, search-clearer
-    about: str  # its page's first paragraph: data set, noise, budget
+    about: str  # its page's words before the first section: data set, noise, budget, what is missing, what came of it
     rows: list[Row]  # random networks first
 
 
@@ -55,8 +55,13 @@ def read(folder: Path) -> list[Study]:
         ]
         rows.sort(key=lambda row: row["group"] != RANDOM)
         if page.is_file() and sum(row["group"] == RANDOM for row in rows) > 1:
-            found.append(Study(name=path.parent.name, about=page.read_text().split("\n\n")[1], rows=rows))
+            found.append(Study(name=path.parent.name, about=_about(page.read_text()), rows=rows))
     return found
+
+
+def _about(page: str) -> str:
+    """What stands between a page's title and its first section."""
+    return page.partition("\n## ")[0].partition("\n\n")[2].strip()
 
 
 def place(study: Study) -> str:

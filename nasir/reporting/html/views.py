@@ -50,7 +50,8 @@ def series(field: str, names: Sequence[str]) -> Spec:
 
 
 def tooltip(columns: Mapping[str, str]) -> list[Spec]:
-    """What is shown where the mouse points."""
+    """What is shown where the mouse points; of a title `image` or `title` Vega's tooltip makes something of its own."""
+    assert not {"image", "title"} & set(columns.values())
     return [{"field": field, "title": title} for field, title in columns.items()]
 
 

@@ -9,7 +9,7 @@ def test_a_second_training_stays_away_and_random_networks_stand_first(tmp_path):
 
     [study] = studies.read(tmp_path)
 
-    assert (study.name, study.about) == ("search-mine", "bsd500, sigma 50.")
+    assert (study.name, study.about) == ("search-mine", "bsd500, sigma 50.\n\n**Unfinished.**")
     assert [row["network"] for row in study.rows] == ["random-00", "random-01", "random-02", "found-one-shot-0"]
 
 
