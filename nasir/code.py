@@ -4,7 +4,8 @@ From a step's module, and from the space, strategy, data set or baseline that we
 project is followed that is imported, inside functions too. The digest is that of their syntax trees, without docstrings and
 positions: a comment, a docstring or another layout leaves it as it is, other code does not; and a module that nothing
 reaches is no part of it. A module that is named by text alone (`nasir.spaces.contract.find`) is not seen, so its name is
-given beside the step's. A `.csv` of a module's name beside it, as data sets have, is part of the module.
+given beside the step's. A file of a module's name beside it with one of the endings in `DATA` (a data set's list, a page's
+template) is part of the module.
 """
 
 import ast
@@ -14,6 +15,9 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("nasir", "stages")
+DATA = (".csv", ".html", ".css", ".js")
+"""Endings of the files that belong to a module of their name."""
+
 SKIPPED = ("kind", "type_comment", "type_ignores")  # fields of a syntax tree that say nothing of what is computed
 
 
@@ -87,8 +91,9 @@ class Code:
     def _of_file(self, path: Path) -> str:
         if path not in self._digests:
             total = hashlib.sha256(repr(_plain(self._parse(path))).encode())
-            if (data := path.with_suffix(".csv")).is_file():
-                total.update(data.read_bytes())
+            for data in map(path.with_suffix, DATA):
+                if data.is_file():
+                    total.update(data.read_bytes())
             self._digests[path] = total.hexdigest()
         return self._digests[path]
 

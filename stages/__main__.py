@@ -30,7 +30,7 @@ STAGES = {
     "derive": "Modify what was found, if asked to, and draw it.",
     "retrain": "Train the derived network, or a baseline, from scratch.",
     "evaluate": "Score the network and its opponents on the test images.",
-    "report": "Write the page and its figures.",
+    "report": "Write the page, its figures, and the page as one HTML file.",
     "train": "Train and score one run of the paper's tables.",
     "score": "Score the rows of the paper's tables that need no training, of one task.",
     "memory": "Measure the memory of one iteration of the search, in this process.",

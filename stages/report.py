@@ -8,6 +8,9 @@ from nasir.data.pictures.collection import load
 from nasir.evaluation.protocols import PROTOCOLS
 from nasir.files import Log, write_bytes, write_text
 from nasir.reporting import figures
+from nasir.reporting.html import library, shots
+from nasir.reporting.html import page as html
+from nasir.reporting.html import studies as html_studies
 from nasir.reporting.run import noise_card, page, pairs, record
 from nasir.reporting.run.record import Record
 from nasir.reporting.tables import psnr
@@ -18,15 +21,25 @@ ARTIFACTS = (".",)
 
 
 def run(
-    *, download: Path, pictures: Path, runs: Path, published: Path, space: Space, params: Params, out: Path, log: Log
+    *,
+    download: Path,
+    pictures: Path,
+    runs: Path,
+    published: Path,
+    studies: Path | None,
+    space: Space,
+    params: Params,
+    out: Path,
+    log: Log,
 ) -> None:
-    """Write `report.md` and its figures into `out`; a missing input is named with the stage that writes it.
+    """Write `report.md`, its figures and `index.html` into `out`; a missing input is named with the stage that writes it.
 
     Args:
         download: what download wrote.
         pictures: what pair wrote.
         runs: where every other step's folder lies under the step's name, and the folders `checks` and `receipts`.
         published: the printed values.
+        studies: folder with the pages of studies of search strategies, shown in `index.html`; None shows none.
         space: of the found network.
         params: what a person chose.
         out: folder to write into.
@@ -60,6 +73,10 @@ def run(
     for name, data in drawn.items():
         write_bytes(out / page.FIGURES[name], data)
     write_text(out / "report.md", page.render(read))
+    ranks = list(read.pictures)
+    shown = dict(zip(ranks, shots.load([folders.picture(rank) for rank in ranks]), strict=True))
+    of_studies = html_studies.read(studies) if studies else []
+    write_text(out / "index.html", html.render(read, drawn, shown, of_studies, library.script()))
     log(1, {"figures": float(len(drawn))})
 
 

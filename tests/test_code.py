@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from nasir.code import Code
+from nasir.code import DATA, Code
 from nasir.config import reading
 from nasir.settings import Settings, resolve
 from stages.around import entries
@@ -75,7 +75,7 @@ def fresh(root: Path) -> Code:
         read, as_it_was = READ[root]
         now = contents(root)
         for path in (p for p in now if p.suffix == ".py"):
-            if all(now.get(part) == as_it_was.get(part) for part in (path, path.with_suffix(".csv"))):
+            if all(now.get(part) == as_it_was.get(part) for part in (path, *map(path.with_suffix, DATA))):
                 code._trees[path], code._imported[path] = read._trees[path], read._imported[path]
                 code._digests[path] = read._digests[path]
     return code
@@ -215,6 +215,10 @@ def test_a_step_reaches_its_own_module_and_what_it_imports_from_anywhere(root):
         ("nasir/networks/dncnn.py", set()),
         ("nasir/evaluation/classical.py", {"evaluate"}),
         ("nasir/reporting/run/page.py", {"report"}),
+        ("nasir/reporting/html/page.py", {"report"}),
+        ("nasir/reporting/html/page.html", {"report"}),
+        ("nasir/reporting/html/page.css", {"report"}),
+        ("nasir/reporting/html/page.js", {"report"}),
         ("nasir/reporting/figures.py", {"report"}),
         ("nasir/reporting/paper/page.py", set()),
         ("nasir/cli.py", set()),
@@ -225,7 +229,7 @@ def test_a_step_reaches_its_own_module_and_what_it_imports_from_anywhere(root):
 def test_by_name_a_file_is_part_of_these_steps(root, file, steps):
     before = digests(root)
     path = root / file
-    if path.suffix == ".csv":
+    if path.suffix in DATA:
         path.write_text(path.read_text() + "\n")
     else:
         other_code(path)

@@ -53,6 +53,7 @@ HELP = {
     "download": "What download wrote.",
     "runs": "The folder of all stages' folders.",
     "published": "The published tables.",
+    "studies": "Folder with the pages of studies of search strategies.",
     "extras": "What extras wrote, for methods of an optional package.",
     "cost": "The receipt of that search.",
     "study": "The folder of a study's cells, claims and searches.",

@@ -15,7 +15,7 @@ from nasir.settings import merge
 
 ROOT = Path(__file__).parents[2]
 KNOWN = ROOT / "nasir/data/datasets/known_elsewhere.csv"
-HIDDEN = ("mlflow", "dvc", "great_expectations", "psutil", "pandas")
+HIDDEN = ("mlflow", "dvc", "great_expectations", "psutil", "pandas", "vl_convert")
 BLOCKED = f"import sys\nsys.modules |= dict.fromkeys({HIDDEN})\n"  # as if not installed
 SMALLER = {
     "search": {"steps": 12, "warmup_steps": 3, "batch": 2, "patch": 16, "val_period": 6, "val_crop": 32}
@@ -137,6 +137,7 @@ def test_the_whole_chain_runs_by_hand(place):
     page = (place / "reports/report.md").read_text()
     assert page.splitlines()[0] == "# `demo` run: denoise, data set `sample`, sigma 50"
     assert page.count("| not run |") == 6  # the checks, without Great Expectations
+    assert "Charts are pictures here: vl-convert-python is not installed" in (place / "reports/index.html").read_text()
 
 
 @pytest.mark.slow

@@ -34,20 +34,25 @@ MEASURES = (
 
 def render(record: Record) -> str:
     """The whole page, ending with a newline."""
-    sections = (
-        _top,
-        _scores,
-        _published,
-        provenance.data,
-        _pairs,
-        _search,
-        _architecture,
-        _training,
-        _pictures,
-        provenance.checks,
-        provenance.receipt,
-    )
-    return "\n\n".join(text for section in sections if (text := section(record))) + "\n"
+    return "\n\n".join(sections(record).values()) + "\n"
+
+
+def sections(record: Record) -> dict[str, str]:
+    """The page's parts in order, by name; one that the run gives no cause for is left out."""
+    parts = {
+        "top": _top,
+        "scores": _scores,
+        "published": _published,
+        "data": provenance.data,
+        "pairs": _pairs,
+        "search": _search,
+        "architecture": _architecture,
+        "training": _training,
+        "pictures": _pictures,
+        "checks": provenance.checks,
+        "receipt": provenance.receipt,
+    }
+    return {name: text for name, part in parts.items() if (text := part(record))}
 
 
 def _top(record: Record) -> str:
