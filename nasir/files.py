@@ -10,7 +10,9 @@ import hashlib
 import io
 import json
 import os
+import socket
 import tempfile
+import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -67,10 +69,33 @@ def write_bytes(path: Path, data: bytes) -> None:
         raise
 
 
+_HOST = f"{zlib.crc32(socket.gethostname().encode()):08x}"
+"""Of a temporary file's name: only its own machine knows whether a process is alive."""
+
+
+def drop_leftovers(folder: Path, is_deep: bool = False) -> None:
+    """Remove from a folder, and where it is deep from those below, what processes left that were killed while they wrote."""
+    for path in folder.rglob(f".*.{_HOST}-*.part") if is_deep else folder.glob(f".*.{_HOST}-*.part"):
+        pid = path.name.rpartition(f".{_HOST}-")[2].partition("-")[0]
+        if pid.isdecimal() and not _is_alive(int(pid)):
+            path.unlink(missing_ok=True)
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # somebody else's
+        return True
+    return True
+
+
 def _write_bytes(path: Path, data: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     name = path.name if len(os.fsencode(path.name)) <= LONGEST_NAME else path.name[: LONGEST_NAME // 4]
-    handle, temporary = tempfile.mkstemp(prefix=f".{name}.", suffix=".part", dir=path.parent)
+    prefix = f".{name}.{_HOST}-{os.getpid()}-"
+    handle, temporary = tempfile.mkstemp(prefix=prefix, suffix=".part", dir=path.parent)
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(data)

@@ -1,5 +1,9 @@
 """Files are whole or absent."""
 
+import os
+import subprocess
+import sys
+
 import pytest
 
 from nasir import files
@@ -17,6 +21,33 @@ def test_a_failed_write_leaves_the_old_file_and_no_part(tmp_path, monkeypatch):
         files.write_json(path, {"a": 2})
     assert files.read_json(path) == {"a": 1}
     assert [p.name for p in tmp_path.iterdir()] == ["a.json"]
+
+
+def test_what_a_killed_process_left_is_dropped_and_what_a_live_one_writes_stays(tmp_path, monkeypatch):
+    def kill(*_):
+        raise KeyboardInterrupt("killed")
+
+    def leave(name: str, pid: int) -> None:
+        (tmp_path / "deep").mkdir(exist_ok=True)
+        with monkeypatch.context() as patch:
+            patch.setattr(files.os, "getpid", lambda: pid)
+            patch.setattr(files.Path, "unlink", lambda *given, **named: None)  # killed before
+            patch.setattr(files.os, "replace", kill)
+            with pytest.raises(KeyboardInterrupt, match="killed"):
+                files.write_bytes(tmp_path / name, b"half")
+
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    leave("a.b.json", ended.pid)
+    leave("deep/c.json", ended.pid)
+    leave("mine.json", os.getpid())
+    (tmp_path / ".a.b.json.other.part").write_text("somebody else's")
+
+    files.drop_leftovers(tmp_path)
+    assert len([*tmp_path.glob(".*.part")]) == 2 and len([*tmp_path.glob("deep/.*.part")]) == 1
+    files.drop_leftovers(tmp_path, is_deep=True)
+    assert [*tmp_path.glob("deep/.*")] == []
+    assert {path.name.split(".")[1] for path in tmp_path.glob(".*.part")} == {"mine", "a"}
 
 
 def test_csv_keeps_every_bit_of_a_float(tmp_path):

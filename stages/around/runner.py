@@ -24,7 +24,7 @@ import typer
 
 from nasir.config.params import Params
 from nasir.config.reading import flat
-from nasir.files import Log
+from nasir.files import Log, drop_leftovers
 from nasir.settings import STEPS, Settings, read
 from stages.around import binding, checking, entries, pausing
 
@@ -76,6 +76,11 @@ def command(step: str) -> Callable[..., None]:
     def call(settings: Path, receipt: Path | None, changes: list[str] | None, **options: Any) -> None:
         check = options.pop("check", None)
         pausing.begin(step)
+        for path in (receipt, check, options.get("checkpoint")):
+            if path is not None:
+                drop_leftovers(path.parent)
+        if "out" in options:
+            drop_leftovers(options["out"], is_deep=True)
         chosen = read(settings, changes or [])
         run(step, module, chosen, options, receipt)
         if check is not None:
