@@ -12,13 +12,14 @@ BM3D ?=
 PLAN ?= bsd500
 WORKERS ?=
 HOURS ?=
+QUICK ?=
 JOBS ?= 2
 PAGE := reports/search$(if $(filter bsd500,$(PLAN)),,-$(PLAN)).md
 BIN := $(abspath $(VENV))/bin
 export PATH := $(BIN):$(PATH)
 export DVC_NO_ANALYTICS := 1
 
-.PHONY: help setup repro tables overnight study scores test test-slow lint ui bench
+.PHONY: help setup repro tables overnight study scores test test-slow chaos lint ui bench
 
 help:
 	@sed -n '1,4p' Makefile
@@ -60,6 +61,9 @@ test: setup lint
 test-slow: setup
 	$(BIN)/python -m pytest -q -m slow -rs -n $(JOBS) --ignore tests/test_paper_size.py
 	$(BIN)/python -m pytest -q -m slow -s tests/test_paper_size.py
+
+chaos: setup
+	NASIR_KILLS=$(if $(QUICK),25,200) $(BIN)/python -m pytest -q -m slow -s tests/test_crashes.py
 
 lint: setup
 	$(BIN)/ruff check .

@@ -1,17 +1,17 @@
 """A space and a strategy are one file each: two that stand in toys/ run through every stage, with nothing else changed."""
 
-import os
 import shutil
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import checkout
 import numpy as np
 import pytest
 import torch
 import yaml
+from checkout import TINY
 from picture_folder import list_pictures
 
 import nasir.search
@@ -30,20 +30,6 @@ from stages.around import entries, runner
 
 ROOT = Path(__file__).parents[1]
 TOYS = Path(__file__).parent / "toys"
-TINY = {
-    "search": {"steps": 6, "warmup_steps": 2, "batch": 2, "patch": 12, "val_period": 3, "val_crop": 16, "log_period": 1}
-    | {"checkpoint_period": 2, "device": "cpu"},
-    "space": {"cells": {"layers": 2, "nodes": 1, "width": 2, "stem_channels": 3}},
-    "network": {"cells": {"width": 2, "stem_channels": 3, "aspp_channels": 2, "aspp_rates": [2]}},
-    "strategy": {"darts": {"keep_from": 3}, "random": {"candidates": 3}},
-    "retrain": {"steps": 4, "batch": 2, "patch": 12, "val_period": 2, "log_period": 1, "checkpoint_period": 2}
-    | {"device": "cpu"},
-    "evaluate": {"protocols": ["whole"], "tv_factors": [0.9], "nlm_factors": [0.7], "device": "cpu"},
-    "synthesize": {"previews": 1},
-    "audit": {"planted": 2},
-}
-"""A profile as small as can be; it knows nothing of the toys."""
-
 PAIRS = [("toy_space", "toy_strategy"), ("irnas", "toy_strategy"), ("toy_space", "random")]
 
 
@@ -262,40 +248,11 @@ def test_a_toy_changes_the_digests_of_its_own_runs_alone(toys, place, tmp_path):
 
 @pytest.mark.slow
 def test_the_two_files_are_all_that_the_pipeline_needs(tmp_path):
-    if not (ROOT / "data").is_dir() and not (ROOT / ".dvc/embedded-remote").is_dir():
-        pytest.skip("needs the shipped images in data/; `dvc pull data.dvc` brings them")
     place = tmp_path / "checkout"
-    listed = subprocess.run(
-        ["git", "ls-files", "-co", "--exclude-standard", "-z"], cwd=ROOT, capture_output=True, text=True, check=True
-    )
-    for name in filter(None, listed.stdout.split("\0")):
-        if (ROOT / name).is_file():
-            (place / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(ROOT / name, place / name)
-    drop(place)
-    write_profiles(place / "profiles")
     profile = TINY | {"search": TINY["search"] | {"strategy": "toy_strategy"}}
-    (place / "profiles/tiny.yaml").write_text(yaml.safe_dump(profile))
-    params = reading.read(place / "params.yaml") | {"profile": "tiny", "space": "toy_space"}
-    (place / "params.yaml").write_text(yaml.safe_dump(params))
-    environment = os.environ | {
-        "DVC_NO_ANALYTICS": "1",
-        "NASIR_SEND": "later",
-        "NASIR_TRACKING": str(tmp_path / "tracking"),
-        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-    }
-
-    def call(*words: str) -> str:
-        done = subprocess.run(words, cwd=place, env=environment, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
-
-    call("git", "init", "-q")
-    if (ROOT / "data").is_dir():
-        shutil.copytree(ROOT / "data", place / "data")
-    else:
-        call("dvc", "pull", "-q", "data.dvc")
-    call("dvc", "repro")
+    environment = checkout.make(place, profile, space="toy_space")
+    drop(place)
+    checkout.call(place, environment, "dvc", "repro")
 
     report = (place / "reports/report.md").read_text()
     assert "search space `toy_space`" in report and "A toy_space chain of 3 convolutions" in report
@@ -305,6 +262,6 @@ def test_the_two_files_are_all_that_the_pipeline_needs(tmp_path):
     for path in (place / "nasir/spaces/toy_space.py", place / "nasir/search/random.py"):
         path.write_text(path.read_text().replace("\n", "  # why\n", 1) + "\n# sources\n")
     (place / "nasir/networks/another.py").write_text("BASELINES = {}\n")
-    again = call("dvc", "repro")
+    again = checkout.call(place, environment, "dvc", "repro")
     ran = [line for line in again.splitlines() if line.startswith("Running stage")]
     assert ran == ["Running stage 'settings':"]
