@@ -145,7 +145,7 @@ def test_a_terminal_sees_how_far_it_is_and_a_file_does_not(monkeypatch, loaded, 
     save(tmp_path / "in/a.png"), save(tmp_path / "in/b.png")
     words = (tmp_path / "in", "--out", tmp_path / "out", "--sigma", 50, "--overwrite")
 
-    assert "1/2" in run(monkeypatch, *words, terminal=True)[1]
+    assert "0/2" in run(monkeypatch, *words, terminal=True)[1]
     assert run(monkeypatch, *words) == (0, "")
 
 
