@@ -1,8 +1,6 @@
 """`nasir`: what a person does with one image or with a folder of them."""
 
 import io
-import math
-import os
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from nasir.commands import compare, datasets, export, profile, show
-from nasir.commands.terminal import require_suffix, suggest
+from nasir.commands import compare, datasets, export, profile, restore, show
+from nasir.commands.terminal import require_suffix, say, shown, suggest
 
 if TYPE_CHECKING:
     from nasir.evaluation.folders import FolderScore
@@ -25,75 +23,6 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-
-
-@app.command()
-def restore(
-    image: Annotated[Path, typer.Argument(help="An 8-bit image, grey or colour.")],
-    out: Annotated[Path, typer.Option(help="The PNG to write.")],
-    model: Annotated[
-        str | None,
-        typer.Option(
-            help="A folder that retrain wrote, or the name of a shipped network; none: the shipped one that fits."
-        ),
-    ] = None,
-    sigma: Annotated[
-        float | None,
-        typer.Option(help="Noise standard deviation in the image, 8-bit grey levels; none: estimated.", min=0),
-    ] = None,
-    task: Annotated[
-        str | None, typer.Option(help="denoise or derain; which shipped network to take; none: denoise.")
-    ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
-    tile: Annotated[
-        int, typer.Option(help="Side in pixels of the tiles of a large image; 0: in one piece.", min=0)
-    ] = 512,
-) -> None:
-    """Restore IMAGE and write it to OUT as a PNG of the same size; a network for grey images takes colour channel by channel.
-
-    Without MODEL the shipped network is taken whose noise level is next to SIGMA, and without SIGMA the image's own estimate; a
-    network is used at the level that it was trained for.
-
-    Transparency is dropped, which the answer says.
-
-    An image of more than TILE x TILE pixels is cut into tiles that are restored one by one, each with as much of the
-    image around it as the network sees, so that the result is that of the whole image and memory that of a tile.
-    """
-    if out.suffix.lower() != ".png":
-        raise ValueError(f"--out must end in .png (a lossy format would add noise again), got {out}.")
-    from nasir.data.pictures import images
-    from nasir.files import require_writable, writing
-
-    require_writable(out)
-    if sigma is not None and not math.isfinite(sigma):
-        raise ValueError(f"--sigma must be a finite number of grey levels, got {sigma}.")
-    if task is not None and model is not None:
-        raise ValueError("--task chooses among the shipped networks, got --model, too; leave one of them out.")
-    if task not in (None, "denoise") and sigma is not None:
-        raise ValueError(f"--sigma is the level of noise to remove, got it with --task {task}; leave it out.")
-    from nasir.inference import zoo
-
-    noisy = images.load_colour(image)  # before the slower parts, so that a wrong path answers at once
-    told = ""
-    if model is None:
-        task, level = task or "denoise", 0.0
-        if task == "denoise":
-            level = zoo.estimate(noisy) if sigma is None else sigma
-            told = f" (noise of {level:.1f} {'estimated' if sigma is None else 'given'})"
-        model = zoo.choose(task, level)
-        sigma, told = float(zoo.card(model)["sigma"]), f", by {model}{told}"
-    from nasir.inference import model as models
-    from nasir.training.device import choose
-
-    denoiser = models.load(model, choose(device), tile=tile)
-    if denoiser.channels == 3 and noisy.ndim == 2:
-        noisy = images.load_rgb(image)
-    restored = models.restore_image(denoiser, noisy, denoiser.sigma if sigma is None else sigma)
-    with writing(out):
-        images.save_png(out, restored)
-    cut = "" if denoiser.tiling is None else f" in {denoiser.tiling}"
-    told += ", transparency dropped" if images.has_transparency(image) else ""
-    _say(f"{_shown(out)}: {noisy.shape[1]}x{noisy.shape[0]}, restored at sigma {denoiser.sigma:g}{cut}{told}")
 
 
 @app.command()
@@ -138,7 +67,7 @@ def score(
             with writing(json):
                 write_json(json, named | folders.to_json(scores))
     finally:  # whichever of the two fails, the other is not lost
-        _say(_table(scores, show_all))
+        say(_table(scores, show_all))
 
 
 def _table(scores: "Sequence[FolderScore]", show_all: bool) -> str:
@@ -146,12 +75,12 @@ def _table(scores: "Sequence[FolderScore]", show_all: bool) -> str:
     from nasir.evaluation import folders
 
     notes = [f"{len(scores)} {'image' if len(scores) == 1 else 'images'}"]
-    shown = [(_shown(score.name), score.values) for score in scores]
+    rows = [(shown(score.name), score.values) for score in scores]
     if len(scores) > SHOWN_AT_MOST and not show_all:
         ranking = folders.headline(scores)
         ranked = sorted(scores, key=lambda score: score.values[ranking])
         ends = (("worst", ranked[0]), ("best", ranked[-1]))
-        shown = [(f"{word}: {_shown(score.name)}", score.values) for word, score in ends]
+        rows = [(f"{word}: {shown(score.name)}", score.values) for word, score in ends]
         notes.append(f"worst and best by PSNR of {ranking.split('_')[1]}; --all shows every image")
     colours = sum(score.kind == "colour" for score in scores)
     if 0 < colours < len(scores):
@@ -161,7 +90,7 @@ def _table(scores: "Sequence[FolderScore]", show_all: bool) -> str:
     lines = [["image", ""] + [measure.split("_")[0].upper() for measure in measures]]
     lines.append(["", ""] + [measure.split("_")[1] for measure in measures])
     lines.append(["", ""] + [measure.split("_")[-1].replace("db", "dB") for measure in measures])
-    for name, values in [*shown, ("mean", mean)]:
+    for name, values in [*rows, ("mean", mean)]:
         lines += _lines(name, values, measures, noisy=folders.columns(scores) != list(folders.MEASURES))
     return f"{_align(lines)}\n{'; '.join(notes)}."
 
@@ -216,7 +145,7 @@ def audit(
         require_writable(csv)
     matches = auditor.folders(folders)
     lines = [
-        f"{_shown(match.first)} = {_shown(match.second)}: correlation {match.correlation:.3f}, {match.how}"
+        f"{shown(match.first)} = {shown(match.second)}: correlation {match.correlation:.3f}, {match.how}"
         for match in matches
     ]
     try:
@@ -225,34 +154,11 @@ def audit(
             with writing(csv):
                 write_csv(csv, [{column: getattr(match, column) for column in columns} for match in matches], columns)
     finally:  # whichever of the two fails, the other is not lost
-        _say("\n".join([*lines, f"{len(matches)} pairs show one picture"]))
+        say("\n".join([*lines, f"{len(matches)} pairs show one picture"]))
     raise typer.Exit(1 if matches else 0)
 
 
-def _shown(name: object, kept: str = "") -> str:
-    """A name as a terminal shows it: what it would obey instead of showing stands as \\x1b and the like, but for `kept`."""
-    from nasir.files import as_unicode
-
-    text = as_unicode(str(name))
-    return "".join(c if c.isprintable() or c in kept else c.encode("unicode_escape").decode() for c in text)
-
-
-def _say(text: str) -> None:
-    """Print an answer, now.
-
-    Raises:
-        ValueError: if it cannot be written, to a full disk, say.
-    """
-    try:
-        print(text, flush=True)
-    except OSError as error:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python tries again as it ends
-        raise ValueError(
-            f"the answer cannot be written to the output ({error.strerror}); send it elsewhere."
-        ) from error
-
-
-for command in (show.show, profile.profile, compare.compare, export.export, datasets.datasets):
+for command in (restore.restore, show.show, profile.profile, compare.compare, export.export, datasets.datasets):
     app.command()(command)
 
 
@@ -263,5 +169,5 @@ def main() -> None:
     try:
         app()
     except (ValueError, OSError) as error:
-        print(f"error: {_shown(suggest(str(error)), kept=chr(10))}", file=sys.stderr)
+        print(f"error: {shown(suggest(str(error)), kept=chr(10))}", file=sys.stderr)
         sys.exit(2)

@@ -105,11 +105,10 @@ def test_restore_takes_the_shipped_network_that_fits_and_says_which(tmp_path):
     found = call(*NASIR, "restore", str(tmp_path / "in.png"), "--out", str(tmp_path / "out.png"))
     assert "restored at sigma 50, by clearer-bsd500-50 (noise of 48.9" in found.stdout and "estimated)" in found.stdout
     assert np.asarray(Image.open(tmp_path / "out.png")).std() < 0.3 * noisy.std()
-    given = call(*NASIR, "restore", str(tmp_path / "in.png"), "--sigma", "66", "--out", str(tmp_path / "out.png"))
+    words = (*NASIR, "restore", str(tmp_path / "in.png"), "--overwrite", "--out", str(tmp_path / "out.png"))
+    given = call(*words, "--sigma", "66")
     assert given.stdout.endswith("restored at sigma 70, by irnas-bsd500-70 (noise of 66.0 given)\n")
-    named = call(
-        *NASIR, "restore", str(tmp_path / "in.png"), "--model", "irnas-bsd500-70", "--out", str(tmp_path / "out.png")
-    )
+    named = call(*words, "--model", "irnas-bsd500-70")
     assert named.stdout.endswith("restored at sigma 70\n")
 
 
@@ -122,7 +121,7 @@ def test_restore_takes_the_shipped_network_that_fits_and_says_which(tmp_path):
             ("--task", "derain", "--model", "irnas-rain800"),
             "--task chooses among the shipped networks, got --model, too",
         ),
-        (("--sigma", "inf"), "--sigma must be a finite number of grey levels, got inf"),
+        (("--sigma", "inf"), "--sigma must be auto or a finite number of grey levels, 0 or more, got inf"),
         (("--device", "foo"), "device must be one of ['auto', 'cpu', 'cuda'], got 'foo'"),
         (("--device", "CPU"), "device must be one of ['auto', 'cpu', 'cuda'], got 'CPU'"),
         (("--model", "irnas-bsd500-70", "--sigma", "50"), "trained for sigma 70, got 50"),

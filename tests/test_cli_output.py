@@ -153,14 +153,3 @@ def test_a_name_that_no_file_can_have_is_one_error(monkeypatch, tmp_path, option
     error = run(monkeypatch, "restore", image, "--model", "x" * 300, "--out", tmp_path / "out.png")
 
     assert "File name too long" in error and not (tmp_path / "out.png").exists()
-
-
-def test_transparency_that_is_dropped_is_said(monkeypatch, capsys, tmp_path):
-    Image.new("RGBA", (16, 16), (99, 99, 99, 40)).save(tmp_path / "clear.png")
-    Image.new("RGBA", (16, 16), (99, 99, 99, 255)).save(tmp_path / "opaque.png")
-
-    for name, end in (("clear", ", transparency dropped\n"), ("opaque", " given)\n")):
-        assert (
-            run(monkeypatch, "restore", tmp_path / f"{name}.png", "--sigma", "50", "--out", tmp_path / "out.png") == 0
-        )
-        assert capsys.readouterr().out.endswith(end)

@@ -3,6 +3,7 @@
 import difflib
 import functools
 import json
+import os
 import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -47,6 +48,29 @@ def refusing(command: Callable[..., None]) -> Callable[..., None]:
 def print_json(value: Mapping[str, object]) -> None:
     """Print one JSON object; NaN and infinity are refused, since JSON has neither."""
     print(json.dumps(value, indent=2, allow_nan=False))
+
+
+def shown(name: object, kept: str = "") -> str:
+    """A name as a terminal shows it: what it would obey instead of showing stands as \\x1b and the like, but for `kept`."""
+    from nasir.files import as_unicode
+
+    text = as_unicode(str(name))
+    return "".join(c if c.isprintable() or c in kept else c.encode("unicode_escape").decode() for c in text)
+
+
+def say(text: str) -> None:
+    """Print an answer, now.
+
+    Raises:
+        ValueError: if it cannot be written, to a full disk, say.
+    """
+    try:
+        print(text, flush=True)
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python tries again as it ends
+        raise ValueError(
+            f"the answer cannot be written to the output ({error.strerror}); send it elsewhere."
+        ) from error
 
 
 def align(lines: Sequence[Sequence[str]], left: int = 1) -> str:

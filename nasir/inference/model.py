@@ -4,26 +4,29 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import safetensors.torch
 import torch
 from numpy.typing import NDArray
+from PIL import Image
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from nasir.config import reading
 from nasir.config.reading import flat
-from nasir.data.pictures.images import to_uint8
 from nasir.files import read_json, write_bytes, write_json
-from nasir.inference import zoo
+from nasir.inference import forms, zoo
 from nasir.inference.fusing import fuse
 from nasir.inference.tiling import TILE, Tiled, Tiling
 from nasir.networks import catalogue
 from nasir.spaces import contract as spaces
 
 VERSION = 2
+
+Images = TypeVar("Images", Tensor, NDArray[Any], Image.Image)
+"""What a network restores, and gives back."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,20 +113,48 @@ class Denoiser:
         """How images were cut so far; None if none was."""
         return self._tiled.tiling
 
-    def __call__(self, noisy: Tensor, sigma: float) -> Tensor:
-        """Restore images.
+    def __call__(self, noisy: Images, sigma: float) -> Images:
+        """Restore images: tensors, or one image as an array or Pillow's.
+
+        >>> import nasir, numpy as np
+        >>> denoise = nasir.load("irnas-bsd500-50")
+        >>> noise = np.random.default_rng(0).normal(0, 50, (48, 64))
+        >>> noisy = np.clip(np.rint(128 + noise), 0, 255).astype(np.uint8)
+        >>> restored = denoise(noisy, sigma=50)
+        >>> restored.shape, restored.dtype, bool(restored.std() < 0.3 * noisy.std())
+        ((48, 64), dtype('uint8'), True)
+        >>> picture = Image.fromarray(np.dstack([noisy, noisy, noisy, noisy]))
+        >>> denoise(picture, sigma=50).mode  # alpha as it was
+        'RGBA'
+        >>> denoise(torch.rand(2, 1, 48, 64), sigma=50).shape
+        torch.Size([2, 1, 48, 64])
+        >>> denoise(noisy.astype(float), sigma=50)
+        Traceback (most recent call last):
+        ValueError: an array of floats must lie in [0, 1] plus noise of sigma 50, got 0 to 255; divide grey levels by 255, ...
 
         Args:
-            noisy: shape (N, C, H, W), float, [0, 1] plus noise.
+            noisy: a tensor of shape (N, C, H, W), floats in [0, 1] plus noise, or uint8 or uint16; an array of shape (H, W),
+                (H, W, 1) or (H, W, 3), floats or levels in the same way; a Pillow image of mode L, RGB, LA, RGBA or I;16. A
+                network for grey takes the channels of a colour array or picture one by one.
             sigma: noise standard deviation, 8-bit grey levels; must be the one that the network was trained for.
 
         Returns:
-            Same shape, on the network's device; not clipped.
+            Same type, dtype, range and shape. Tensors are on the network's device, and those of floats are not clipped; all
+            else is.
 
         Raises:
-            ValueError: for another sigma or another number of channels, or for a network that cannot be tiled
-                (`nasir.inference.reach`) and an image that has to be.
+            ValueError: for another sigma, another number of channels, a type, mode, shape or range that is none of these, or for
+                a network that cannot be tiled (`nasir.inference.reach`) and an image that has to be.
         """
+        if isinstance(noisy, Image.Image):
+            return forms.restore_picture(self._restore, self.channels, noisy, sigma)
+        if isinstance(noisy, np.ndarray):
+            return forms.restore_array(self._restore, self.channels, noisy, sigma)
+        if noisy.dtype != next(self.network.parameters()).dtype:
+            return forms.restore_tensor(self._restore, noisy, sigma)
+        return self._restore(noisy, sigma)
+
+    def _restore(self, noisy: Tensor, sigma: float) -> Tensor:
         if sigma != self.sigma:
             raise ValueError(
                 f"this network was trained for sigma {self.sigma:g}, got {sigma:g}; "
@@ -257,23 +288,3 @@ def _require_fitting(path: Path, tensors: Mapping[str, Tensor], network: nn.Modu
         raise ValueError(
             f"{path} must hold the weights that model.json describes, got {problems[0]}{more}; retrain the network."
         )
-
-
-def restore_image(denoiser: Denoiser, noisy: NDArray[np.uint8], sigma: float) -> NDArray[np.uint8]:
-    """Restore an 8-bit image.
-
-    A network for grey images restores the channels of a colour image one by one, as grey images of the same noise.
-
-    Args:
-        denoiser: from `load`.
-        noisy: shape (H, W) or (H, W, 3).
-        sigma: noise standard deviation, 8-bit grey levels.
-
-    Returns:
-        Same shape, rounded to 8 bits.
-    """
-    channels = torch.from_numpy(np.atleast_3d(noisy).astype(np.float32) / 255).permute(2, 0, 1)
-    batch = channels.unsqueeze(1 if denoiser.channels == 1 else 0)  # each channel an image, or all in one
-    restored = denoiser(batch, sigma).reshape(channels.shape).cpu().numpy()
-    # channel by channel: rounding makes copies, which are large for a large image
-    return np.stack([to_uint8(channel) for channel in restored], axis=-1).reshape(noisy.shape)

@@ -277,9 +277,9 @@ def test_the_same_weights_are_the_same_bytes(folder, tmp_path):
 def test_colour_images_are_restored_channel_by_channel(folder):
     denoise = model.load(folder)
     image = np.random.default_rng(0).integers(0, 256, (12, 10, 3), dtype=np.uint8)
-    restored = model.restore_image(denoise, image, 50)
+    restored = denoise(image, 50)
     for channel in range(3):
-        alone = model.restore_image(denoise, image[..., channel], 50)
+        alone = denoise(image[..., channel], 50)
         assert np.abs(restored[..., channel].astype(int) - alone).max() <= 1  # rounding of a half-way value
 
 
