@@ -24,6 +24,10 @@ OFF = {"auxiliary": 0.0, "cache": 0, "stem_steps": 0, "teacher": "", "average": 
 SPACES = ("irnas", "hinas", "clearer", "nekrasov")
 
 
+def ignore(flops: float) -> None:
+    """Take a training's operations and drop them."""
+
+
 def problem(space: str = "irnas", **changes: Any) -> Problem:
     """Two patches of 12 pixels a step; nothing helps but what is changed."""
     of_strategy = dataclasses.replace(RL, **(OFF | changes))
@@ -108,7 +112,7 @@ def test_the_loss_is_that_of_all_outputs_and_of_the_distance_to_the_teacher():
 def test_with_nothing_that_helps_a_training_is_the_plain_one():
     given = problem()
     assistance, joined = candidate(given)
-    loss = assistance.train(joined, 3, "one", 0.003, 0)
+    loss = assistance.train(joined, 3, "one", 0.003, 0, ignore)
     plain = build(draw(given), given)
     assert train(plain, given, 3, "one", 0.003) == loss
     assert all(torch.equal(*both) for both in zip(weights(joined.network), weights(plain), strict=True))
@@ -124,9 +128,9 @@ def test_first_trainings_are_on_patches_that_were_drawn_once(monkeypatch):
     sigmas = torch.tensor(given.config.sigmas)[torch.randint(2, (5,), generator=generator)]
     assert torch.equal(assistance.cache.clean, clean)
     assert torch.equal(assistance.cache.noisy, add_noise(clean, sigmas, generator))
-    assistance.train(joined, 4, "one", 0.003, 0)
+    assistance.train(joined, 4, "one", 0.003, 0, ignore)
     assert len(seen) == 1 + 4 and all(rows.max() < 5 for rows in seen)  # the first is looked at to be counted
-    assistance.train(joined, 4, "one", 0.003, 1)
+    assistance.train(joined, 4, "one", 0.003, 1, ignore)
     assert len(seen) == 5  # fresh ones
 
 
@@ -144,11 +148,11 @@ def test_a_stem_that_stands_still_is_read_from_the_store(space):
     with assistance._standing_still(joined.network, assistance.cache):
         assert torch.allclose(joined.network(noisy), expected, atol=1e-5)
         assert not list(getattr(joined.network, given.space.stem).parameters())
-    assistance.train(joined, 2, "one", 0.003, 0)
+    assistance.train(joined, 2, "one", 0.003, 0, ignore)
     assert all(
         torch.equal(*both) for both in zip(weights(getattr(joined.network, given.space.stem)), before, strict=True)
     )
-    assistance.train(joined, 2, "one", 0.003, 1)
+    assistance.train(joined, 2, "one", 0.003, 1, ignore)
     assert any(
         not torch.equal(*both) for both in zip(weights(getattr(joined.network, given.space.stem)), before, strict=True)
     )
@@ -162,7 +166,7 @@ def test_what_is_stored_under_autocast_is_read_without_it_too():
     assistance, joined = candidate(given)
     assistance.cache.look(torch.arange(4))
     assert {features.dtype for features in [*assistance.cache.features, assistance.cache.taught]} == {torch.float32}
-    assert assistance.train(joined, 2, "one", 0.003, 0) > 0
+    assert assistance.train(joined, 2, "one", 0.003, 0, ignore) > 0
 
 
 def test_the_teacher_is_trained_first_and_shows_what_it_makes_of_every_patch():
@@ -185,12 +189,12 @@ def test_what_is_carried_on_is_not_trained_again(monkeypatch):
     given = problem(auxiliary=0.2, cache=4, stem_steps=2, teacher="dncnn", teacher_steps=1)
     whole, joined = candidate(given)
     known = whole.state()
-    loss = whole.train(joined, 2, "one", 0.003, 0)
+    loss = whole.train(joined, 2, "one", 0.003, 0, ignore)
     monkeypatch.setattr("nasir.search.policy.assistance.train", lambda *given: pytest.fail("it was trained"))
     again, other = candidate(given, known)
     assert again.flops == known["flops"] > 0
     monkeypatch.undo()
-    assert again.train(other, 2, "one", 0.003, 0) == loss
+    assert again.train(other, 2, "one", 0.003, 0, ignore) == loss
     assert all(torch.equal(*both) for both in zip(weights(joined), weights(other), strict=True))
 
 
