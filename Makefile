@@ -1,7 +1,7 @@
 # make repro: the pipeline; make tables PROFILE=demo|small|fast|paper: the paper's tables, with BM3D=1 also BM3D (non-commercial
 # licence); make overnight [HOURS=8]: the paper's networks in pieces, carried on when called again; make study [HOURS=2]: search
-# strategies against random networks; make scores: the networks of models/ scored again; make test: lint, types, tests. All set
-# everything up first; a second call installs nothing.
+# strategies against random networks; make scores: the networks of models/ scored again; make test: lint, types, tests; make
+# chaos [QUICK=1]: a pipeline killed 200 (25) times. All set everything up first; a second call installs nothing.
 # CPU-only machines: make TORCH_INDEX=<the CPU wheel index that pytorch.org gives> avoids several GB of CUDA libraries.
 
 VENV ?= .venv
