@@ -5,8 +5,9 @@ Seconds are those of the processor, so that what else the machine does weighs li
 
 import dataclasses
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import numpy as np
@@ -31,6 +32,7 @@ from nasir.training.pace import seconds_per_step
 from nasir.training.parallel import Team, assemble
 from nasir.training.retrain import retrain
 from stages.around.receipts import commit
+from stages.searches import plan as plans
 from stages.searches.plan import SECOND, Job, Plan
 
 DENOISE = tasks.find("denoise")
@@ -130,7 +132,7 @@ def train(plan: Plan, job: Job, settings: Settings, data: Path, results: Path, t
 
     seed = job.seed + (SECOND if job.is_second else 0)
 
-    def build() -> torch.nn.Module:
+    def build(genotype: Genotype, sizes: Any) -> torch.nn.Module:
         torch.manual_seed(seed)
         network: torch.nn.Module = space.build(genotype, sizes, DENOISE.channels).to(team.device)
         return network
@@ -138,14 +140,16 @@ def train(plan: Plan, job: Job, settings: Settings, data: Path, results: Path, t
     sigma = plan.values["sigma"]
     steps = plan.values.get("steps")
     if steps is None:
-        step = seconds_per_step(
-            build(), patches=patches, image=next(iter(v.values())), sigma=sigma, config=config, team=team
-        )
-        steps = max(1, round(plan.values["seconds"] / step))
+
+        def measure(genotype: Genotype, sizes: Any) -> float:
+            network, image = build(genotype, sizes), next(iter(v.values()))
+            return seconds_per_step(network, patches=patches, image=image, sigma=sigma, config=config, team=team)
+
+        steps = _steps(plan, results, measure, measure(genotype, sizes))
     config = dataclasses.replace(
         config, steps=steps, warmup_steps=steps // 20, val_period=steps, log_period=steps, checkpoint_period=steps
     )
-    network = build()
+    network = build(genotype, sizes)
     start = time.process_time()
     trained = retrain(
         network, patches=patches, images_v=v, sigma=sigma, config=config, seed=seed, state=None,
@@ -169,6 +173,27 @@ def train(plan: Plan, job: Job, settings: Settings, data: Path, results: Path, t
         "v_psnr_db": trained.best_scores["psnr_db"],
         "psnr_db": {score.name: score.psnr_db for score in scores},
     }
+
+
+def _steps(plan: Plan, results: Path, measure: Callable[[Genotype, Any], float], own: float) -> int:
+    """Steps in the plan's seconds, which are those of the machine on which the study began.
+
+    Its pace is known by the first random networks, of which some are measured again: the median of them says how much faster this
+    machine is. Without, a study that is carried on elsewhere would give its networks more training, or less.
+
+    Args:
+        plan, results: of the study.
+        measure: gives the seconds of a step of a network of the genotype and sizes.
+        own: the seconds of a step of the network to train.
+    """
+    seconds, settings, ratios = plan.values["seconds"], plan.settings(None), []
+    for job in plan.references():
+        there = plans.result(results, plan, job)
+        if there is not None:
+            genotype = settings.space.from_json(there["genotype"])
+            here = measure(genotype, _fit(genotype, settings, plan.values["window"]))
+            ratios.append(here * there["steps"] / seconds)
+    return max(1, round(seconds / own * (median(ratios) if ratios else 1.0)))
 
 
 def _fit(genotype: Genotype, settings: Settings, window: tuple[float, float]) -> Any:

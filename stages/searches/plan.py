@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,9 @@ how many of the random networks are trained a second time, from another seed."""
 
 SECOND = 1000
 """What the second training of a random network adds to its seed."""
+
+REFERENCES = 5
+"""Random networks by which a machine's pace is compared with that on which the study began."""
 
 PACED = ("steps", "warmup_steps", "val_period", "log_period", "checkpoint_period")
 """Of `retrain`: set by what the plan gives each training."""
@@ -113,6 +117,10 @@ class Plan:
                 name = f"{slug(search)}-{seed}"
                 yield Job(name=f"search-{name}", search=search, seed=seed, is_training=False)
                 yield Job(name=f"found-{name}", search=search, seed=seed, is_training=True)
+
+    def references(self) -> list[Job]:
+        """The trainings by which a machine's pace is known; none where a plan counts steps."""
+        return [] if "steps" in self.values else list(islice(self.jobs(), min(REFERENCES, self.values["random"])))
 
     def made_with(self, job: Job) -> dict[str, Any]:
         """The settings that a job's result depends on."""

@@ -1,8 +1,8 @@
 """The study's jobs on the workers of a scheduler (`nasir.cluster`).
 
-All that a job needs is sent along: to each worker once the plan and the pictures, with each job the result of the search that it
-follows. Workers need the project's code and neither the data set nor a folder in common; results come back and are written here.
-Every job runs in a process of its own there, too, so that none has another's memory.
+All that a job needs is sent along: to each worker once the plan and the pictures, with each job the results that it needs.
+Workers need the project's code and neither the data set nor a folder in common; results come back and are written here. Every
+job runs in a process of its own there, too, so that none has another's memory.
 """
 
 import json
@@ -48,11 +48,12 @@ class Far:
 
     Args:
         workers: its.
+        plan: of the study.
         results: folder to write into.
     """
 
-    def __init__(self, workers: cluster.Far, results: Path) -> None:
-        self._workers, self._results = workers, results
+    def __init__(self, workers: cluster.Far, plan: Plan, results: Path) -> None:
+        self._workers, self._plan, self._results = workers, plan, results
 
     def slots(self) -> int:
         """Jobs at a time."""
@@ -60,8 +61,11 @@ class Far:
 
     def submit(self, job: Job) -> Future[Any]:
         """Send a job."""
-        needed = [job.name.replace("found-", "search-", 1)] if job.search is not None and job.is_training else []
-        return self._workers.submit(work, (job, {name: read_json(self._results / f"{name}.json") for name in needed}))
+        names = [other.name for other in self._plan.references()] if job.is_training else []
+        if job.search is not None and job.is_training:
+            names.append(job.name.replace("found-", "search-", 1))
+        paths = [self._results / f"{name}.json" for name in names]
+        return self._workers.submit(work, (job, {path.stem: read_json(path) for path in paths if path.is_file()}))
 
     def finish(self, job: Job, future: Future[Any]) -> None:
         """Write a job's result, or raise its error."""
@@ -75,7 +79,7 @@ def far(plan: Plan, data: Path, results: Path) -> Iterator[Far]:
     paths = [path for part in ("pictures", "split") for path in sorted((data / part).rglob("*")) if path.is_file()]
     files = {str(path.relative_to(data)): path.read_bytes() for path in paths}
     with cluster.far(unpack, plan, files) as workers:
-        yield Far(workers, results)
+        yield Far(workers, plan, results)
 
 
 def unpack(plan: Plan, files: dict[str, bytes]) -> Bench:

@@ -7,7 +7,7 @@ from typing import Any
 import little_run
 import pytest
 
-from nasir.files import read_json
+from nasir.files import read_json, write_json
 from nasir.layers.cost import flops_per_pixel, parameters
 from nasir.search.sampling.tokens import Window
 from nasir.spaces import contract
@@ -82,6 +82,20 @@ def test_a_second_training_is_of_the_same_network_from_another_seed(data, _steps
 @pytest.mark.parametrize(("seconds", "steps"), [(1e-9, 1), (0.003, 2), (0.02, 10)])
 def test_a_training_has_as_many_steps_as_fit_and_one_at_least(data, _steps, seconds, steps):
     assert do(read(data, seconds=seconds), "random-00", data)["steps"] == steps
+
+
+def test_a_machine_of_another_pace_gives_as_many_steps_as_the_one_on_which_the_study_began(plan, data, _steps):
+    do(plan, "random-00", data)
+    path = data / "results/random-00.json"
+    write_json(path, read_json(path) | {"steps": 2})  # of 5 ms each, where one of this machine takes 2
+    assert do(plan, "random-01", data)["steps"] == 2
+
+
+def test_a_result_of_another_plan_says_nothing_of_the_pace(plan, data, _steps):
+    do(plan, "random-00", data)
+    path = data / "results/random-00.json"
+    write_json(path, read_json(path) | {"steps": 2, "made_with": {}})
+    assert do(plan, "random-01", data)["steps"] == 5
 
 
 def test_a_training_may_have_a_number_of_steps_in_place_of_seconds(data, monkeypatch):

@@ -67,14 +67,16 @@ def run(folder: Path, **changes: Any) -> None:
     )  # fmt: skip
 
 
-def test_the_study_sends_every_job_with_the_search_that_it_follows_and_writes_what_comes_back(workers, tmp_path):
+def test_the_study_sends_every_job_with_what_it_needs_and_writes_what_comes_back(workers, tmp_path):
     run(tmp_path)
     [had] = workers
     plan = read(tmp_path)
     assert {job.name for job, _ in had.given} == {job.name for job in plan.jobs()}
     for job, needed in had.given:
-        expected = {job.name.replace("found-", "search-")} if job.name.startswith("found-") else set()
-        assert set(needed) == expected
+        if job.name.startswith("found-"):  # the search that it follows, and networks by which a pace is known
+            assert set(needed) == {job.name.replace("found-", "search-"), "random-00", "random-01", "random-02"}
+        else:
+            assert set(needed) == ({"random-00", "random-01"} if job.name == "random-02" else set())
         assert plans.result(tmp_path / "results", plan, job) == RESULT | {"made_with": plan.made_with(job)}
 
 
