@@ -1,5 +1,17 @@
 """One thread for every test and the processes that it starts: little tensors gain nothing from more, and busy machines lose."""
 
 import os
+import signal
+
+import pytest
 
 os.environ["OMP_NUM_THREADS"] = "1"
+
+
+@pytest.fixture(autouse=True)
+def _signals():
+    """Trainings take signals as requests to end; the tests' own process goes on ending by them."""
+    before = {one: signal.getsignal(one) for one in (signal.SIGTERM, signal.SIGINT)}
+    yield
+    for one, handler in before.items():
+        signal.signal(one, handler)

@@ -33,7 +33,7 @@ from nasir.search.sampling.finals import apart, rounds
 from nasir.search.sampling.statistics import calibration, set_statistics
 from nasir.search.sampling.tokens import Tokens, Windowed
 from nasir.spaces.contract import Shared, part, random_tokens
-from nasir.training import loop
+from nasir.training import loop, stopping
 from nasir.training.gradients import finite, gradients
 from nasir.training.loop import Descent
 from nasir.training.optimisers import weights_optimiser
@@ -263,7 +263,7 @@ class _Course:
         self.history += [(step, name, value) for name, value in news.items()]
         if problem.team.is_first:
             problem.log(step, news)
-            if len(self.candidates) % KEEP == 0:
+            if len(self.candidates) % KEEP == 0 or stopping.is_asked():
                 problem.save(self.state(problem.config.steps))
         return scores["score"]
 

@@ -13,6 +13,7 @@ from nasir.config.training import Budget
 from nasir.data.noise import add_noise, truncate
 from nasir.data.patches import PatchSampler
 from nasir.files import Log
+from nasir.training import stopping
 from nasir.training.gradients import finite, forward_in_parts, gradients
 from nasir.training.losses import restoration_loss
 from nasir.training.parallel import Team
@@ -185,7 +186,8 @@ def run(
         start: steps that are done.
         steps: the last one.
         budget: its periods: a score every `val_period` steps and at the end, news every `log_period` and with each score,
-            a checkpoint every `checkpoint_period` and at the end.
+            a checkpoint every `checkpoint_period`, at the end, and behind a step in which the end was requested
+            (`nasir.training.stopping`).
         advance: does a step and gives its news.
         score: scores after a step, and gives more news.
         describe: what else is told with the news.
@@ -206,7 +208,7 @@ def run(
             history += [(step, name, value) for name, value in news.items()]
             if team.is_first:
                 log(step, news)
-        if team.is_first and (step % budget.checkpoint_period == 0 or is_last):
+        if team.is_first and (step % budget.checkpoint_period == 0 or is_last or stopping.is_asked()):
             save(state(step))
         if is_last:
             break

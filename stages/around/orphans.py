@@ -2,7 +2,7 @@
 
 SIGKILL of `make` or of `dvc` leaves the stage running, where it would hold the machine, and DVC its lock, against the next
 call. A stage therefore watches the processes above it and ends, as if killed, when one of them is gone: its checkpoint
-stays, and the next call carries on from there.
+stays, and the next call carries on from there. A training has some seconds to leave one of the step that it is at.
 """
 
 import os
@@ -11,9 +11,12 @@ import sys
 import threading
 import time
 
+from nasir.training import stopping
 from stages.around.journal import dvc_ancestor, is_alive
 
 PERIOD = 0.5  # seconds between two looks
+
+GRACE = 8  # seconds for a last checkpoint: schedulers give ten or more
 
 
 def owners() -> list[int]:
@@ -36,4 +39,7 @@ def _look(pids: list[int]) -> None:
     print(
         "stopped: the process that started this stage is gone; call it again to carry on", file=sys.stderr, flush=True
     )
+    if stopping.is_listening():
+        stopping.ask()
+        time.sleep(GRACE)
     os._exit(1)  # every file is written whole or not at all, so there is nothing to put away

@@ -1,6 +1,7 @@
 """A training in pieces: after the moment that NASIR_UNTIL names, in seconds since 1970, it ends with its next checkpoint.
 
-Called again it carries on from there, so that a run of a night fits into hours that a machine has to spare.
+It also ends so on SIGTERM and Ctrl-C, with a checkpoint of the step that it was at. Called again it carries on from there, so
+that a run of a night fits into hours that a machine has to spare.
 """
 
 import os
@@ -51,6 +52,12 @@ def _pause(words: str) -> NoReturn:
     raise SystemExit(PAUSED)
 
 
+def stopped(path: Path | None) -> NoReturn:
+    """End the process after a request that came where no state was kept."""
+    words = describe(path) if path is not None and path.is_file() else "before its first checkpoint"
+    _pause(f"stopped: {words}.")
+
+
 def keeper(
     path: Path, made_with: dict[str, str], state: dict[str, Any] | None, steps: int
 ) -> Callable[[dict[str, Any]], None]:
@@ -62,13 +69,16 @@ def keeper(
         state: what is carried on from; None at the start.
         steps: of the whole training, as its news count them.
     """
-    from nasir.training import checkpoints  # imports torch
+    from nasir.training import checkpoints, stopping  # imports torch
 
+    stopping.listen()
     end, begun, first = until(), time.monotonic(), (checkpoints.step_of(state) or 0) if state is not None else 0
 
     def save(state: dict[str, Any]) -> None:
         done = (checkpoints.step_of(state) or 0) - first
         checkpoints.save(path, made_with, state, (time.monotonic() - begun) / done if done > 0 else None, steps)
+        if stopping.is_asked():
+            _pause(f"stopped: {describe(path)}.")
         if end is not None and time.time() >= end:
             _pause(f"paused: {describe(path)}.")
 

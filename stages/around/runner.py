@@ -26,6 +26,7 @@ from nasir.config.params import Params
 from nasir.config.reading import flat
 from nasir.files import Log, drop_leftovers
 from nasir.settings import STEPS, Settings, read
+from nasir.training import stopping
 from stages.around import binding, checking, entries, pausing
 
 SECTIONS = {cls: name for name, cls in STEPS.items()}
@@ -126,8 +127,11 @@ def run(step: str, module: ModuleType, settings: Settings, options: Mapping[str,
         total = module.count(**{name: values[name] for name in inspect.signature(module.count).parameters})
     checkpoint = options.get("checkpoint")
     is_first, precision = _is_first(module), _precision(module, told)
-    with around(step, settings.params, facts, receipt, artifacts, total, checkpoint, is_first, precision) as log:
-        module.run(**values | {"log": log})
+    try:
+        with around(step, settings.params, facts, receipt, artifacts, total, checkpoint, is_first, precision) as log:
+            module.run(**values | {"log": log})
+    except stopping.Stopped:
+        pausing.stopped(checkpoint)
 
 
 def bind(step: str, module: ModuleType, settings: Settings, options: Mapping[str, Any]) -> dict[str, Any]:

@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from nasir.settings import merge
+from stages.around import pausing
 
 ROOT = Path(__file__).parents[2]
 KNOWN = ROOT / "nasir/data/datasets/known_elsewhere.csv"
@@ -161,4 +162,32 @@ def test_a_stage_that_was_killed_ends_with_the_same_bytes(place, stage, strategy
     assert not (place / "killed").exists()
     finish(start(place, stage, **common, checkpoint=checkpoint, out=place / "killed"))
     assert files(place / "killed") == files(place / "whole")
+    assert '"is_resumed": true' in (place / f"receipts/{stage}.json").read_text()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("stage", ["search", "retrain"])
+def test_a_stage_that_is_asked_to_end_leaves_a_checkpoint_of_its_step_and_ends_with_the_same_bytes(place, stage):
+    rare = {"steps": 400, "val_period": 400, "log_period": 1, "checkpoint_period": 400}
+    resolve(place, {"search": {"strategy": "one_shot"} | rare, "retrain": rare})
+    common = prepare(place)
+    if stage == "retrain":
+        finish(start(place, "search", **common, checkpoint=place / "search.pt", out=place / "search"))
+        finish(start(place, "derive", search=place / "search", out=place / "derive"))
+        common["genotype"] = place / "derive/genotype.json"
+    finish(start(place, stage, **common, checkpoint=place / "whole.pt", out=place / "whole"))
+    process = start(place, stage, **common, checkpoint=place / "asked.pt", out=place / "asked")
+    for line in process.stderr:
+        if line.startswith(f"{stage}: "):
+            break
+    process.send_signal(signal.SIGTERM)
+    asked = time.monotonic()
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == pausing.PAUSED, errors
+    assert time.monotonic() - asked < 10
+    [words] = [line for line in errors.splitlines() if line.startswith("stopped: asked at step ")]
+    assert words.endswith("Run the same command again to carry on.")
+    assert (place / "asked.pt").exists() and not (place / "asked").exists()
+    finish(start(place, stage, **common, checkpoint=place / "asked.pt", out=place / "asked"))
+    assert files(place / "asked") == files(place / "whole")
     assert '"is_resumed": true' in (place / f"receipts/{stage}.json").read_text()

@@ -119,6 +119,13 @@ def test_a_score_that_says_so_ends_the_run_with_a_checkpoint():
     assert course.saved == [5, 8]
 
 
+def test_a_request_to_end_brings_a_checkpoint_behind_the_step_that_was_under_way(monkeypatch):
+    saved = []
+    monkeypatch.setattr(loop.stopping, "is_asked", lambda: len(saved) == 1)
+    saved += run(5).saved  # at 5, as always
+    assert run(7).saved == [1, 2, 3, 4, 5, 6, 7]  # a saver that does not end the process is asked again
+
+
 def test_another_process_than_the_first_keeps_the_history_and_tells_nothing():
     course, first = run(11, team=Team(rank=1, size=2, device=CPU)), run(11)
     assert (course.logged, course.saved) == ({}, [])

@@ -7,6 +7,7 @@ from torch import nn
 
 from nasir.search.contract import Problem
 from nasir.spaces.contract import Genotype
+from nasir.training import stopping
 from nasir.training.averaging import Average
 from nasir.training.loop import Descent
 from nasir.training.optimisers import weights_optimiser
@@ -49,6 +50,7 @@ def train(
 
     Raises:
         FloatingPointError: if a loss is not finite; it names step and candidate.
+        Stopped: if the end was requested (`nasir.training.stopping`).
     """
     config, weights = problem.config, list(network.parameters())
     optimiser, rates = weights_optimiser(weights, config, lr_max, steps)
@@ -72,6 +74,7 @@ def train(
     for step in range(1, steps + 1):
         loss = course.advance(step)["train_loss"]
         mean.follow()
+        stopping.end_if_asked()
     if average > 0:
         network.load_state_dict(mean.network.state_dict())
     return loss

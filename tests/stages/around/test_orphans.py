@@ -33,6 +33,28 @@ def test_it_ends_soon_after_its_owner_was_killed(tmp_path):
     assert errors.startswith("stopped: the process that started this stage is gone")
 
 
+def test_a_training_has_time_to_leave_a_checkpoint(tmp_path):
+    owner = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+    code = (
+        "import time; from stages.around import orphans; from nasir.training import stopping; stopping.listen(); "
+        "orphans.watch(); print('up', flush=True)\n"
+        "while not stopping.is_asked(): time.sleep(0.01)\n"
+        "print('kept', flush=True)"
+    )
+    stage = subprocess.Popen(
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        env=os.environ | {"NASIR_OWNER": str(owner.pid)},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert stage.stdout.readline() == "up\n"
+    owner.send_signal(signal.SIGKILL)
+    owner.wait()
+    said, _ = stage.communicate(timeout=30)
+    assert (stage.returncode, said) == (0, "kept\n")
+
+
 def test_without_an_owner_nothing_is_watched(monkeypatch):
     monkeypatch.delenv("NASIR_OWNER", raising=False)
     monkeypatch.setattr(orphans, "dvc_ancestor", lambda: None)
