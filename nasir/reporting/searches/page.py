@@ -133,7 +133,7 @@ def _budget(plan: Mapping[str, Any]) -> str:
     """What every network is trained for."""
     if "steps" in plan:
         return f"{plan['steps']:,} steps of training"
-    return f"{plan['seconds']:g} seconds of processor time to train in"
+    return f"{plan['seconds']:g} seconds of processor time, of the machine on which the study began, to train in"
 
 
 def _random(
