@@ -89,7 +89,13 @@ class Frame(nn.Module):
 
     def enter(self, x: Tensor) -> Tensor:
         """What the stem is given of images, shape (N, C, H, W)."""
-        return shrink(fill(x, self.downscale), self.shrinking)
+        x = shrink(fill(x, self.downscale), self.shrinking)
+        if x.shape[1] > 1:
+            return x
+        # One channel is laid out either way; its strides have to say channels last, or the stem's 1x1 convolutions choose the
+        # other layout, in which bfloat16 is ten times as slow, and whatever adds their output to another is, too.
+        count, _, height, width = x.shape
+        return x.reshape(count, height, width, 1).permute(0, 3, 1, 2)
 
     def forward(self, x: Tensor) -> Tensor:
         """Restore images, shape (N, C, H, W), any H and W; not clipped."""
