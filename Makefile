@@ -59,7 +59,7 @@ test: setup lint
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(JOBS) --dist loadfile
 
 test-slow: setup
-	$(BIN)/python -m pytest -q -m slow -rs -n $(JOBS) --ignore tests/test_paper_size.py
+	$(BIN)/python -m pytest -q -m slow -rs -n $(JOBS) --dist worksteal --ignore tests/test_paper_size.py
 	$(BIN)/python -m pytest -q -m slow -s tests/test_paper_size.py
 
 chaos: setup

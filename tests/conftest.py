@@ -15,3 +15,8 @@ def _signals():
     yield
     for one, handler in before.items():
         signal.signal(one, handler)
+
+
+def pytest_collection_modifyitems(items):
+    """The longest test comes first, so that other processes do the rest beside it."""
+    items.sort(key=lambda item: item.path.name != "test_crashes.py")
