@@ -60,7 +60,7 @@ def slowly(genotype: Genotype) -> nn.Module:
     """`by_level`, a little later and on the record: a file for each time that a worker begins."""
     folder = os.environ["LITTLE_RECORD"]
     Path(folder, f"{os.getpid()}-{uuid4()}").touch()
-    time.sleep(0.5)
+    time.sleep(1.5)  # so that a worker is still at it when the news of another has come, on a busy machine, too
     return by_level(genotype)
 
 
