@@ -12,6 +12,8 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, NoReturn
 
+from nasir.training import stopping
+
 UNTIL = "NASIR_UNTIL"
 
 MARK = "NASIR_PAUSED"
@@ -53,7 +55,7 @@ def _pause(words: str) -> NoReturn:
 
 
 def stopped(path: Path | None) -> NoReturn:
-    """End the process after a request that came where no state was kept."""
+    """End the process on request, with the checkpoint that is there."""
     words = describe(path) if path is not None and path.is_file() else "before its first checkpoint"
     _pause(f"stopped: {words}.")
 
@@ -69,7 +71,7 @@ def keeper(
         state: what is carried on from; None at the start.
         steps: of the whole training, as its news count them.
     """
-    from nasir.training import checkpoints, stopping  # imports torch
+    from nasir.training import checkpoints  # imports torch
 
     stopping.listen()
     end, begun, first = until(), time.monotonic(), (checkpoints.step_of(state) or 0) if state is not None else 0
@@ -78,7 +80,7 @@ def keeper(
         done = (checkpoints.step_of(state) or 0) - first
         checkpoints.save(path, made_with, state, (time.monotonic() - begun) / done if done > 0 else None, steps)
         if stopping.is_asked():
-            _pause(f"stopped: {describe(path)}.")
+            stopped(path)
         if end is not None and time.time() >= end:
             _pause(f"paused: {describe(path)}.")
 

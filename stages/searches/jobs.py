@@ -123,8 +123,7 @@ def train(plan: Plan, job: Job, settings: Settings, data: Path, results: Path, t
         tokens = list(randoms(plan)[job.seed])
         genotype = space.from_tokens(settings.of_space, tokens)
     else:
-        name = job.name.replace("found-", "search-", 1)
-        genotype = space.from_json(read_json(results / f"{name}.json")["genotype"])
+        genotype = space.from_json(read_json(results / f"{job.follows}.json")["genotype"])
     sizes = settings.of_network if job.network is not None else _fit(genotype, settings, plan.values["window"])
     config = settings.section("retrain", RetrainConfig)
     patches = _patches(_pictures(data, "w", "a"), config.patch, team)

@@ -55,6 +55,12 @@ class Job:
     is_second: bool = False  # the second training of a random network
     network: str | None = None  # its name in the plan, of one given by hand
 
+    @property
+    def follows(self) -> str | None:
+        """The name of the search whose network this trains; None for other jobs."""
+        is_found = self.search is not None and self.is_training
+        return self.name.replace("found-", "search-", 1) if is_found else None
+
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:

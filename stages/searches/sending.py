@@ -62,8 +62,8 @@ class Far:
     def submit(self, job: Job) -> Future[Any]:
         """Send a job."""
         names = [other.name for other in self._plan.references()] if job.is_training else []
-        if job.search is not None and job.is_training:
-            names.append(job.name.replace("found-", "search-", 1))
+        if job.follows is not None:
+            names.append(job.follows)
         paths = [self._results / f"{name}.json" for name in names]
         return self._workers.submit(work, (job, {path.stem: read_json(path) for path in paths if path.is_file()}))
 

@@ -128,8 +128,7 @@ def _near(chosen: Plan, data: Path, results: Path, workers: int) -> Iterator[_Ne
 
 def _is_ready(job: Job, waiting: Sequence[Job], running: Any) -> bool:
     """Whether the search that a training needs is done."""
-    needed = job.name.replace("found-", "search-", 1)
-    return job.search is None or not job.is_training or all(needed != other.name for other in (*waiting, *running))
+    return job.follows is None or all(job.follows != other.name for other in (*waiting, *running))
 
 
 def _work(chosen: Plan, job: Job, data: Path, results: Path) -> None:
