@@ -7,8 +7,8 @@
     strategy   of the chosen search strategy
     code       for each step a digest of the code that its result can depend on (`nasir.code`)
 
-A profile is a difference to `base.yaml` beside it, or to the profile that its key `from:` names. What stands under `tasks:`
-replaces keys for one task, and under `spaces:`, which may be missing, keys for one space, over those of the task. `space:`,
+A profile is a difference to `base.yaml` beside it, or to the profile that its key `from:` names. What stands under `spaces:`,
+which may be missing, replaces keys for one space, and under `tasks:` keys for one task, over those of the space. `space:`,
 `network:` and `strategy:` of a profile hold a section for each space and strategy; one that stands in no profile brings its own
 (`presets`). The resolved mapping is what stages read and DVC sees.
 """
@@ -184,8 +184,8 @@ def resolve(params: Mapping[str, Any], profiles: Path, strategy: str | None = No
         raise ValueError(f"{own}: spaces must hold sections for each space, got {reading.shown(by_space)}; correct it.")
     for name in by_space:
         spaces.find(name)
-    merged = merge(merged, _sections(by_task[chosen.task], own, f"tasks.{chosen.task}"))
     merged = merge(merged, _sections(by_space.get(chosen.space, {}), own, f"spaces.{chosen.space}"))
+    merged = merge(merged, _sections(by_task[chosen.task], own, f"tasks.{chosen.task}"))
     if strategy is not None:
         merged = merge(merged, {"search": {"strategy": strategy}})
     search = merged.get("search")

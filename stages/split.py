@@ -13,13 +13,14 @@ ARTIFACTS = ("split.json",)
 def run(*, pictures: Path, out: Path, seed: int, config: SplitConfig, log: Log) -> None:
     """Write `split.json` into `out`; it depends on the list of pictures, the seed and the section alone.
 
-    Its lists are `w`, `a`, `v` and `test`, and `leaks`: training pictures that show what a test picture shows, here or in
-    another data set's test part. With `config.exclude_leaks` they are in no other list.
+    Its lists are `w`, `a`, `v` and `test`, and `leaks`: training pictures that show what a test picture shows, here or, with
+    `config.exclude_elsewhere`, in another data set's test part. With `config.exclude_leaks` they are in no other list.
     """
     listed = listing.read(pictures)
     tested = {picture.group for picture in listed if picture.split == "test"}
     training = [picture for picture in listed if picture.split == "train"]
-    leaks = sorted(picture.name for picture in training if picture.group in tested or picture.also_in)
+    elsewhere = {picture.name for picture in training if picture.also_in} if config.exclude_elsewhere else set()
+    leaks = sorted(picture.name for picture in training if picture.group in tested or picture.name in elsewhere)
     excluded = set(leaks) if config.exclude_leaks else set()
     groups = {picture.name: picture.group for picture in training if picture.name not in excluded}
     parts = split(groups, config.w, config.a, config.v, seed)

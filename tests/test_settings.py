@@ -160,17 +160,18 @@ def test_what_a_task_has_otherwise_stands_above_the_profile(profiles):
     assert (noise.search.batch, noise.of_strategy.patience, noise.search.sigmas) == (6, 10, (30.0, 50.0, 70.0))
 
 
-def test_what_a_space_has_otherwise_stands_above_task_and_profile(profiles):
+def test_what_a_space_has_otherwise_stands_above_the_profile_and_below_the_task(profiles):
     text = (
         "search: {batch: 6}\ntasks: {derain: {search: {batch: 4, patch: 32}}}\n"
-        "spaces: {clearer: {search: {batch: 3}, strategy: {darts: {patience: 3}}}}\n"
+        "spaces: {clearer: {search: {batch: 3, val_crop: 64}, strategy: {darts: {patience: 3}}}}\n"
     )
     own(profiles, text)
 
     columns = resolved(profiles, profile="own", task="derain", space="clearer")
     cells = resolved(profiles, profile="own", task="derain")
 
-    assert (columns.search.batch, columns.search.patch, columns.of_strategy.patience) == (3, 32, 3)
+    assert (columns.search.batch, columns.search.patch, columns.search.val_crop) == (4, 32, 64)
+    assert columns.of_strategy.patience == 3
     assert (cells.search.batch, cells.search.patch, cells.of_strategy.patience) == (4, 32, 10)
     assert "spaces" not in columns.values
 

@@ -56,7 +56,7 @@ def place(tmp_path: Path) -> Path:
         low = rng.integers(0, 256, (5, 6))
         save_png(tmp_path / f"pictures/train/{i}.png", np.kron(low, np.ones((4, 4))).astype(np.uint8))
     list_pictures(tmp_path / "pictures", [f"train/{i}" for i in range(5)])
-    shares = SplitConfig(w=0.49, a=0.49, v=0.02, exclude_leaks=True)
+    shares = SplitConfig(w=0.49, a=0.49, v=0.02, exclude_leaks=True, exclude_elsewhere=True)
     split.run(pictures=tmp_path / "pictures", out=tmp_path / "split", seed=0, config=shares, log=ignore)
     write_profiles(tmp_path / "profiles")
     return tmp_path

@@ -13,9 +13,8 @@ class SplitConfig:
     w: float  # weights
     a: float  # architecture
     v: float  # validation; at least one image
-    exclude_leaks: (
-        bool  # leave out training pictures that show what a test picture shows, here or in BSDS500's test part
-    )
+    exclude_leaks: bool  # leave out training pictures that show what a test picture shows
+    exclude_elsewhere: bool  # among them those that show what another data set's test part shows
 
     def __post_init__(self) -> None:
         require(min(self.w, self.a, self.v) > 0, "split.w, split.a and split.v must be above 0", self)

@@ -144,7 +144,7 @@ def write_pictures(folder: Path, tests: int = 0) -> None:
         pictures=folder / "pictures",
         out=folder / "split",
         seed=0,
-        config=SplitConfig(w=0.49, a=0.49, v=0.02, exclude_leaks=True),
+        config=SplitConfig(w=0.49, a=0.49, v=0.02, exclude_leaks=True, exclude_elsewhere=True),
         log=ignore,
     )
 

@@ -96,7 +96,7 @@ def test_pairs_of_a_data_set_are_found_grouped_and_described(place, folder, layo
 def test_leaks_are_left_out_of_training_or_declared(place):
     out = run(place, "side", "clean_left", "derain")
     for is_excluded in (True, False):
-        shares = SplitConfig(w=0.34, a=0.33, v=0.33, exclude_leaks=is_excluded)
+        shares = SplitConfig(w=0.34, a=0.33, v=0.33, exclude_leaks=is_excluded, exclude_elsewhere=True)
         if is_excluded:  # two different pictures are left for three parts
             with pytest.raises(ValueError, match="at least 3 different training images"):
                 split.run(pictures=out, out=place / "split", seed=0, config=shares, log=ignore)
@@ -222,3 +222,12 @@ def test_a_broken_file_in_the_middle_stops_before_there_are_pictures(place):
             log=ignore,
         )
     assert not (place / "out/pictures.csv").exists()
+
+
+def test_what_only_another_set_tests_with_is_no_leak_where_that_is_asked_for(place):
+    out = run(place, "side", "clean_left", "derain")
+    shares = SplitConfig(w=0.34, a=0.33, v=0.33, exclude_leaks=True, exclude_elsewhere=False)
+    split.run(pictures=out, out=place / "split", seed=0, config=shares, log=ignore)
+    lists = read_json(place / "split/split.json")
+    assert lists["leaks"] == ["train/0"]
+    assert sorted(lists["w"] + lists["a"] + lists["v"]) == ["train/1", "train/2", "train/3"]

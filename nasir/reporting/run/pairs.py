@@ -163,9 +163,16 @@ def _elsewhere(record: Record) -> str:
             places.setdefault(one.also_in, {"train": [], "test": []})[one.split].append(one.name)
     pairs = sum(len(names) for by_split in places.values() for names in by_split.values())
     rows = [[place, *(", ".join(places[place][split]) for split in ("train", "test"))] for place in sorted(places)]
+    kept = {name for part in ("w", "a", "v") for name in record.split[part]}
+    trained = sum(one.name in kept for one in record.listed if one.also_in)
+    use = (
+        f"{trained} of them stay in training (split.exclude_elsewhere): this run's networks must not be judged by that part."
+        if trained
+        else "None of them is in training."
+    )
     return "\n\n".join(
         [
-            f"<details><summary>{pairs} pairs show {len(places)} pictures of another data set's test part</summary>",
+            f"<details><summary>{pairs} pairs show {len(places)} pictures of another data set's test part. {use}</summary>",
             table(("picture", "training pairs", "test pairs"), rows),
             "</details>",
         ]

@@ -43,7 +43,7 @@ def record():
         | {"rainier": "unclear" if place == 4 else "right", "degraded_side": "right"}
         for place, one in enumerate(LISTED)
     ]
-    split = {"leaks": ["train/c", "train/d"], "exclude_leaks": True}
+    split = {"leaks": ["train/c", "train/d"], "exclude_leaks": True, "w": ["train/a"], "a": ["train/b"], "v": []}
     return SimpleNamespace(
         listed=LISTED, pairs=rows, split=split, selection={}, params=SimpleNamespace(task="derain", dataset="rain800")
     )
@@ -56,6 +56,7 @@ def test_pairs_are_counted(record):
     assert "3 different pictures: 3 in training, 1 in test, 1 in both. 2 occur in several pairs, up to 2." in text
     assert "2 training pairs show what a test image shows and were left out of training: 1 of this data set's" in text
     assert "1 pairs show 1 pictures of another data set's test part" in text
+    assert "None of them is in training." in text
     assert "| bsd500: test/7 | train/c |  |" in text
     assert "| train/d | test/e |" in text
 
@@ -71,6 +72,13 @@ def test_blurred_images_are_counted_as_rainy_ones_are(record):
 def test_leaks_that_stay_are_said_to(record):
     record.split["exclude_leaks"] = False
     assert "**stayed in training**" in pairs.section(record, "", None)
+
+
+def test_pictures_that_another_set_tests_with_are_said_to_stay_in_training(record):
+    record.split |= {"leaks": ["train/d"], "w": ["train/a", "train/c"]}
+    assert "1 of them stay in training (split.exclude_elsewhere): this run's networks" in pairs.section(
+        record, "", None
+    )
 
 
 def test_what_became_of_a_cameras_candidates_is_a_table(record):
