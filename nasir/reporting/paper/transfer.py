@@ -67,6 +67,11 @@ def section(study: Study) -> str:
             "The intervals are over images. Two trainings of one architecture differ, too; of as few as stand here nobody can "
             "tell the architecture's share from the training's."
         )
+    if any(entry.source == "derain" and study.plan.parts[entry.source].dataset == "rain800" for entry in content):
+        parts.append(
+            "Rain800 has pairs of pictures that BSDS500 tests with, and the search for de-raining sees them in the rain "
+            "(`split.exclude_elsewhere`); of that only the architecture comes to another task."
+        )
     reasons = dict.fromkeys(entry.reason for entry in content if entry.reason)
     if reasons:
         parts.append("\n".join(f"- {NOT_RUN}: {reason}." for reason in reasons))

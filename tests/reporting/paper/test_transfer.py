@@ -66,6 +66,10 @@ def test_two_architectures_are_compared_image_by_image(study):
         "(95 % interval -0.40 to 0.60, "
     ) in page
     assert "nobody can tell the architecture's share from the training's" in page
+    assert (
+        "Rain800 has pairs of pictures that BSDS500 tests with, and the search for de-raining sees them in the rain"
+        in page
+    )
 
 
 def test_a_row_shows_task_level_data_set_source_and_scores(study):
