@@ -10,8 +10,8 @@ if TYPE_CHECKING:
 
     from nasir.spaces.contract import Space
 
-ROOT = Path(__file__).parents[2]
-"""Of the repository, whose profiles have the sizes of networks."""
+PLACES = (Path(__file__).parents[2], Path(__file__).parent / "shipped")
+"""Where params.yaml and profiles, which have the sizes of networks, may lie: in the repository; in an installed package."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,8 +98,9 @@ def _of_genotype(path: Path, sizes: str | None) -> Subject:
         space.from_json(value)
     except ValueError as error:
         raise ValueError(f"{path} must be a genotype as derive writes it: {error}") from error
-    params = reading.read(ROOT / "params.yaml") | {"space": space.name} | ({} if sizes is None else {"profile": sizes})
-    resolved = resolve(params, ROOT / "profiles")
+    root = next((place for place in PLACES if (place / "params.yaml").is_file()), PLACES[0])
+    params = reading.read(root / "params.yaml") | {"space": space.name} | ({} if sizes is None else {"profile": sizes})
+    resolved = resolve(params, root / "profiles")
     facts = {"sizes of": f"profile {params['profile']}", "channels": tasks.find(params["task"]).channels}
     return _searched(str(path), value, resolved["network"], facts)
 

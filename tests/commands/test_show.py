@@ -21,8 +21,8 @@ def genotypes(tmp_path_factory):
     folder = tmp_path_factory.mktemp("genotypes")
     for name in contract.names():
         space = contract.find(name)
-        params = reading.read(subjects.ROOT / "params.yaml") | {"space": name, "profile": "demo"}
-        section = reading.build(resolve(params, subjects.ROOT / "profiles")["space"], space.Section, name)
+        params = reading.read(subjects.PLACES[0] / "params.yaml") | {"space": name, "profile": "demo"}
+        section = reading.build(resolve(params, subjects.PLACES[0] / "profiles")["space"], space.Section, name)
         drawn = contract.part(space.searching).random_genotype(name, section, torch.Generator().manual_seed(3))
         write_json(folder / f"{name}.json", space.to_json(drawn))
     return folder

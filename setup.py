@@ -1,0 +1,30 @@
+"""What pyproject.toml cannot say: a built package brings the shipped networks, and the profiles that `nasir show` reads.
+
+The networks lie beside the package, as `models/` does in the repository; the profiles within it.
+"""
+
+from pathlib import Path
+from shutil import copytree
+
+from setuptools import setup
+from setuptools.command.build_py import build_py
+
+ROOT = Path(__file__).parent
+
+
+class Build(build_py):
+    """The files of the packages, then those that no package holds."""
+
+    def run(self) -> None:
+        super().run()
+        if self.editable_mode:
+            return
+        built = Path(self.build_lib)
+        for card in ROOT.glob("models/*/card.json"):  # not the state of a pause
+            copytree(card.parent, built / "models" / card.parent.name, dirs_exist_ok=True)
+        shipped = built / "nasir/commands/shipped"
+        copytree(ROOT / "profiles", shipped / "profiles", dirs_exist_ok=True)
+        (shipped / "params.yaml").write_bytes((ROOT / "params.yaml").read_bytes())
+
+
+setup(cmdclass={"build_py": Build})
