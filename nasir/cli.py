@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from nasir.commands import compare, datasets, export, profile, restore, show
-from nasir.commands.terminal import require_suffix, say, shown, suggest
+from nasir import memory
+from nasir.commands import compare, datasets, export, failing, profile, restore, show
+from nasir.commands.terminal import print_json, require_suffix, say, shown, suggest
 
 if TYPE_CHECKING:
     from nasir.evaluation.folders import FolderScore
@@ -23,6 +24,8 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
+
+app.callback()(failing.begin)
 
 
 @app.command()
@@ -133,6 +136,7 @@ def _align(lines: Sequence[Sequence[str]]) -> str:
 def audit(
     folders: Annotated[list[Path], typer.Argument(help="Folders of images; of one alone, its images with each other.")],
     csv: Annotated[Path | None, typer.Option(help="Where to write the pairs as CSV.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Find pictures that stand in two FOLDERS, though mirrored, cropped, resized, grey or compressed again.
 
@@ -144,17 +148,21 @@ def audit(
     if csv is not None:
         require_writable(csv)
     matches = auditor.folders(folders)
+    columns = ("first", "second", "correlation", "how")
+    rows = [{column: getattr(match, column) for column in columns} for match in matches]
     lines = [
         f"{shown(match.first)} = {shown(match.second)}: correlation {match.correlation:.3f}, {match.how}"
         for match in matches
     ]
     try:
         if csv is not None:
-            columns = ("first", "second", "correlation", "how")
             with writing(csv):
-                write_csv(csv, [{column: getattr(match, column) for column in columns} for match in matches], columns)
+                write_csv(csv, rows, columns)
     finally:  # whichever of the two fails, the other is not lost
-        say("\n".join([*lines, f"{len(matches)} pairs show one picture"]))
+        if json:
+            print_json({"folders": list(map(str, folders)), "pairs": rows})
+        else:
+            say("\n".join([*lines, f"{len(matches)} pairs show one picture"]))
     raise typer.Exit(1 if matches else 0)
 
 
@@ -166,8 +174,19 @@ def main() -> None:
     """Run a command; an error that says what to do is shown without a traceback, with status 2."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a letter that a terminal lacks ends nothing
+    sys.argv[1:] = failing.debug_first(sys.argv[1:])
     try:
         app()
-    except (ValueError, OSError) as error:
-        print(f"error: {shown(suggest(str(error)), kept=chr(10))}", file=sys.stderr)
-        sys.exit(2)
+    except Exception as error:
+        told = _told(error)
+        failing.end(failing.unforeseen(error) if told is None else told, failing.FAULT if told is None else 2)
+
+
+def _told(error: Exception) -> str | None:
+    """What to do about an error, in one line; None for one of which nothing is known."""
+    if isinstance(error, ValueError | OSError):
+        return shown(suggest(str(error)), kept=chr(10))
+    if memory.is_exhausted(error):
+        said = str(error).strip().partition("\n")[0] or "no memory"
+        return f"memory must hold what an image needs, got: {said}; take a smaller one, or a smaller --tile of restore."
+    return failing.missing(error) if isinstance(error, ModuleNotFoundError) else None

@@ -13,6 +13,7 @@ from typing import Annotated
 import typer
 
 from nasir import memory as process
+from nasir.commands import failing
 from nasir.commands.terminal import suggest
 
 HELP = (
@@ -250,7 +251,7 @@ def prepare() -> None:
 
 
 def ui(port: Annotated[int, typer.Option(help="Port on loopback.")] = 5000) -> None:
-    """Show MLflow's pages on loopback."""
+    """Say where the report's page lies, and show MLflow's pages on loopback."""
     from stages.around import tracking
 
     raise typer.Exit(tracking.ui(port))
@@ -282,6 +283,7 @@ def build(called: str | None) -> typer.Typer:
     app = typer.Typer(
         help=HELP, add_completion=False, no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False
     )
+    app.callback()(failing.begin)
     for name, text in STAGES.items():
         app.command(name, help=text)(_run(name) if name == called else _unknown)
     for function in OTHERS:
@@ -302,17 +304,17 @@ def _unknown() -> None:
 def main() -> None:
     """Run a command; an error that says what to do is shown without a traceback."""
     process.keep_freed()
+    sys.argv[1:] = failing.debug_first(sys.argv[1:])
     called = next((word for word in sys.argv[1:] if not word.startswith("-")), None)
     try:
         build(called)()
-    except (ValueError, FloatingPointError, OSError, MemoryError, RuntimeError) as error:
-        ranks = [os.environ.get(name) for name in ("RANK", "SLURM_PROCID", "LOCAL_RANK")]
-        rank = next((rank for rank in ranks if rank), "0")
-        sys.exit(f"error{f' in process {rank}' if rank != '0' else ''}: {_told(error)}")
+    except Exception as error:
+        told = _told(error)
+        failing.end(failing.unforeseen(error) if told is None else told, failing.FAULT if told is None else 1)
 
 
-def _told(error: Exception) -> str:
-    """What to do about an error, in one line; one of which nothing is known is raised again."""
+def _told(error: Exception) -> str | None:
+    """What to do about an error, in one line; None for one of which nothing is known."""
     if process.is_exhausted(error):
         said = str(error).strip().partition("\n")[0] or "no memory"
         return (
@@ -323,7 +325,7 @@ def _told(error: Exception) -> str:
         return suggest(str(error))
     if isinstance(error, OSError) and error.filename is not None:
         return f"{error.filename} must be open to this command, got: {error.strerror}; check path, permissions and free space."
-    raise error
+    return failing.missing(error) if isinstance(error, ModuleNotFoundError) else None
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """`nasir` and `python -m stages` as a person meets them."""
 
 import io
+import json
 import os
 import subprocess
 import sys
@@ -246,8 +247,12 @@ def test_audit_names_the_pairs_and_ends_with_status_1(tmp_path):
 
     run = call(*NASIR, "audit", str(tmp_path / "a"), str(tmp_path / "b"), "--csv", str(tmp_path / "pairs.csv"))
     clean = call(*NASIR, "audit", str(tmp_path / "a"))
+    told = call(*NASIR, "audit", str(tmp_path / "a"), str(tmp_path / "b"), "--json")
 
-    assert run.returncode == 1, run.stderr
+    assert run.returncode == told.returncode == 1, run.stderr
+    [pair] = json.loads(told.stdout)["pairs"]
+    assert (pair["first"], pair["second"]) == (str(tmp_path / "a/one.png"), str(tmp_path / "b/two.png"))
+    assert pair["correlation"] > 0.999 and pair["how"].startswith("mirrored, scale 1.00")
     assert run.stdout.startswith(f"{tmp_path / 'a/one.png'} = {tmp_path / 'b/two.png'}: correlation 1.000, mirrored")
     [row] = read_csv(tmp_path / "pairs.csv")
     assert row["first"].endswith("one.png") and row["how"].startswith("mirrored, scale 1.00")

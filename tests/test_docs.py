@@ -69,8 +69,9 @@ QUICK = [
 def parse(app: typer.Typer, words: list[str]) -> None:
     """Read words as a command line does: commands, options and their values; nothing is run."""
     root = typer.main.get_command(app)
+    own = [word for word in words if word != "--debug"]  # which may stand anywhere
     with contextlib.suppress(SystemExit, typer.Exit):  # of --help, which is not reached behind a wrong option
-        name, command, rest = root.resolve_command(root.make_context("nasir", list(words)), list(words))
+        name, command, rest = root.resolve_command(root.make_context("nasir", list(own)), list(own))
         command.make_context(name, list(rest))
 
 

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import typer
 
+from nasir.commands import failing
+
 CHOICES = (
     r"must be one of (?P<known>.+?)[,;] got (?P<got>'[^']*'|\S+)",
     r"expected a trained network in (?P<got>\S+), got no model\.json there;.* shipped networks: (?P<known>.+)\.$",
@@ -39,6 +41,7 @@ def refusing(command: Callable[..., None]) -> Callable[..., None]:
         try:
             command(*args, **options)
         except ValueError as error:
+            failing.trace()
             print(f"error: {suggest(' '.join(str(error).split()))}", file=sys.stderr)
             raise typer.Exit(2) from error
 

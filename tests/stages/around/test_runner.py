@@ -2,6 +2,7 @@
 
 import inspect
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -316,23 +317,15 @@ def test_help_lists_every_stage_and_imports_nothing_heavy():
         (ConnectionError("no server"), "^error: no server$"),
     ],
 )
-def test_an_error_of_the_system_is_told_in_one_line(monkeypatch, error, message):
+def test_an_error_of_the_system_is_told_in_one_line(monkeypatch, capsys, error, message):
     def fail():
         raise error
 
     monkeypatch.setattr(commands, "build", lambda called: fail)
-    with pytest.raises(SystemExit, match=message) as ended:
+    with pytest.raises(SystemExit, match=r"^1$"):
         commands.main()
-    assert "\n" not in str(ended.value)
-
-
-def test_an_error_that_nobody_foresaw_keeps_its_traceback(monkeypatch):
-    def fail():
-        raise RuntimeError("shapes cannot be multiplied")
-
-    monkeypatch.setattr(commands, "build", lambda called: fail)
-    with pytest.raises(RuntimeError, match="cannot be multiplied"):
-        commands.main()
+    [line] = capsys.readouterr().err.splitlines()
+    assert re.search(message, line)
 
 
 def test_an_output_that_cannot_be_written_is_named(tmp_path):
