@@ -197,8 +197,13 @@ def prepare(uri: str | None = None) -> str:
 
 
 def ui(port: int) -> int:
-    """Print the address of MLflow's pages and serve them on loopback until interrupted; returns the exit status."""
-    uri = tracking_uri()
+    """Print the addresses of the report's page and of MLflow's, and serve the latter on loopback until interrupted.
+
+    Returns:
+        The exit status.
+    """
+    page, uri = checkout() / "reports" / "index.html", tracking_uri()
+    print(f"Report: {page.as_uri()}" if page.is_file() else "Report: none yet; dvc repro makes reports/index.html")
     if uri.startswith(("http://", "https://")):
         print(f"MLflow: {uri}")
         return 0

@@ -336,6 +336,20 @@ def test_a_user_interface_on_a_port_in_use_is_refused(uri, monkeypatch):
         tracking.ui(listener.getsockname()[1])
 
 
+@pytest.mark.parametrize("is_made", [True, False])
+def test_a_user_interface_tells_both_addresses(tmp_path, monkeypatch, capsys, is_made):
+    monkeypatch.setattr(tracking, "checkout", lambda: tmp_path)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://server:5000")  # a server of its own: nothing is started
+    if is_made:
+        (tmp_path / "reports").mkdir()
+        (tmp_path / "reports/index.html").write_text("page")
+
+    assert tracking.ui(1) == 0
+
+    page = f"file://{tmp_path}/reports/index.html" if is_made else "none yet; dvc repro makes reports/index.html"
+    assert capsys.readouterr().out.splitlines() == [f"Report: {page}", "MLflow: http://server:5000"]
+
+
 def test_importing_the_module_does_not_load_mlflow():
     code = "import sys, stages.around.tracking, stages.around.journal; sys.exit('mlflow' in sys.modules)"
     root = Path(tracking.__file__).parents[2]
