@@ -1,7 +1,4 @@
-"""What pyproject.toml cannot say: a built package brings the shipped networks, and the profiles that `nasir show` reads.
-
-The networks lie beside the package, as `models/` does in the repository; the profiles within it.
-"""
+"""What pyproject.toml cannot say: a built package brings the shipped networks, and the profiles that `nasir show` reads."""
 
 from pathlib import Path
 from shutil import copytree
@@ -21,7 +18,7 @@ class Build(build_py):
             return
         built = Path(self.build_lib)
         for card in ROOT.glob("models/*/card.json"):  # not the state of a pause
-            copytree(card.parent, built / "models" / card.parent.name, dirs_exist_ok=True)
+            copytree(card.parent, built / "nasir/inference/shipped" / card.parent.name, dirs_exist_ok=True)
         shipped = built / "nasir/commands/shipped"
         copytree(ROOT / "profiles", shipped / "profiles", dirs_exist_ok=True)
         (shipped / "params.yaml").write_bytes((ROOT / "params.yaml").read_bytes())

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from nasir.files import read_json, sha256_file
 
-SHELF = Path(__file__).parents[2] / "models"
-"""Where they lie."""
+_INSTALLED = Path(__file__).parent / "shipped"
+SHELF = _INSTALLED if _INSTALLED.is_dir() else Path(__file__).parents[2] / "models"
+"""Where they lie: in an installed package, or in the repository."""
 
 CARD = "card.json"
 

@@ -42,11 +42,12 @@ def nasir(site: Path, place: Path, *words: str) -> str:
     return done.stdout
 
 
-def test_all_networks_are_installed_and_nothing_else_beside_the_package(site):
-    assert {path.name for path in site.iterdir()} == {"nasir", "models"}
-    assert sorted(path.name for path in (site / "models").iterdir()) == zoo.names()
+def test_all_networks_are_installed_and_nothing_beside_the_package(site):
+    shipped = site / "nasir/inference/shipped"
+    assert [path.name for path in site.iterdir()] == ["nasir"]
+    assert sorted(path.name for path in shipped.iterdir()) == zoo.names()
     for name in zoo.names():
-        assert {path.name for path in (site / "models" / name).iterdir()} >= {
+        assert {path.name for path in (shipped / name).iterdir()} >= {
             "card.json",
             "model.json",
             "best.safetensors",
