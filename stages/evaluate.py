@@ -52,7 +52,7 @@ def run(
 
     `timing.json` also says into what tiles the network had to cut images, if it had to (`nasir.inference.tiling`).
     Everything but `timing.json` is a function of the inputs. `log` is called once for each score, with the step
-    counting them over all methods and protocols.
+    counting them over all methods and protocols, and at last with the means.
     """
     parts = read_json(split / "split.json")
     chosen = tasks.find(task)
@@ -97,6 +97,13 @@ def run(
         "classical": settings,
     }
     write_json(out / "metrics.json", metrics)
+    means = {
+        f"mean_{method}_{protocol}_{measure}": value
+        for method, by in scored.items()
+        for protocol, found in by.items()
+        for measure, value in found.means().items()
+    }
+    log(step, means | {"parameters": float(metrics["parameters"])})
     timing = {
         "seconds_per_image": {
             method: {p: found.seconds / len(test) for p, found in by.items()} for method, by in scored.items()

@@ -40,6 +40,7 @@ from stages.around.journal import copies_of, read_events
 
 EXPERIMENT = "nasir"
 BATCH = 1000  # metrics in one request; MLflow takes no more
+MEAN = "mean_"  # begins the names of a stage's metrics that its pipeline's run has, too
 SEND_SECONDS = 2.0  # between two requests of a follower
 POLL_SECONDS = 0.25  # between two looks whether the stage has ended
 LINES = 1000  # of a journal between two cursors
@@ -279,6 +280,13 @@ class _Server:
         for first in range(0, len(new), 100):
             self.client.log_batch(run.info.run_id, params=new[first : first + 100])
 
+    def set_metrics(self, run_id: str, metrics: Mapping[str, float]) -> None:
+        """Log those metrics that the run does not have with this value."""
+        known = self.client.get_run(run_id).data.metrics
+        for key, value in metrics.items():
+            if known.get(key) != value:
+                self.client.log_metric(run_id, key, value)
+
     def put(self, run_id: str, path: Path, folder: str) -> None:
         """Store a file or folder with a run."""
         address = self.client.get_run(run_id).info.artifact_uri
@@ -381,11 +389,13 @@ def _send_batch(events: list[Event], run_id: str, journal: Path, server: _Server
 
 
 def _update_parent(run_id: str, server: _Server) -> None:
-    """Give the pipeline's run the status of its stages: one that failed, was killed or still runs decides."""
+    """Give the pipeline's run its scores, and the status of its stages: one that failed, was killed or still runs decides."""
     parent_id = server.client.get_run(run_id).data.tags["mlflow.parentRunId"]
     children = server.client.search_runs(
         [server.experiment_id], filter_string=f"tags.`mlflow.parentRunId` = '{parent_id}'", max_results=1000
     )
+    means = {key: value for child in children for key, value in child.data.metrics.items() if key.startswith(MEAN)}
+    server.set_metrics(parent_id, means)
     statuses = {child.info.status for child in children}
     status = next((one for one in ("RUNNING", "FAILED", "KILLED") if one in statuses), "FINISHED")
     if status == "RUNNING":

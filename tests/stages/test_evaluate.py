@@ -192,7 +192,12 @@ def test_pictures_show_the_worst_the_median_and_the_best_image(folders, tmp_path
 def test_news_come_once_for_each_score(folders, tmp_path):
     news = run(folders, tmp_path / "out")
 
+    *news, (last, means) = news
     assert [step for step, _ in news] == list(range(1, 4 * 2 * 4 + 1))
+    metrics = read_json(tmp_path / "out/metrics.json")
+    assert (last, means["parameters"]) == (4 * 2 * 4, metrics["parameters"])
+    assert means["mean_nasir_overlap_psnr_db"] == metrics["methods"]["nasir"]["overlap"]["psnr_db"]
+    assert len(means) == 4 * 2 * 3 + 1
     assert [key for _, values in news for key in values] == [
         f"{method}_{protocol}_psnr_db" for method in METHODS for _ in PARTS["test"] for protocol in ("whole", "overlap")
     ]

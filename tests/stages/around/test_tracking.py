@@ -118,6 +118,19 @@ def test_a_pipeline_run_is_a_parent_with_a_child_for_each_stage(uri, tmp_path):
     assert found["evaluate"].info.status == "FAILED"
 
 
+def test_a_pipeline_run_has_the_mean_scores_of_its_evaluation_to_compare_by(uri, tmp_path):
+    record = begin(tmp_path / "tracking", "evaluate")
+    record.metrics(3, {"mean_nasir_whole_psnr_db": 27.5, "nasir_whole_psnr_db": 24.0})
+    record.finish("FINISHED")
+    begin(tmp_path / "tracking", "report").finish("FINISHED")
+
+    tracking.sync(tmp_path / "tracking", uri)
+
+    [parent] = [run for run in runs(uri).values() if "nasir.pipeline" in run.data.tags]
+    assert parent.data.metrics == {"mean_nasir_whole_psnr_db": 27.5}
+    assert history(uri, parent, "mean_nasir_whole_psnr_db") == [(0, 27.5)]
+
+
 def test_artifacts_arrive_beside_the_database_and_their_copies_go(uri, tmp_path):
     picture, figures = tmp_path / "worst.png", tmp_path / "figures"
     picture.write_bytes(b"picture")
