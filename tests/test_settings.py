@@ -277,7 +277,7 @@ def test_a_space_without_section_and_presets_is_refused_by_its_missing_keys(monk
             "strategy: {darts: {order: 2, optimiser: adamw}}",
             r"strategy.optimiser must be sgd where strategy.order is 2",
         ),
-        ("strategy: {darts: {optimiser: adamw, lr_max: 0}}", r"strategy.lr_max must be above 0, got 0"),
+        ("strategy: {darts: {optimiser: adamw, lr_max: 0}}", r"strategy.lr_max must be above 0 and at most 100, got 0"),
         ("strategy: {random: {order: 5}}", None),  # of another strategy: not looked at
         ("strategy: {darts: {keep_from: 10}}", r"strategy.keep_from must lie between search.warmup_steps .*got 10"),
         (

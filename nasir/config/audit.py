@@ -2,7 +2,9 @@
 
 from dataclasses import dataclass
 
-from nasir.config.reading import require
+from nasir.config.reading import require_between
+
+MOST_PLANTED = 10_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -12,4 +14,4 @@ class AuditConfig:
     planted: int  # leaks of each kind that are planted to see how many are found
 
     def __post_init__(self) -> None:
-        require(self.planted >= 1, "audit.planted must be 1 or more", self.planted)
+        require_between(self, "audit", ("planted",), 1, MOST_PLANTED)

@@ -2,7 +2,13 @@
 
 from dataclasses import dataclass
 
-from nasir.config.reading import require
+from nasir.config.reading import require, require_between
+
+MOST_ATTEMPTS = 12
+"""The pause doubles with each; that before the twelfth is eight minutes."""
+
+LONGEST_TIMEOUT = 3600
+"""Seconds."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -13,5 +19,9 @@ class DownloadConfig:
     timeout: float  # seconds without an answer before a try counts as failed
 
     def __post_init__(self) -> None:
-        require(self.attempts >= 1, "download.attempts must be 1 or more", self.attempts)
-        require(self.timeout > 0, "download.timeout must be above 0 seconds", self.timeout)
+        require_between(self, "download", ("attempts",), 1, MOST_ATTEMPTS)
+        require(
+            0 < self.timeout <= LONGEST_TIMEOUT,
+            f"download.timeout must be above 0 seconds and at most {LONGEST_TIMEOUT}",
+            self.timeout,
+        )

@@ -2,7 +2,13 @@
 
 from dataclasses import dataclass
 
-from nasir.config.reading import require
+from nasir.config.reading import require, require_between
+
+MOST_CANDIDATES = 10_000_000
+
+MOST_FACTOR = 64
+
+MOST_SIDE = 8192
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,5 +28,6 @@ class PairConfig:
             require(
                 1 <= kept <= candidates, f"pair.{part}_kept must be 1 to pair.{part}_candidates ({candidates})", kept
             )
-        require(self.factor >= 1, "pair.factor must be 1 or more", self.factor)
-        require(self.side >= 16, "pair.side must be 16 or more", self.side)
+        require_between(self, "pair", ("train_candidates", "test_candidates"), 1, MOST_CANDIDATES)
+        require_between(self, "pair", ("factor",), 1, MOST_FACTOR)
+        require_between(self, "pair", ("side",), 16, MOST_SIDE)

@@ -4,7 +4,7 @@ import dataclasses
 import math
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -36,6 +36,17 @@ def require(is_met: bool, expected: str, got: object) -> None:
     """
     if not is_met:
         raise ValueError(f"{expected}, got {shown(got)}.")
+
+
+def require_between(config: object, section: str, names: Sequence[str], least: int, most: int) -> None:
+    """Refuse numbers of a section that are of no use, being too small, or larger than any machine has time or memory for.
+
+    Raises:
+        ValueError: naming the first of these keys whose value is below `least` or above `most`.
+    """
+    for name in names:
+        value = getattr(config, name)
+        require(least <= value <= most, f"{section}.{name} must be {least} or more and at most {most}", value)
 
 
 def read(path: Path) -> dict[str, Any]:

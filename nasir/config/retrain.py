@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from nasir.config.reading import require
-from nasir.config.training import OPTIMISERS, require_training
+from nasir.config.reading import require, require_between
+from nasir.config.training import HIGHEST_RATE, OPTIMISERS, require_training
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +37,7 @@ class RetrainConfig:
     def __post_init__(self) -> None:
         require_training(self, "retrain")
         require(self.optimiser in OPTIMISERS, f"retrain.optimiser must be one of {list(OPTIMISERS)}", self.optimiser)
-        require(self.weight_decay >= 0, "retrain.weight_decay must be 0 or more", self.weight_decay)
+        require_between(self, "retrain", ("weight_decay",), 0, HIGHEST_RATE)
         require(
             self.weight_decay == 0 or self.optimiser == "adamw",
             "retrain.weight_decay must be 0 with retrain.optimiser adam, which has none",

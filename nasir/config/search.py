@@ -3,8 +3,10 @@
 from dataclasses import dataclass
 
 from nasir.config.params import GREY_LEVELS
-from nasir.config.reading import require
-from nasir.config.training import require_training
+from nasir.config.reading import require, require_between
+from nasir.config.training import HIGHEST_RATE, require_training
+
+MOST_SIGMAS = 256
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,12 +47,12 @@ class SearchConfig:
             self.batch,
         )
         require(
-            len(self.sigmas) > 0 and min(self.sigmas) >= 0 and max(self.sigmas) <= GREY_LEVELS,
-            f"search.sigmas must be 0 or more and at most {GREY_LEVELS}, one at least",
+            1 <= len(self.sigmas) <= MOST_SIGMAS and min(self.sigmas) >= 0 and max(self.sigmas) <= GREY_LEVELS,
+            f"search.sigmas must be 0 or more and at most {GREY_LEVELS}, one at least and {MOST_SIGMAS} at most",
             self.sigmas,
         )
         require(0 <= self.momentum < 1, "search.momentum must be 0 or more and below 1", self.momentum)
-        require(self.weight_decay >= 0, "search.weight_decay must be 0 or more", self.weight_decay)
+        require_between(self, "search", ("weight_decay",), 0, HIGHEST_RATE)
         require(
             0 <= self.warmup_steps < self.steps, "search.warmup_steps must lie in 0 to steps - 1", self.warmup_steps
         )

@@ -2,7 +2,9 @@
 
 from dataclasses import dataclass
 
-from nasir.config.reading import require
+from nasir.config.reading import require_between
+
+MOST_PREVIEWS = 10_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -12,4 +14,4 @@ class SynthesizeConfig:
     previews: int  # test images drawn as clean | noisy
 
     def __post_init__(self) -> None:
-        require(self.previews >= 0, "synthesize.previews must be 0 or more", self.previews)
+        require_between(self, "synthesize", ("previews",), 0, MOST_PREVIEWS)

@@ -1,8 +1,9 @@
 """What the search's and the retraining's settings have in common."""
 
+from collections.abc import Sequence
 from typing import Protocol
 
-from nasir.config.reading import require
+from nasir.config.reading import require, require_between
 
 PRECISIONS = ("auto", "32-true", "bf16-mixed")
 """What `precision` may be: float32, or bfloat16 in convolutions with float32 weights and statistics; `auto`: what is faster."""
@@ -15,6 +16,26 @@ NOISES = ("float", "truncated8")
 
 DEVICES = ("auto", "cpu", "cuda")
 """What `device` may be."""
+
+MOST_STEPS = 100_000_000
+"""Of one training, and of the periods in it; the paper's has 600,000."""
+
+MOST_BATCH = 65_536
+"""Patches, or candidates, at a time."""
+
+MOST_PATCH = 8192
+"""Side of a patch, pixels."""
+
+MOST_PIXELS = 2**28
+"""Of one batch: its float32 values are 1 GiB for each channel."""
+
+MOST_DEVICES = 1024
+
+HIGHEST_RATE = 100
+"""Of learning, and of the weights' decay."""
+
+MOST_CANDIDATES = 1_000_000
+"""Of one search."""
 
 
 class Budget(Protocol):
@@ -56,13 +77,27 @@ class Budget(Protocol):
     def device(self) -> str: ...
 
 
+def require_rates(config: object, section: str, names: Sequence[str]) -> None:
+    """Refuse learning rates that no training can have; the first is named with its section."""
+    for name in names:
+        value = getattr(config, name)
+        require(0 < value <= HIGHEST_RATE, f"{section}.{name} must be above 0 and at most {HIGHEST_RATE}", value)
+
+
 def require_training(config: Budget, section: str) -> None:
     """Refuse settings that no training can have; the key is named with its section."""
-    for name in ("steps", "batch", "patch", "val_period", "log_period", "checkpoint_period", "devices", "epoch"):
-        require(getattr(config, name) >= 1, f"{section}.{name} must be 1 or more", getattr(config, name))
+    lengths = ("steps", "val_period", "log_period", "checkpoint_period", "epoch")
+    for names, most in ((lengths, MOST_STEPS), (("devices",), MOST_DEVICES)):
+        require_between(config, section, names, 1, most)
+    require_between(config, section, ("batch",), 1, MOST_BATCH)
+    require_between(config, section, ("patch",), 1, MOST_PATCH)
+    pixels = config.batch * config.patch**2
     require(
-        0 <= config.lr_min <= config.lr_max and config.lr_max > 0,
-        f"{section}.lr_max must be above 0 and not below lr_min ({config.lr_min})",
+        pixels <= MOST_PIXELS, f"{section}.batch times {section}.patch^2 must be at most {MOST_PIXELS} pixels", pixels
+    )
+    require(
+        0 <= config.lr_min <= config.lr_max and 0 < config.lr_max <= HIGHEST_RATE,
+        f"{section}.lr_max must be above 0, not below lr_min ({config.lr_min}) and at most {HIGHEST_RATE}",
         config.lr_max,
     )
     require(config.batch % config.devices == 0, f"{section}.batch must be a multiple of devices", config.batch)

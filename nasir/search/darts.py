@@ -23,8 +23,9 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from nasir.config.reading import require
+from nasir.config.reading import require, require_between
 from nasir.config.search import SearchConfig
+from nasir.config.training import HIGHEST_RATE, MOST_STEPS, require_rates
 from nasir.layers.cost import flops_per_pixel, parameters
 from nasir.search import contract
 from nasir.search.contract import Found, Problem
@@ -84,8 +85,9 @@ class DartsSection:
         require(self.order in (1, 2), "strategy.order must be 1 or 2", self.order)
         for name in ("complexity", "indecision", "beta_decay"):
             require(getattr(self, name) >= 0, f"strategy.{name} must be 0 or more", getattr(self, name))
-        require(self.patience >= 1, "strategy.patience must be 1 or more", self.patience)
-        require(self.lr_max > 0, "strategy.lr_max must be above 0", self.lr_max)
+        require_between(self, "strategy", ("patience",), 1, MOST_STEPS)
+        require_between(self, "strategy", ("architecture_lr", "architecture_weight_decay"), 0, HIGHEST_RATE)
+        require_rates(self, "strategy", ("lr_max",))
         require(
             0 <= self.architecture_beta1 < 1,
             "strategy.architecture_beta1 must be 0 or more and below 1",

@@ -19,8 +19,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from nasir.config.reading import require
+from nasir.config.reading import require, require_between
 from nasir.config.search import SearchConfig
+from nasir.config.training import MOST_CANDIDATES, MOST_STEPS, require_rates
 from nasir.data.pictures.collection import pair_of
 from nasir.inference.fusing import lay_out
 from nasir.layers.cost import flops_per_pixel, parameters
@@ -38,6 +39,9 @@ from nasir.training.gradients import finite, gradients
 from nasir.training.loop import Descent
 from nasir.training.optimisers import weights_optimiser
 from nasir.training.validation import validate
+
+MOST_ROUNDS = 12
+"""Of the finals; the training of each is three times as long."""
 
 CHOICES = {"sampling": ("uniform", "fair"), "selection": ("random", "evolution")}
 """What keys of text may be."""
@@ -71,12 +75,11 @@ class OneShotSection(Windowed):
             require(
                 getattr(self, name) in choices, f"strategy.{name} must be one of {list(choices)}", getattr(self, name)
             )
-        require(self.lr_max > 0, "strategy.lr_max must be above 0", self.lr_max)
-        for name in ("candidates", "population", "tournament", "calibration"):
-            require(getattr(self, name) >= 1, f"strategy.{name} must be 1 or more", getattr(self, name))
-        require(self.finalists >= 0, "strategy.finalists must be 0 or more", self.finalists)
-        for name in ("final_steps", "final_rounds"):
-            require(getattr(self, name) >= 1, f"strategy.{name} must be 1 or more", getattr(self, name))
+        require_rates(self, "strategy", ("lr_max",))
+        require_between(self, "strategy", ("candidates", "population", "tournament"), 1, MOST_CANDIDATES)
+        require_between(self, "strategy", ("calibration", "final_steps"), 1, MOST_STEPS)
+        require_between(self, "strategy", ("finalists",), 0, MOST_CANDIDATES)
+        require_between(self, "strategy", ("final_rounds",), 1, MOST_ROUNDS)
         require(self.apart >= 0, "strategy.apart must be 0 or more", self.apart)
         require(
             self.tournament <= self.population,

@@ -20,8 +20,9 @@ from typing import Any, NamedTuple
 import torch
 
 from nasir import cluster
-from nasir.config.reading import require
+from nasir.config.reading import require, require_between
 from nasir.config.search import SearchConfig
+from nasir.config.training import MOST_CANDIDATES, require_rates
 from nasir.layers.cost import flops_per_pixel, parameters
 from nasir.search import contract
 from nasir.search.contract import Found, Problem
@@ -33,6 +34,9 @@ from nasir.spaces.contract import Genotype, part
 from nasir.training.loop import History
 from nasir.training.optimisers import KINDS
 from nasir.training.validation import validate
+
+LARGEST_BUDGET = 1000
+"""Times the operations of the differentiable search."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,9 +51,13 @@ class RandomSection(Windowed):
     def __post_init__(self) -> None:
         super().__post_init__()
         require(self.optimiser in KINDS, f"strategy.optimiser must be one of {list(KINDS)}", self.optimiser)
-        require(self.lr_max > 0, "strategy.lr_max must be above 0", self.lr_max)
-        require(self.candidates >= 1, "strategy.candidates must be 1 or more", self.candidates)
-        require(self.budget > 0, "strategy.budget must be above 0", self.budget)
+        require_rates(self, "strategy", ("lr_max",))
+        require_between(self, "strategy", ("candidates",), 1, MOST_CANDIDATES)
+        require(
+            0 < self.budget <= LARGEST_BUDGET,
+            f"strategy.budget must be above 0 and at most {LARGEST_BUDGET}",
+            self.budget,
+        )
 
 
 class Random(contract.Strategy):

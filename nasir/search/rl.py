@@ -23,8 +23,9 @@ import torch
 
 from nasir import cluster
 from nasir.cluster import Pool
-from nasir.config.reading import require
+from nasir.config.reading import require, require_between
 from nasir.config.search import SearchConfig
+from nasir.config.training import MOST_CANDIDATES, MOST_STEPS, require_rates
 from nasir.search import contract
 from nasir.search.contract import Control, Found, Problem
 from nasir.search.policy.assistance import Assistance, Assisted
@@ -38,6 +39,12 @@ from nasir.training.loop import History
 
 ESTIMATORS = ("ppo", "reinforce")
 STOPS = ("below_average", "never")
+
+MOST_HIDDEN = 16_384
+"""Units of the controller's LSTM."""
+
+MOST_LAYERS = 100
+"""Of it."""
 
 CONTROLLER = "controller"
 """File of the controller's weights, beside those of the stem and the teacher."""
@@ -75,11 +82,15 @@ class RlSection(Windowed, Assisted):
     def __post_init__(self) -> None:
         Windowed.__post_init__(self)
         Assisted.__post_init__(self)
-        for name in ("candidates", "round", "steps", "hidden", "layers", "slots", "passes", "mini_batch"):
-            require(getattr(self, name) >= 1, f"strategy.{name} must be 1 or more", getattr(self, name))
-        for name in ("more_steps", "price", "entropy"):
+        require_between(self, "strategy", ("candidates", "round", "slots", "mini_batch"), 1, MOST_CANDIDATES)
+        require_between(self, "strategy", ("steps", "passes"), 1, MOST_STEPS)
+        require_between(self, "strategy", ("more_steps",), 0, MOST_STEPS)
+        require_between(self, "strategy", ("hidden",), 1, MOST_HIDDEN)
+        require_between(self, "strategy", ("layers",), 1, MOST_LAYERS)
+        for name in ("price", "entropy"):
             require(getattr(self, name) >= 0, f"strategy.{name} must be 0 or more", getattr(self, name))
-        for name in ("lr_max", "lr", "norm", "clip"):
+        require_rates(self, "strategy", ("lr_max", "lr"))
+        for name in ("norm", "clip"):
             require(getattr(self, name) > 0, f"strategy.{name} must be above 0", getattr(self, name))
         for name in ("stop_decay", "baseline_decay"):
             require(0 <= getattr(self, name) < 1, f"strategy.{name} must be 0 or more and below 1", getattr(self, name))

@@ -10,19 +10,18 @@ from nasir.settings import STEPS, Settings, resolve
 
 ROOT = Path(__file__).parents[2]
 PARAMS = reading.read(ROOT / "params.yaml")
-BY = {name: Settings(resolve(PARAMS, ROOT / "profiles", name), name) for name in ("darts", "random")}
+BY = {name: Settings(resolve(PARAMS, ROOT / "profiles", name), name) for name in ("darts", "random", "one_shot", "rl")}
 SECTIONS = {name: BY["darts"].section(name, cls) for name, cls in STEPS.items()} | {
     "space": BY["darts"].of_space,
     "network": BY["darts"].of_network,
-    "darts": BY["darts"].of_strategy,
-    "random": BY["random"].of_strategy,
+    **{name: by.of_strategy for name, by in BY.items()},
 }
 
 
 @pytest.mark.parametrize(
     ("section", "key", "value", "message"),
     [
-        ("download", "attempts", 0, "download.attempts must be 1 or more, got 0"),
+        ("download", "attempts", 0, "download.attempts must be 1 or more and at most 12, got 0"),
         ("download", "timeout", 0.0, "download.timeout must be above 0 seconds"),
         ("pair", "train_kept", 601, r"pair.train_kept must be 1 to pair.train_candidates \(600\), got 601"),
         ("pair", "test_kept", 0, r"pair.test_kept must be 1 to pair.test_candidates \(120\), got 0"),
@@ -44,11 +43,12 @@ SECTIONS = {name: BY["darts"].section(name, cls) for name, cls in STEPS.items()}
             r"search.sigmas must be 0 or more and at most 255, .*, got \(30.0, 256.0\)",
         ),
         ("search", "momentum", 5.0, "search.momentum must be 0 or more and below 1, got 5.0"),
+        ("search", "sigmas", (30.0,) * 257, "search.sigmas must be .*, one at least and 256 at most"),
         ("search", "momentum", -0.1, "search.momentum must be 0 or more and below 1, got -0.1"),
-        ("search", "weight_decay", -1.0, "search.weight_decay must be 0 or more, got -1.0"),
+        ("search", "weight_decay", -1.0, "search.weight_decay must be 0 or more and at most 100, got -1.0"),
         ("search", "accumulate", 0, "search.accumulate must be 1 or more"),
         ("search", "accumulate", 7, r"search.batch must be a multiple of accumulate times devices \(7 \* 1\), got \d+"),
-        ("search", "lr_max", 0.0001, r"search.lr_max must be above 0 and not below lr_min \(0.001\)"),
+        ("search", "lr_max", 0.0001, r"search.lr_max must be above 0, not below lr_min \(0.001\)"),
         ("search", "precision", "16", r"search.precision must be one of \('auto', '32-true', 'bf16-mixed'\), got '16'"),
         ("search", "clip_norm", 0.0, "search.clip_norm must be above 0"),
         ("search", "noise", "poisson", r"search.noise must be one of ..float., .truncated8.., got .poisson."),
@@ -61,7 +61,7 @@ SECTIONS = {name: BY["darts"].section(name, cls) for name, cls in STEPS.items()}
         ("retrain", "val_period", 0, "retrain.val_period must be 1 or more"),
         ("retrain", "devices", 7, r"retrain.batch must be a multiple of devices, got \d+"),
         ("retrain", "optimiser", "sgd", r"retrain.optimiser must be one of \['adam', 'adamw'\], got 'sgd'"),
-        ("retrain", "weight_decay", -0.1, "retrain.weight_decay must be 0 or more, got -0.1"),
+        ("retrain", "weight_decay", -0.1, "retrain.weight_decay must be 0 or more and at most 100, got -0.1"),
         ("retrain", "warmup_steps", 10**9, "retrain.warmup_steps must lie in 0 to steps - 1, got 1000000000"),
         ("retrain", "warmup_steps", -1, "retrain.warmup_steps must lie in 0 to steps - 1, got -1"),
         ("retrain", "average", 1.0, "retrain.average must be 0 or more and below 1, got 1.0"),
@@ -112,6 +112,61 @@ SECTIONS = {name: BY["darts"].section(name, cls) for name, cls in STEPS.items()}
 def test_a_value_that_no_run_can_have_is_refused(section, key, value, message):
     with pytest.raises(ValueError, match=message):
         dataclasses.replace(SECTIONS[section], **{key: value})
+
+
+@pytest.mark.parametrize(
+    ("section", "key", "value", "message"),
+    [
+        ("download", "attempts", 13, "download.attempts must be 1 or more and at most 12, got 13"),
+        ("download", "timeout", 1e9, "download.timeout must be above 0 seconds and at most 3600, got 1000000000.0"),
+        (
+            "pair",
+            "train_candidates",
+            10**9,
+            "pair.train_candidates must be 1 or more and at most 10000000, got 1000000000",
+        ),
+        ("pair", "factor", 65, "pair.factor must be 1 or more and at most 64, got 65"),
+        ("pair", "side", 10**6, "pair.side must be 16 or more and at most 8192, got 1000000"),
+        ("synthesize", "previews", 10**6, "synthesize.previews must be 0 or more and at most 10000, got 1000000"),
+        ("audit", "planted", 10**6, "audit.planted must be 1 or more and at most 10000, got 1000000"),
+        ("search", "steps", 10**9, "search.steps must be 1 or more and at most 100000000, got 1000000000"),
+        ("search", "batch", 10**9, "search.batch must be 1 or more and at most 65536, got 1000000000"),
+        ("search", "patch", 10**9, "search.patch must be 1 or more and at most 8192, got 1000000000"),
+        ("search", "log_period", 10**18, "search.log_period must be 1 or more and at most 100000000, got 10{18}"),
+        ("search", "devices", 4096, "search.devices must be 1 or more and at most 1024, got 4096"),
+        ("search", "lr_max", 1e30, r"search.lr_max must be above 0, .* and at most 100, got 1e\+30"),
+        ("search", "weight_decay", 1e30, r"search.weight_decay must be 0 or more and at most 100, got 1e\+30"),
+        ("retrain", "steps", 10**9, "retrain.steps must be 1 or more and at most 100000000, got 1000000000"),
+        ("retrain", "batch", 65_537, "retrain.batch must be 1 or more and at most 65536, got 65537"),
+        ("retrain", "patch", 8193, "retrain.patch must be 1 or more and at most 8192, got 8193"),
+        ("evaluate", "batch", 10**9, "evaluate.batch must be 1 or more and at most 65536, got 1000000000"),
+        ("evaluate", "tv_factors", (1.0,) * 101, "evaluate.tv_factors must be .*, one at least and 100 at most"),
+        ("evaluate", "nlm_factors", (1e9,), "evaluate.nlm_factors must be above 0 and at most 1000, .*1000000000.0"),
+        ("darts", "patience", 10**9, "strategy.patience must be 1 or more and at most 100000000, got 1000000000"),
+        ("darts", "lr_max", 1e9, "strategy.lr_max must be above 0 and at most 100, got 1000000000.0"),
+        ("random", "candidates", 10**9, "strategy.candidates must be 1 or more and at most 1000000, got 1000000000"),
+        ("random", "budget", 1e9, "strategy.budget must be above 0 and at most 1000, got 1000000000.0"),
+        ("one_shot", "final_rounds", 50, "strategy.final_rounds must be 1 or more and at most 12, got 50"),
+        ("one_shot", "population", 10**9, "strategy.population must be 1 or more and at most 1000000, got 1000000000"),
+        ("rl", "cache", 10**9, "strategy.cache must be 0 or more and at most 1000000, got 1000000000"),
+        ("rl", "hidden", 10**9, "strategy.hidden must be 1 or more and at most 16384, got 1000000000"),
+        ("rl", "layers", 10**9, "strategy.layers must be 1 or more and at most 100, got 1000000000"),
+        ("rl", "steps", 10**9, "strategy.steps must be 1 or more and at most 100000000, got 1000000000"),
+    ],
+)
+def test_a_number_that_no_machine_has_time_or_memory_for_is_refused(section, key, value, message):
+    with pytest.raises(ValueError, match=message):
+        dataclasses.replace(SECTIONS[section], **{key: value})
+
+
+@pytest.mark.parametrize("section", ["search", "retrain"])
+def test_a_batch_has_a_limit_of_its_pixels(section):
+    # 1024 * 512^2 = 2^28, a gibibyte of float32 for each channel
+    dataclasses.replace(SECTIONS[section], batch=1024, patch=512)
+
+    message = rf"{section}.batch times {section}.patch\^2 must be at most 268435456 pixels, got 268697600"
+    with pytest.raises(ValueError, match=message):
+        dataclasses.replace(SECTIONS[section], batch=1025, patch=512)
 
 
 def test_adam_decays_no_weights_and_a_warm_up_ends_before_the_training():

@@ -17,7 +17,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
-from nasir.config.reading import require
+from nasir.config.reading import require, require_between
+from nasir.config.training import MOST_STEPS
 from nasir.layers.cost import flops_per_pixel
 from nasir.layers.downscaling import enlarge
 from nasir.layers.starting import start_at_zero
@@ -31,6 +32,9 @@ from nasir.training.parallel import Team, alone
 
 OF_TEACHER, OF_STEM, OF_CACHE = 2, 3, 4
 """Batches of the teacher's training, of the stem's, and of the stored patches: a candidate's two trainings have 0 and 1."""
+
+MOST_STORED = 1_000_000
+"""Patches."""
 
 AVERAGE = 0.99
 """Decay of the running mean of the teacher's and the stem's weights."""
@@ -55,8 +59,10 @@ class Assisted:
     def __post_init__(self) -> None:
         for name in ("average", "more_average"):
             require(0 <= getattr(self, name) < 1, f"strategy.{name} must be 0 or more and below 1", getattr(self, name))
-        for name in ("auxiliary", "cache", "stem_steps", "teacher_steps", "distillation"):
+        for name in ("auxiliary", "distillation"):
             require(getattr(self, name) >= 0, f"strategy.{name} must be 0 or more", getattr(self, name))
+        require_between(self, "strategy", ("stem_steps", "teacher_steps"), 0, MOST_STEPS)
+        require_between(self, "strategy", ("cache",), 0, MOST_STORED)
         for name in ("stem_steps", "teacher"):
             require(
                 not getattr(self, name) or self.cache > 0,
