@@ -22,6 +22,9 @@ Log = Callable[[int, dict[str, float]], None]
 """What a step calls when it has news: `log(step, {"train_loss": 0.01})`."""
 
 
+MOST_SHOWN = 300
+"""Letters of a value in a message."""
+
 LONGEST_NAME = 200
 """Bytes of a name that stand in that of its temporary file; a character has 4 at most, a name 255 on most systems."""
 
@@ -159,13 +162,62 @@ def write_csv(path: Path, rows: Sequence[Mapping[str, object]], columns: Sequenc
     write_text(path, text.getvalue())
 
 
-def read_csv(path: Path) -> list[dict[str, str]]:
-    """Read all rows of a CSV file with a header; a file without rows is refused."""
-    with _existing(path).open(newline="") as file:
-        rows = list(csv.DictReader(file))
-    if not rows:
-        raise ValueError(f"{path} must hold at least one row, got none; run the step that writes it again.")
+def read_csv(path: Path, columns: Sequence[str] = (), is_full: bool = True) -> list[dict[str, str]]:
+    """Read all rows of a CSV file with a header.
+
+    Args:
+        path: the file.
+        columns: that it must have; it may have others.
+        is_full: whether a file without rows is refused, too.
+
+    Raises:
+        ValueError: if there is no such file, if it is no CSV of UTF-8 text, has a column twice or not at all, a row of another
+            length than its header, or no row.
+    """
+    remedy = "run the step that writes it again"
+    try:
+        with _existing(path).open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file, strict=True)
+            header, rows = list(reader.fieldnames or ()), list(reader)
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} must be a CSV file of UTF-8 text, got {error}; {remedy}.") from error
+    if len(set(header)) < len(header) or not set(columns) <= set(header):
+        wanted = f"the columns {list(columns)}" if columns else "a header"
+        raise ValueError(f"{path} must have {wanted}, each once, got {shortened(header)}; {remedy}.")
+    for number, row in enumerate(rows, start=2):
+        if None in row or None in row.values():
+            raise ValueError(
+                f"row {number} of {path} must have {len(header)} values, as its header, got others; {remedy}."
+            )
+    if is_full and not rows:
+        raise ValueError(f"{path} must hold at least one row, got none; {remedy}.")
     return rows
+
+
+def to_int(row: Mapping[str, str], column: str, path: Path) -> int:
+    """A whole number of a row of a CSV file; anything else is refused with the file's name."""
+    try:
+        return int(row[column])
+    except ValueError as error:
+        raise _no_number(row[column], f"{path}: {column} must be a whole number") from error
+
+
+def to_float(row: Mapping[str, str], column: str, path: Path) -> float:
+    """A number of a row of a CSV file, which may be infinite or NaN; anything else is refused with the file's name."""
+    try:
+        return float(row[column])
+    except ValueError as error:
+        raise _no_number(row[column], f"{path}: {column} must be a number") from error
+
+
+def _no_number(text: str, expected: str) -> ValueError:
+    return ValueError(f"{expected}, got {shortened(text)}; run the step that writes it again.")
+
+
+def shortened(value: object) -> str:
+    """A value as a message has it: its first letters alone where it is long."""
+    text = repr(value)
+    return text if len(text) <= MOST_SHOWN else f"{text[:MOST_SHOWN]}..."
 
 
 def sha256_file(path: Path) -> str:

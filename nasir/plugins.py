@@ -14,6 +14,17 @@ def names(package: ModuleType, others: tuple[str, ...] = ()) -> list[str]:
     return sorted({file.stem for file in files if not file.stem.startswith("_")} - set(others))
 
 
+def require(package: ModuleType, name: object, what: str, others: tuple[str, ...] = ()) -> None:
+    """Refuse a name that is no module of a package.
+
+    Raises:
+        ValueError: saying what it should have been, with the known ones.
+    """
+    known = names(package, others)
+    if name not in known:
+        raise ValueError(f"{what} must be one of {known}, got {shown(name)}; correct it, or add the file.")
+
+
 def find(package: ModuleType, name: object, attribute: str, what: str, others: tuple[str, ...] = ()) -> Any:
     """What the module of a name in a package holds under `attribute`.
 
@@ -21,9 +32,7 @@ def find(package: ModuleType, name: object, attribute: str, what: str, others: t
         ValueError: if there is no such module, or nothing in it; `what` says what it should have been, and the known ones are
             named.
     """
-    known = names(package, others)
-    if name not in known:
-        raise ValueError(f"{what} must be one of {known}, got {shown(name)}; correct it, or add the file.")
+    require(package, name, what, others)
     module = import_module(f"{package.__name__}.{name}")
     if not hasattr(module, attribute):
         raise ValueError(f"{module.__file__} must hold {attribute}, got a module without it; add it, or move the file.")

@@ -150,13 +150,13 @@ def change(values: Mapping[str, Any], changes: Sequence[str], where: str) -> Set
                 for k in keys
             ]
             raise ValueError(
-                f"--set takes KEY=VALUE with a key of params.yaml or SECTION.KEY of the settings, got {text!r}; "
-                f"keys are {', '.join(map(str, known))}."
+                f"--set takes KEY=VALUE with a key of params.yaml or SECTION.KEY of the settings, got "
+                f"{reading.shown(text)}; keys are {', '.join(map(str, known))}."
             )
         try:
             values[section or "params"] = found | {name: plain_yaml.load(value)}
         except ValueError as error:
-            raise ValueError(f"the value of --set {text} {error}.") from error
+            raise ValueError(f"the value of --set {reading.shown(text)} {error}.") from error
     return Settings(values, where)
 
 

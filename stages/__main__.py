@@ -14,7 +14,7 @@ import typer
 
 from nasir import memory as process
 from nasir.commands import failing
-from nasir.commands.terminal import suggest
+from nasir.commands.terminal import shown, suggest
 
 HELP = (
     "The stages of the pipeline, in order: settings, download, pair, synthesize, split, audit, search, derive, retrain, \
@@ -310,7 +310,8 @@ def main() -> None:
         build(called)()
     except Exception as error:
         told = _told(error)
-        failing.end(failing.unforeseen(error) if told is None else told, failing.FAULT if told is None else 1)
+        line = failing.unforeseen(error) if told is None else told
+        failing.end(shown(line, kept=chr(10)), failing.FAULT if told is None else 1)
 
 
 def _told(error: Exception) -> str | None:

@@ -3,10 +3,11 @@
 from pathlib import Path
 
 from nasir.config.audit import AuditConfig
+from nasir.data import split as splits
 from nasir.data.duplicates import audit, leaks
 from nasir.data.pictures import listing
 from nasir.data.pictures.collection import load_grey
-from nasir.files import Log, read_json, write_csv, write_json
+from nasir.files import Log, write_csv, write_json
 
 PARTS = ("w", "a", "v", "test")
 COLUMNS = ("first", "first_part", "second", "second_part", "correlation", "how", "is_declared")
@@ -21,7 +22,7 @@ def run(*, pictures: Path, split: Path, out: Path, seed: int, config: AuditConfi
     looked for in the same search: `audit.json` says how many of them it found. `is_declared` is a match of a picture that the
     split lists as a leak and yet keeps.
     """
-    lists = read_json(split / "split.json")
+    lists = splits.read(split / "split.json", [*PARTS, "leaks"])
     sources = pictures / listing.SOURCES
     groups = {picture.name: picture.group for picture in listing.read(pictures)}
     greys: dict[str, audit.Grey] = {}

@@ -7,12 +7,13 @@ from pathlib import Path
 from nasir import task as tasks
 from nasir.config.evaluate import EvaluateConfig
 from nasir.data import noise
+from nasir.data import split as splits
 from nasir.data.pictures.collection import Sample, load_samples, pair_of, to_array
 from nasir.data.pictures.images import save_png, to_uint8
 from nasir.evaluation import classical, protocols, scoring
 from nasir.evaluation.protocols import Denoiser, Score
 from nasir.evaluation.scoring import MEASURES, Scored
-from nasir.files import Log, read_csv, read_json, write_csv, write_json
+from nasir.files import Log, read_csv, to_float, to_int, write_csv, write_json
 from nasir.inference import model as models
 from nasir.layers import cost
 from nasir.task import Task
@@ -32,7 +33,11 @@ def methods(task: Task) -> tuple[str, ...]:
 
 def count(split: Path, task: str, config: EvaluateConfig) -> int:
     """How many scores `run` will make: one for each method, protocol and test image."""
-    return len(methods(tasks.find(task))) * len(config.protocols) * len(read_json(split / "split.json")["test"])
+    return (
+        len(methods(tasks.find(task)))
+        * len(config.protocols)
+        * len(splits.read(split / "split.json", ["test"])["test"])
+    )
 
 
 def run(
@@ -54,7 +59,7 @@ def run(
     Everything but `timing.json` is a function of the inputs. `log` is called once for each score, with the step
     counting them over all methods and protocols, and at last with the means.
     """
-    parts = read_json(split / "split.json")
+    parts = splits.read(split / "split.json", ["test", "v"])
     chosen = tasks.find(task)
     test, v = (_load(pictures, parts[part], chosen, f"{split / 'split.json'}: {part}") for part in ("test", "v"))
     _check_noise(test | v, synthesize / "manifest.csv", sigma, seed)
@@ -103,7 +108,7 @@ def run(
         for protocol, found in by.items()
         for measure, value in found.means().items()
     }
-    log(step, means | {"parameters": float(metrics["parameters"])})
+    log(step, means | {"parameters": float(cost.parameters(network.network))})
     timing = {
         "seconds_per_image": {
             method: {p: found.seconds / len(test) for p, found in by.items()} for method, by in scored.items()
@@ -127,13 +132,13 @@ def _load(pictures: Path, names: list[str], task: Task, where: str) -> dict[str,
 
 def _check_noise(images: Mapping[str, Sample], manifest: Path, sigma: float, seed: int) -> None:
     """Refuse degraded images that differ in a bit from those that the synthesize step described."""
-    described = {row["name"]: row for row in read_csv(manifest)}
+    described = {row["name"]: row for row in read_csv(manifest, ("name", "sigma", "seed", "sha256"))}
     remedy = "run the synthesize step again on this machine"
     for name, sample in images.items():
         row = described.get(name)
         if row is None:
             raise ValueError(f"{manifest} must describe every image, got no row for {name!r}; {remedy}.")
-        if (float(row["sigma"]), int(row["seed"])) != (sigma, seed):
+        if (to_float(row, "sigma", manifest), to_int(row, "seed", manifest)) != (sigma, seed):
             raise ValueError(
                 f"{manifest} must be for sigma {sigma:g} and seed {seed}, got sigma {row['sigma']} and "
                 f"seed {row['seed']} for {name!r}; {remedy}."

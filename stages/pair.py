@@ -47,7 +47,8 @@ def run(
     entries = manifest.read(source / "manifest.csv")
     shutil.rmtree(out, ignore_errors=True)  # nothing of another task may stay
     if not chosen.is_paired or layout != "clean":
-        elsewhere = {row["name"]: row["also_in"] for row in read_csv(known) if row["dataset"] == dataset}
+        listed = read_csv(known, ("dataset", "name", "also_in"))
+        elsewhere = {row["name"]: row["also_in"] for row in listed if row["dataset"] == dataset}
         made = pairing.take(source, entries, layout, chosen, out, elsewhere, log)
         made = pairing.group(out, made) if chosen.is_paired else made
     else:

@@ -6,10 +6,11 @@ from typing import Any
 from nasir import task as tasks
 from nasir.config.reading import flat
 from nasir.config.search import SearchConfig
+from nasir.data import split as splits
 from nasir.data.patches import PatchSampler
 from nasir.data.pictures import listing
 from nasir.data.pictures.collection import crop_middle, load, to_sample
-from nasir.files import Log, read_json, write_csv, write_json
+from nasir.files import Log, write_csv, write_json
 from nasir.inference import model
 from nasir.search.contract import Found, Problem, Strategy
 from nasir.spaces.contract import Space
@@ -67,7 +68,7 @@ def run(
         )
         state = checkpoints.load(checkpoint, made_with, team.say)
 
-        parts = read_json(split / "split.json")
+        parts = splits.read(split / "split.json", "wav")
         chosen = tasks.find(task)
         w, a, v = (load(pictures, parts[part], chosen) for part in "wav")
         patches_w, patches_a = (

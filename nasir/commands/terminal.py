@@ -42,7 +42,7 @@ def refusing(command: Callable[..., None]) -> Callable[..., None]:
             command(*args, **options)
         except ValueError as error:
             failing.trace()
-            print(f"error: {suggest(' '.join(str(error).split()))}", file=sys.stderr)
+            print(f"error: {shown(suggest(' '.join(str(error).split())))}", file=sys.stderr)
             raise typer.Exit(2) from error
 
     return answer

@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 
 from PIL import Image
 
-from nasir.files import read_csv, sha256_file, write_csv
+from nasir.files import read_csv, sha256_file, shortened, write_csv
 
 SPLITS = ("train", "test")
 
@@ -88,15 +88,17 @@ def read(path: Path) -> list[Entry]:
         raise ValueError(f"{path} must be a manifest, got no such file; run the step that writes it (download).")
     entries = []
     for number, row in enumerate(read_csv(path), start=2):
-        if set(row) != set(COLUMNS) or None in row.values():
+        if set(row) != set(COLUMNS):
             raise ValueError(
-                f"line {number} of {path} must have the columns {list(COLUMNS)}, got {list(row)}; write the file again."
+                f"line {number} of {path} must have the columns {list(COLUMNS)}, got {shortened(list(row))}; "
+                "write the file again."
             )
         try:
             size, width, height = int(row["bytes"]), int(row["width"]), int(row["height"])
         except ValueError as error:
             raise ValueError(
-                f"bytes, width and height in line {number} of {path} must be whole numbers, got {error}; correct them."
+                f"bytes, width and height in line {number} of {path} must be whole numbers, got "
+                f"{shortened([row['bytes'], row['width'], row['height']])}; correct them."
             ) from error
         entries.append(
             Entry(

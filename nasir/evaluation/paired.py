@@ -89,19 +89,7 @@ def read(
 
 
 def _read(path: Path) -> list[dict[str, str]]:
-    try:
-        rows = read_csv(path)
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path} must be a CSV file of scores, got {error}; check the path.") from error
-    if "name" not in rows[0]:
-        raise ValueError(
-            f"{path} must have a column 'name' and scores, got the columns {list(rows[0])}; check the path."
-        )
-    if crooked := next(
-        (number for number, row in enumerate(rows, start=2) if None in row or None in row.values()), None
-    ):
-        raise ValueError(f"line {crooked} of {path} must have as many values as its header; write the file again.")
-    return [row for row in rows if row.get("kind") != "mean"]
+    return [row for row in read_csv(path, ("name",)) if row.get("kind") != "mean"]
 
 
 def _choose_each(

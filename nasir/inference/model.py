@@ -213,7 +213,7 @@ def describe(folder: Path) -> dict[str, Any]:
     value = read_json(path)
     known = {"version", "task", "sigma", "channels"}
     sizes = {"width", "stem_channels", "aspp_channels", "aspp_rates"}
-    if isinstance(value, dict) and value.get("version") == 1:
+    if isinstance(value, dict) and value.get("version") == 1 and value["version"] is not True:
         if "network" not in value and sizes <= set(value):
             value = {k: v for k, v in value.items() if k not in sizes} | {"sizes": {k: value[k] for k in sorted(sizes)}}
         value["version"] = VERSION

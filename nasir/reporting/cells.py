@@ -7,7 +7,7 @@ from pathlib import Path
 from statistics import fmean
 
 from nasir.evaluation.statistics import Interval, Spread, mean_interval, over_seeds
-from nasir.files import read_csv, read_json
+from nasir.files import read_csv, read_json, to_float
 
 MEASURES = ("psnr_db", "ssim_zero_padded", "ssim_valid")
 """What is measured on each image; the printed SSIM is the zero-padded one."""
@@ -171,7 +171,7 @@ def _read_cell(folder: Path, method: str, sigma: float, seed: int, draw: int, na
         settings=facts["settings"],
         flops_per_pixel=facts["flops_per_pixel"],
         genotype=facts["genotype_sha256"],
-        scores=to_scores(read_csv(path), path),
+        scores=to_scores(read_csv(path, ("protocol", "name", *MEASURES)), path),
     )
 
 
@@ -180,7 +180,7 @@ def to_scores(rows: Iterable[Mapping[str, str]], path: Path) -> Scores:
     scores: Scores = {}
     for row in rows:
         for measure in MEASURES:
-            value = float(row[measure])
+            value = to_float(row, measure, path)
             if not math.isfinite(value):
                 raise ValueError(
                     f"{path}: {measure} of {row['name']!r} under {row['protocol']!r} must be finite, got {value}; "

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from nasir.files import read_csv
+from nasir.files import read_csv, to_float, to_int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,8 +29,8 @@ def read(path: Path) -> History:
         ValueError: for a file without rows, or a value that is not finite; metric and step are named.
     """
     points: dict[str, dict[int, float]] = {}
-    for row in read_csv(path):
-        step, value = int(row["step"]), float(row["value"])
+    for row in read_csv(path, ("step", "metric", "value")):
+        step, value = to_int(row, "step", path), to_float(row, "value", path)
         if not math.isfinite(value):
             raise ValueError(f"{path}: {row['metric']} at step {step} must be finite, got {value}; run the step again.")
         points.setdefault(row["metric"], {})[step] = value

@@ -1,8 +1,9 @@
 """Checkpoints: all that a step needs to carry on after it was killed, and what it was made with."""
 
+import hashlib
 import io
-import pickle
 import sys
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,12 @@ from typing import Any
 import torch
 
 from nasir.files import sha256_file, write_bytes
+
+SEAL = b"nasir checkpoint, sha256: "
+"""How a file begins; the SHA-256 of what follows it comes next."""
+
+SEALED_BYTES = len(SEAL) + hashlib.sha256().digest_size
+"""In front of what was saved."""
 
 
 def fingerprint(config: Mapping[str, object], inputs: Mapping[str, Path | str], code: str) -> dict[str, str]:
@@ -42,7 +49,7 @@ def save(
     """
     buffer = io.BytesIO()
     torch.save({"made_with": made_with, "state": state, "pace": pace, "steps": steps}, buffer)
-    write_bytes(path, buffer.getvalue())
+    write_bytes(path, _sealed(buffer.getvalue()))
 
 
 def _say(text: str) -> None:
@@ -120,13 +127,41 @@ def step_of(state: Mapping[str, Any]) -> int | None:
 def _content(path: Path) -> dict[str, Any]:
     """What a file holds that `save` wrote; anything else is refused with a ValueError."""
     try:
-        content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-        _ = content["state"], content["made_with"]
-    except (RuntimeError, KeyError, EOFError, TypeError, pickle.UnpicklingError) as error:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about pickles of others, which are refused
+            content: dict[str, Any] = torch.load(io.BytesIO(_unsealed(path)), map_location="cpu", weights_only=True)
+            is_whole = isinstance(content["state"], dict) and isinstance(content["made_with"], dict)
+    except Exception as error:  # torch raises whatever it stumbles over
         raise ValueError(
-            f"{path} must be a nasir checkpoint, got {type(error).__name__}; remove it to start afresh."
+            f"{path} must be a whole nasir checkpoint, got {_named(error)}; remove it to start afresh."
         ) from error
+    if not is_whole:
+        raise ValueError(f"{path} must hold a nasir checkpoint's state, got other values; remove it to start afresh.")
     return content
+
+
+def _sealed(data: bytes) -> bytes:
+    """Bytes behind their SHA-256, so that one bit that turned over is noticed."""
+    return SEAL + hashlib.sha256(data).digest() + data
+
+
+def _unsealed(path: Path) -> bytes:
+    """What was sealed; a file of before there were seals as it is."""
+    whole = path.read_bytes()
+    digest, data = whole[len(SEAL) : SEALED_BYTES], whole[SEALED_BYTES:]
+    if not whole.startswith(SEAL):
+        return whole
+    if hashlib.sha256(data).digest() != digest:
+        raise Damaged("other bytes than were written")
+    return data
+
+
+class Damaged(ValueError):
+    """A file whose bytes are not those that were written."""
+
+
+def _named(error: Exception) -> str:
+    return str(error) if isinstance(error, Damaged) else type(error).__name__
 
 
 def find(path: Path, made_with: dict[str, str]) -> dict[str, Any] | None:

@@ -10,7 +10,6 @@ one failed, so that the pipeline stops and the result can be read:
 `unexpected` names rows, `observed` holds what stood in them, in the same order.
 """
 
-import csv
 import math
 import os
 import warnings
@@ -20,8 +19,9 @@ from pathlib import Path
 from typing import Any
 
 from nasir import task as tasks
+from nasir.data import split as splits
 from nasir.data.pictures.images import SUFFIXES
-from nasir.files import read_csv, read_json, sha256_file, write_json
+from nasir.files import read_csv, read_json, sha256_file, shortened, to_int, write_json
 
 MIN_SIDE = 32  # px
 DEVIATIONS = 5.0  # a statistic of Gaussian noise may lie this many standard errors from its expectation
@@ -33,6 +33,9 @@ PRECISION = 0.95
 PAIR_PSNR_DB = (5.0, 60.0)  # of a degraded image against its clean one; equal images have more, others less
 RIGHT_WAY = 0.9
 BLUR_SHIFT = 1  # px; in measured blur the middle of an exposure need not be its centre of gravity
+
+MATCHES = ("first", "first_part", "second", "second_part", "is_declared")
+"""Columns of what the audit found."""
 
 Row = dict[str, Any]
 
@@ -49,10 +52,11 @@ def check_download(images: Path, out: Path, expected: Mapping[str, int] | None =
         ValueError: naming the images and the expectations that they fail.
     """
     rows: list[Row] = []
-    listed = read_csv(images / "manifest.csv")
+    path = images / "manifest.csv"
+    listed = read_csv(path, ("path", "split", "bytes", "sha256", "width", "height", "mode"))
     for entry in listed:
         found = {f"found_{key}": value for key, value in _describe(images / entry["path"]).items()}
-        said = {key: int(entry[key]) for key in ("bytes", "width", "height")}
+        said = {key: to_int(entry, key, path) for key in ("bytes", "width", "height")}
         text = {key: entry[key] for key in ("split", "sha256", "mode")}
         rows.append({"name": entry["path"], "image": _name(entry["path"])} | said | text | found)
     known = {entry["path"] for entry in listed}
@@ -96,12 +100,12 @@ def check_pair(images: Path, task: str, out: Path) -> None:
         ValueError: naming the pictures and the expectations that they fail.
     """
     rows: list[Row] = []
-    for row in read_csv(images / "pictures.csv"):
+    for row in _pictures(images):
         paths = {row["clean"], row["degraded"]} - {""}
         rows.append(
             {"name": row["name"], "split": row["split"], "group": row["group"], "is_paired": bool(row["degraded"])}
             | {"missing": sum(not (images / path).is_file() for path in paths)}
-            | {side: int(row[side]) for side in ("width", "height")}
+            | {side: to_int(row, side, images / "pictures.csv") for side in ("width", "height")}
         )
     counts = Counter(row["split"] for row in rows)
     is_paired = tasks.find(task).is_paired
@@ -117,7 +121,7 @@ def check_pair(images: Path, task: str, out: Path) -> None:
     table = _table(tables, "splits", [{"name": name, "pictures": counts[name]} for name in ("train", "test")])
     table.expect("ColumnValuesToBeBetween", column="pictures", min_value=1)
     if is_paired:
-        _expect_pairs(tables, read_csv(images / "pairs.csv"), task)
+        _expect_pairs(tables, images / "pairs.csv", task)
     _settle("pair", tables, out, remedy="correct or leave out the named files (DATASETS.md), then run pair again")
 
 
@@ -132,9 +136,10 @@ def check_synthesize(manifest: Path, images: Path, task: str, sigma: float, out:
     Raises:
         ValueError: naming the images and the expectations that they fail.
     """
-    described = read_csv(manifest)
-    listed = read_csv(images / "pictures.csv")
-    shapes = {row["name"]: (row["height"], row["width"]) for row in listed}
+    described = read_csv(manifest, ("name", "sigma", "height", "width", "measured_sigma", "mean_noise", "sha256"))
+    listed = _pictures(images)
+    sides = ("height", "width")
+    shapes = {row["name"]: tuple(to_int(row, side, images / "pictures.csv") for side in sides) for row in listed}
     groups = {row["name"]: row["group"] for row in listed}
     counts = Counter(row["name"] for row in described)
     sharing: dict[str, set[str]] = {}
@@ -143,13 +148,18 @@ def check_synthesize(manifest: Path, images: Path, task: str, sigma: float, out:
     is_paired = tasks.find(task).is_paired
     rows: list[Row] = []
     for row in described:
-        height, width = shapes.get(row["name"], (math.nan, math.nan))
-        n = int(row["height"]) * int(row["width"])
+        image_height, image_width = shapes.get(row["name"], (math.nan, math.nan))
+        height, width = (to_int(row, side, manifest) for side in ("height", "width"))
+        n = height * width
         s, m = _number(row["measured_sigma"]), _number(row["mean_noise"])
         rows.append(
             {"name": row["name"], "sigma": _number(row["sigma"]), "measured_sigma": s, "mean_noise": m}
-            | {"sha256": row["sha256"], "height": int(row["height"]), "width": int(row["width"])}
-            | {"image_height": float(height), "image_width": float(width), "groups": len(sharing[row["sha256"]])}
+            | {"sha256": row["sha256"], "height": height, "width": width}
+            | {
+                "image_height": float(image_height),
+                "image_width": float(image_width),
+                "groups": len(sharing[row["sha256"]]),
+            }
             | {"z_sigma": _z(s - sigma, sigma / math.sqrt(2 * n)), "z_mean": _z(m, sigma / math.sqrt(n))}
         )
 
@@ -179,8 +189,8 @@ def check_split(split: Path, images: Path, out: Path) -> None:
     Raises:
         ValueError: naming the images and the expectations that they fail.
     """
-    lists = read_json(split)
-    listed = read_csv(images / "pictures.csv")
+    lists = _lists(split)
+    listed = _pictures(images)
     sides = {row["name"]: row["split"] for row in listed}
     groups = {row["name"]: row["group"] for row in listed}
     members = {part: list(lists.get(part, ())) for part in ("w", "a", "v", "test")}
@@ -188,7 +198,7 @@ def check_split(split: Path, images: Path, out: Path) -> None:
     for part, names in members.items():
         for name in names:
             parts_of.setdefault(groups.get(name, name), set()).add(part)
-    declared = {groups[name] for name in lists["leaks"]}
+    declared = {groups.get(name, name) for name in lists["leaks"]}
     shared = [{"name": group, "parts": len(parts)} for group, parts in parts_of.items() if group not in declared]
     if lists["exclude_leaks"]:
         members["left out"] = lists["leaks"]
@@ -223,11 +233,12 @@ def check_audit(audit: Path, dataset: str, known: Path, out: Path) -> None:
     Raises:
         ValueError: naming the pairs, as first = second, and the expectations that they fail.
     """
-    allowed = {frozenset((row["first"], row["second"])) for row in _rows(known) if row["dataset"] == dataset}
+    cases = read_csv(known, ("dataset", "first", "second"), is_full=False)
+    allowed = {frozenset((row["first"], row["second"])) for row in cases if row["dataset"] == dataset}
     pairs: list[Row] = [
         {"name": f"{row['first']} = {row['second']}", "parts": f"{row['first_part']}, {row['second_part']}"}
         | {"is_known": frozenset((row["first"], row["second"])) in allowed or row["is_declared"] == "True"}
-        for row in _rows(audit / "matches.csv")
+        for row in read_csv(audit / "matches.csv", MATCHES, is_full=False)
     ]
     found = read_json(audit / "audit.json")
     quality: list[Row] = [{"name": "planted leaks", "recall": found["recall"], "precision": found["precision"]}]
@@ -260,9 +271,9 @@ def check_evaluate(scores: Path, images: Path, metrics: Path, out: Path) -> None
         {"name": f"{row['method']}/{row['protocol']}/{row['name']}"}
         | {"pair": f"{row['method']}/{row['protocol']}"}
         | {column: _number(row[column]) for column in columns}
-        for row in read_csv(scores)
+        for row in read_csv(scores, ("method", "protocol", "name", *columns))
     ]
-    test = [row["name"] for row in read_csv(images / "pictures.csv") if row["split"] == "test"]
+    test = [row["name"] for row in _pictures(images) if row["split"] == "test"]
     means = {f"{m}/{p}": values for m, each in read_json(metrics)["methods"].items() for p, values in each.items()}
     protocols = {pair.partition("/")[2] for pair in means} or {"whole"}
     pairs = means.keys() | {f"nasir/{protocol}" for protocol in protocols}
@@ -308,10 +319,13 @@ class _Table:
         self.expect("ColumnPairValuesToBeEqual", column_A=first, column_B=second, ignore_row_if="neither")
 
 
-def _expect_pairs(tables: list[_Table], described: Sequence[Mapping[str, str]], task: str) -> None:
+def _expect_pairs(tables: list[_Table], path: Path, task: str) -> None:
+    looks = tasks.LOOKS.get(task)
+    columns = ("name", "psnr_db", "shift_y", "shift_x", *([looks, "degraded_side"] if looks else ()))
+    described = read_csv(path, columns)
     pairs: list[Row] = [
         {"name": row["name"], "psnr_db": _number(row["psnr_db"])}
-        | {axis: int(row[axis]) for axis in ("shift_y", "shift_x")}
+        | {axis: to_int(row, axis, path) for axis in ("shift_y", "shift_x")}
         for row in described
     ]
     table = _table(tables, "pairs", pairs)
@@ -320,7 +334,7 @@ def _expect_pairs(tables: list[_Table], described: Sequence[Mapping[str, str]], 
         table.expect("ColumnValuesToBeBetween", column=axis, min_value=-most, max_value=most)
     low, high = PAIR_PSNR_DB
     table.expect("ColumnValuesToBeBetween", column="psnr_db", min_value=low, max_value=high)
-    if looks := tasks.LOOKS.get(task):
+    if looks:
         told = [row[looks] == row["degraded_side"] for row in described if row[looks] != "unclear"]
         share = sum(told) / len(told) if told else 0.0
         table = _table(tables, "orientation", [{"name": f"degraded images that look {looks}", "share": share}])
@@ -418,12 +432,23 @@ def _name(path: str) -> str:
     return Path(path).with_suffix("").as_posix()
 
 
-def _rows(path: Path) -> list[Row]:
-    """The rows of a CSV file that may have none."""
-    if not path.is_file():
-        raise ValueError(f"expected a file at {path}, got none; run the step that writes it.")
-    with path.open(newline="") as file:
-        return list(csv.DictReader(file))
+def _lists(split: Path) -> dict[str, Any]:
+    """`split.json`, of which `check_split` says what is twice or not at all in its lists."""
+    value: dict[str, Any] = splits.read(split, ["leaks"]) | read_json(split)
+    for part in ("w", "a", "v", "test"):
+        names = value.get(part, [])
+        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+            raise ValueError(
+                f"{split} must hold lists of pictures, got {shortened(names)} for {part}; run split again."
+            )
+    if not isinstance(value.get("exclude_leaks"), bool):
+        raise ValueError(f"{split} must say whether it has an exclude_leaks, true or false, got none; run split again.")
+    return value
+
+
+def _pictures(folder: Path) -> list[dict[str, str]]:
+    """The rows of `pictures.csv`."""
+    return read_csv(folder / "pictures.csv", ("name", "split", "group", "clean", "degraded", "height", "width"))
 
 
 def _number(text: str) -> float:

@@ -38,7 +38,7 @@ def entries(step: str, settings: Settings, network: str | None = None) -> list[s
         own.append("stages.around.checking")
     dataset, cell = settings.params.dataset, settings.values.get("cell", {})
     if step in ("download", "pair") and dataset != datasets.FOLDER:
-        own.append(f"nasir.data.datasets.{dataset}")
+        own.append(datasets.module(dataset))
     if step == "train" and cell["is_baseline"]:
         network = cell["method"]
     if network is not None:

@@ -8,9 +8,10 @@ from typing import Any
 
 from nasir import settings as resolving
 from nasir import task as tasks
+from nasir.data import split as splits
 from nasir.data.pictures.collection import load_samples
 from nasir.evaluation import scoring
-from nasir.files import read_csv, read_json
+from nasir.files import read_csv
 from nasir.inference import model as models
 from nasir.inference import zoo
 from nasir.reporting.tables import table
@@ -40,7 +41,7 @@ def run(*, names: list[str], profiles: Path, shipped: Path, known: Path, work: P
             images = work / f"{card['data']['dataset']}-images"
             import_module(DATA).run(settings=settings, shipped=shipped, known=known, images=images, out=data)
         task = tasks.find(card["task"])
-        test = load_samples(data / "pictures", read_json(data / "split" / "split.json")["test"], task)
+        test = load_samples(data / "pictures", splits.read(data / "split" / "split.json", ["test"])["test"], task)
         plan = {protocol: list(test) for protocol in card["scores"]}
         known_scores = {
             (row["protocol"], row["name"]): float(row["psnr_db"]) for row in read_csv(folder / "scores.csv")

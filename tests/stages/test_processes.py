@@ -11,7 +11,6 @@ from pathlib import Path
 
 import little_run
 import pytest
-import torch
 import yaml
 from little_run import SIZES, Killed, ignore, killed_at
 
@@ -20,6 +19,7 @@ from nasir.files import read_csv, write_text
 from nasir.inference.model import read_tensors
 from nasir.settings import read
 from nasir.spaces import irnas
+from nasir.training import checkpoints
 from stages import retrain
 from stages.around import entries
 
@@ -98,7 +98,7 @@ def test_a_run_that_one_process_began_is_ended_by_two(place):
     run_here(place, "whole")
     with pytest.raises(Killed):
         run_here(place, "out", log=killed_at(3))
-    assert torch.load(place / "c.pt")["state"]["step"] == 2
+    assert checkpoints.look(place / "c.pt").step == 2
 
     said = finish(start(place, "devices=2"))
 

@@ -29,6 +29,12 @@ def get(name: str) -> Dataset:
     return found
 
 
+def module(name: str) -> str:
+    """The dotted name of a data set's module; an unknown data set is refused with the known ones."""
+    plugins.require(datasets, name, "dataset", OTHERS)
+    return f"{datasets.__name__}.{name}"
+
+
 def of_folder(folder: Path, layout: str) -> Dataset:
     """A folder of images as a data set, its files read whole; layouts, splits and errors are those of `index`."""
     return Dataset(

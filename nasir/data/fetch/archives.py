@@ -1,20 +1,32 @@
 """Wanted members of zip and tar archives, read without unpacking anything; archives that reach outside are refused."""
 
+import bz2
+import gzip
+import io
+import lzma
 import posixpath
 import stat
 import tarfile
 import zipfile
-import zlib
 from collections.abc import Iterator
 from pathlib import Path, PurePath, PurePosixPath
+from typing import IO, cast
 
 from nasir.data.manifest import Entry
 
 SUFFIXES = (".zip", ".tgz", ".tar.gz", ".tar")
 
 
+MOST_AT_ONCE = 16 * 2**20
+"""Bytes that a tar may have read at once, be it a header's; of the files that are wanted as many as the largest has."""
+
+
 class BrokenArchiveError(ValueError):
     """A file that carries an archive's name but cannot be read as one."""
+
+
+class OutsideError(ValueError):
+    """An archive whose members lead outside its folder."""
 
 
 def is_archive_name(name: str) -> bool:
@@ -36,7 +48,7 @@ def read_members(path: Path, wanted: list[Entry], label: str) -> Iterator[tuple[
 
     Raises:
         BrokenArchiveError: if it is no archive, or a broken one.
-        ValueError: if it has a member that leads outside.
+        OutsideError: if it has a member that leads outside.
     """
     by_name: dict[str, list[Entry]] = {}
     for entry in wanted:
@@ -44,10 +56,12 @@ def read_members(path: Path, wanted: list[Entry], label: str) -> Iterator[tuple[
     read = _read_zip if path.name.lower().endswith(".zip") else _read_tar
     try:
         yield from read(path, by_name, label)
-    except (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, OSError, NotImplementedError) as error:
-        raise BrokenArchiveError(f"no whole archive ({error})") from error
-    except RuntimeError as error:  # zipfile's word for a password
-        raise BrokenArchiveError(f"an archive that cannot be opened ({error})") from error
+    except OutsideError:
+        raise
+    except (
+        Exception
+    ) as error:  # decompressors raise whatever they stumble over; RuntimeError is zipfile's word for a password
+        raise BrokenArchiveError(f"no whole archive that can be read ({type(error).__name__}: {error})") from error
 
 
 def _read_zip(path: Path, by_name: dict[str, list[Entry]], label: str) -> Iterator[tuple[Entry, bytes]]:
@@ -67,7 +81,11 @@ def _read_zip(path: Path, by_name: dict[str, list[Entry]], label: str) -> Iterat
 
 
 def _read_tar(path: Path, by_name: dict[str, list[Entry]], label: str) -> Iterator[tuple[Entry, bytes]]:
-    with tarfile.open(path) as archive:
+    largest = max((entry.bytes for entries in by_name.values() for entry in entries), default=0)
+    with (
+        _opened(path) as data,
+        tarfile.open(fileobj=_Bounded(data, max(MOST_AT_ONCE, largest + 1)), mode="r:") as archive,
+    ):
         for info in archive:
             _require_inside(info.name, info.name, label)
             if info.issym():  # relative to the link
@@ -79,6 +97,34 @@ def _read_tar(path: Path, by_name: dict[str, list[Entry]], label: str) -> Iterat
                 member = archive.extractfile(info)
                 assert member is not None  # a regular file has content
                 yield entry, member.read(entry.bytes + 1)
+
+
+def _opened(path: Path) -> IO[bytes]:
+    """The tar inside a file, whatever packs it."""
+    with path.open("rb") as file:
+        start = file.read(6)
+    for mark, opener in ((b"\x1f\x8b", gzip.open), (b"BZh", bz2.open), (b"\xfd7zXZ\0", lzma.open)):
+        if start.startswith(mark):
+            return cast(IO[bytes], opener(path))
+    return path.open("rb")
+
+
+class _Bounded(io.RawIOBase):
+    """A file that gives no more than so many bytes at once: a tar's header may claim gigabytes, which would be read whole."""
+
+    def __init__(self, file: IO[bytes], most: int) -> None:
+        self._file, self._most = file, most
+
+    def read(self, size: int = -1) -> bytes:
+        if not 0 <= size <= self._most:
+            raise tarfile.ReadError(f"a header of {size} bytes, more than {self._most}")
+        return self._file.read(size)
+
+    def seek(self, place: int, whence: int = 0) -> int:
+        return self._file.seek(place, whence)
+
+    def tell(self) -> int:
+        return self._file.tell()
 
 
 def _find_entries(member: str, by_name: dict[str, list[Entry]]) -> list[Entry]:
@@ -107,7 +153,7 @@ def _require_inside(place: str, member: str, label: str) -> None:
     plain = place.replace("\\", "/")
     normal = posixpath.normpath(plain)
     if plain.startswith("/") or plain[1:2] == ":" or normal.split("/")[0] == "..":
-        raise ValueError(
+        raise OutsideError(
             f"{label} must keep its files inside one folder, got the member {member!r}, which leads to {place!r}; "
             "nothing of it was used: do not trust this archive, fetch it from another place."
         )

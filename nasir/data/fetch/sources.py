@@ -13,7 +13,10 @@ from urllib.parse import quote, urlsplit
 from nasir.data.fetch.archives import BrokenArchiveError, ends_with, is_archive_name, read_members
 from nasir.data.fetch.transfer import Patience, TransferError, download
 from nasir.data.manifest import Dataset, Entry, find_problem, is_content, list_some
-from nasir.files import Log, write_bytes
+from nasir.files import Log, shortened, write_bytes
+
+MOST_OTHER, TIMES = 2**30, 20
+"""Bytes that an archive may have: so many, and those of the data set's files so often."""
 
 PARTIAL = ".partial"  # folder below the data set's own for downloads on their way; gone after each fetch
 
@@ -100,23 +103,38 @@ def fetch(
 
 
 def _choose_search(place: str) -> Callable[[Hunt, str, Patience], None]:
-    url = urlsplit(place)
+    try:
+        url = urlsplit(place)
+    except ValueError:
+        return _search_malformed
     if url.scheme in ("http", "https"):
         return _search_remote_archive if is_archive_name(url.path) else _search_site
     return _search_local
 
 
+def _search_malformed(hunt: Hunt, place: str, patience: Patience) -> None:
+    """What looks like a URL and is none."""
+    hunt.troubles.append(f"{shortened(place)}: no URL that can be read")
+
+
 def _search_local(hunt: Hunt, place: str, patience: Patience) -> None:
     """A folder or an archive on this machine."""
-    path = Path(place).expanduser()
-    if path.is_dir():
+    try:
+        path = Path(place).expanduser()
+        is_folder = path.is_dir()
+    except (OSError, RuntimeError) as error:  # RuntimeError: of a ~user that there is not
+        hunt.troubles.append(f"{shortened(place)}: cannot be looked into ({getattr(error, 'strerror', None) or error})")
+        return
+    if is_folder:
         _search_folder(hunt, path, place)
     elif path.is_file() and is_archive_name(path.name):
         _search_archive(hunt, path, place)
     elif path.exists():
         hunt.troubles.append(f"{place}: neither a folder nor a .zip, .tgz, .tar.gz or .tar archive")
     else:
-        hunt.troubles.append(f"{place}: does not exist (looked for at {path.absolute()})")
+        hunt.troubles.append(
+            f"{shortened(place)[1:-1]}: does not exist (looked for at {shortened(str(path.absolute()))[1:-1]})"
+        )
 
 
 def _search_folder(hunt: Hunt, folder: Path, place: str) -> None:
@@ -165,7 +183,7 @@ def _search_remote_archive(hunt: Hunt, place: str, patience: Patience) -> None:
     """An archive behind a URL: downloaded whole, read, thrown away."""
     partial = hunt.out / PARTIAL / PurePosixPath(urlsplit(place).path).name
     try:
-        download(place, partial, patience)
+        download(place, partial, patience, most=MOST_OTHER + TIMES * sum(entry.bytes for entry in hunt.dataset.entries))
         _search_archive(hunt, partial, place)
     except TransferError as error:
         hunt.troubles.append(f"{place}: {error}")

@@ -1,13 +1,27 @@
 """One file over HTTP: whole, or a clear error; a server that fails for a while is asked again."""
 
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import requests
 
 CHUNK_BYTES = 1 << 16
+
+SLOWEST = 10_000
+"""Bytes a second that a server must give in the mean: one now and then is no transfer."""
+
+PATIENT = 10
+"""Times the timeout that it may take beside that."""
+
+MOST_BYTES = 100 * 2**30
+"""Of a file whose length nobody knows."""
 LINE_EVERY_S = 10.0
 
 
@@ -37,7 +51,7 @@ class TransferError(OSError):
         return self.status in (404, 410)
 
 
-def download(url: str, path: Path, patience: Patience, size: int | None = None) -> None:
+def download(url: str, path: Path, patience: Patience, size: int | None = None, most: int = MOST_BYTES) -> None:
     """Download one file to `path`, a temporary name: on an error nothing lies there.
 
     Answers of 5xx, 408 and 429, timeouts, broken connections and bodies of another length than announced (or than
@@ -48,6 +62,7 @@ def download(url: str, path: Path, patience: Patience, size: int | None = None) 
         path: where to write; its folder is created.
         patience: tries, timeout and pauses.
         size: the length in bytes that the body must have, where it is known.
+        most: bytes that no body may exceed.
 
     Raises:
         TransferError: with the last reason.
@@ -58,7 +73,7 @@ def download(url: str, path: Path, patience: Patience, size: int | None = None) 
     try:
         for attempt in range(1, patience.tries + 1):
             try:
-                return _download_once(url, path, patience.timeout_s, size)
+                return _download_once(url, path, patience.timeout_s, size, most)
             except requests.HTTPError as error:
                 response = error.response
                 assert response is not None  # raise_for_status always has one
@@ -70,8 +85,8 @@ def download(url: str, path: Path, patience: Patience, size: int | None = None) 
                 failure = TransferError(f"silent for {patience.timeout_s:g} s")
             except (requests.ConnectionError, requests.exceptions.ChunkedEncodingError) as error:
                 failure = TransferError(f"connection broken ({_innermost(error)})")
-            except requests.RequestException as error:
-                raise TransferError(f"no file there ({error})") from error
+            except (requests.RequestException, UnicodeError) as error:  # the latter of what is no host's name
+                raise TransferError(f"no file there ({' '.join(str(error).split())})") from error
             except _WrongLength as error:
                 failure = TransferError(str(error))
             if attempt < patience.tries:
@@ -86,24 +101,45 @@ class _WrongLength(Exception):
     """A body that is shorter or longer than it should be."""
 
 
-def _download_once(url: str, path: Path, timeout_s: float, size: int | None) -> None:
+def _download_once(url: str, path: Path, timeout_s: float, size: int | None, most: int) -> None:
     import requests
 
     identity = {"Accept-Encoding": "identity"}  # so that the announced length is the file's
     with requests.get(url, stream=True, timeout=timeout_s, headers=identity) as response:
         response.raise_for_status()
         is_plain = response.headers.get("Content-Encoding", "identity") == "identity"
-        expected = size or (int(response.headers.get("Content-Length", 0)) if is_plain else 0)
-        got = 0
-        with path.open("wb") as file, _watch(url.rsplit("/", 1)[-1], expected) as advance:
+        announced = response.headers.get("Content-Length", "0") if is_plain else "0"
+        if not (announced.isascii() and announced.isdigit() and int(announced[:20]) <= most):
+            raise TransferError(f"announced {announced[:40]!r} bytes, expected a number of at most {most}")
+        expected = size or int(announced)
+        got, seconds = 0, PATIENT * timeout_s + (expected or most) / SLOWEST
+        with (
+            _within(seconds, response),
+            path.open("wb") as file,
+            _watch(url.rsplit("/", 1)[-1], expected) as advance,
+        ):
             for chunk in response.iter_content(CHUNK_BYTES):
                 got += len(chunk)
-                if size and got > size:
+                if got > (size or most):
                     break  # no server fills the disk
                 file.write(chunk)
                 advance(len(chunk))
+        if not size and got > most:
+            raise TransferError(f"gave more than {most} bytes, the most that such a file may have")
     if expected and got != expected:
         raise _WrongLength(f"wrong length: {got} bytes came, {expected} expected")
+
+
+@contextmanager
+def _within(seconds: float, response: "requests.Response") -> Iterator[None]:
+    """End a body that takes longer: its connection is closed, which the reader takes for a broken one."""
+    timer = threading.Timer(seconds, response.raw.shutdown)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 @contextmanager
@@ -132,4 +168,4 @@ def _innermost(error: BaseException) -> str:
     """The plain reason at the bottom of what requests and urllib3 wrap around it."""
     while inner := error.__cause__ or error.__context__:
         error = inner
-    return str(error) or type(error).__name__
+    return " ".join(str(error).split()) or type(error).__name__

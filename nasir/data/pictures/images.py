@@ -115,7 +115,7 @@ def _load(path: Path, mode: str | None) -> NDArray[np.uint8]:
     _require_file(path)
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # of large photographs
+            warnings.filterwarnings("ignore", module=r"PIL\.")  # of large photographs, and of metadata that are damaged
             with Image.open(path) as image:
                 problem = _find_problem(path, image)
                 own = "L" if image.mode in GREY_MODES else "RGB"

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 from nasir.data.manifest import SPLITS
-from nasir.files import read_csv, write_csv
+from nasir.files import read_csv, shortened, write_csv
 
 FILE = "pictures.csv"
 
@@ -67,14 +67,17 @@ def read(folder: Path) -> list[Picture]:
         raise ValueError(f"{folder} must hold {FILE}, got no such file; run the step that writes it (pair).")
     found: dict[str, Picture] = {}
     for number, row in enumerate(read_csv(path), start=2):
-        if set(row) != set(COLUMNS) or None in row.values():
+        if set(row) != set(COLUMNS):
             raise ValueError(
-                f"line {number} of {path} must have the columns {list(COLUMNS)}, got {list(row)}; run pair again."
+                f"line {number} of {path} must have the columns {list(COLUMNS)}, got {shortened(list(row))}; run pair again."
             )
         try:
             sides = {key: int(row[key]) for key in ("width", "height")}
         except ValueError as error:
-            raise ValueError(f"width and height in line {number} of {path} must be whole, got {error}.") from error
+            raise ValueError(
+                f"width and height in line {number} of {path} must be whole numbers, got "
+                f"{shortened([row['width'], row['height']])}; run pair again."
+            ) from error
         if row["name"] in found:
             raise ValueError(f"names in {path} must be unique, got {row['name']!r} twice; run pair again.")
         found[row["name"]] = Picture(**(row | sides))  # type: ignore[arg-type]

@@ -75,8 +75,9 @@ def read(path: Path) -> Photograph:
         ValueError: as `nasir.data.pictures.images.load_grey`, but for what has 16 bits in these formats.
     """
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # of large photographs
-        warnings.filterwarnings("ignore", "Corrupt EXIF", UserWarning)
+        warnings.filterwarnings(
+            "ignore", module=r"PIL\."
+        )  # of large photographs, and of metadata, of which `notes` tells
         return _read(path)
 
 

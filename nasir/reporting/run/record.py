@@ -150,7 +150,7 @@ def read(folders: Folders, params: Params, space: Space, protocols: dict[str, st
 
 
 def _read_scores(path: Path) -> dict[str, Scores]:
-    rows = read_csv(path)
+    rows = read_csv(path, ("method", "protocol", "name", *cells.MEASURES))
     methods = dict.fromkeys(row["method"] for row in rows)
     return {method: cells.to_scores((row for row in rows if row["method"] == method), path) for method in methods}
 
