@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from nasir.config.audit import AuditConfig
-from nasir.data import split as splits
+from nasir.data import split_lists
 from nasir.data.duplicates import audit, leaks
 from nasir.data.pictures import listing
 from nasir.data.pictures.collection import load_grey
@@ -22,7 +22,7 @@ def run(*, pictures: Path, split: Path, out: Path, seed: int, config: AuditConfi
     looked for in the same search: `audit.json` says how many of them it found. `is_declared` is a match of a picture that the
     split lists as a leak and yet keeps.
     """
-    lists = splits.read(split / "split.json", [*PARTS, "leaks"])
+    lists = split_lists.read(split / "split.json", [*PARTS, "leaks"])
     sources = pictures / listing.SOURCES
     groups = {picture.name: picture.group for picture in listing.read(pictures)}
     greys: dict[str, audit.Grey] = {}

@@ -6,8 +6,7 @@ from pathlib import Path
 
 from nasir import task as tasks
 from nasir.config.evaluate import EvaluateConfig
-from nasir.data import noise
-from nasir.data import split as splits
+from nasir.data import noise, split_lists
 from nasir.data.pictures.collection import Sample, load_samples, pair_of, to_array
 from nasir.data.pictures.images import save_png, to_uint8
 from nasir.evaluation import classical, protocols, scoring
@@ -36,7 +35,7 @@ def count(split: Path, task: str, config: EvaluateConfig) -> int:
     return (
         len(methods(tasks.find(task)))
         * len(config.protocols)
-        * len(splits.read(split / "split.json", ["test"])["test"])
+        * len(split_lists.read(split / "split.json", ["test"])["test"])
     )
 
 
@@ -59,7 +58,7 @@ def run(
     Everything but `timing.json` is a function of the inputs. `log` is called once for each score, with the step
     counting them over all methods and protocols, and at last with the means.
     """
-    parts = splits.read(split / "split.json", ["test", "v"])
+    parts = split_lists.read(split / "split.json", ["test", "v"])
     chosen = tasks.find(task)
     test, v = (_load(pictures, parts[part], chosen, f"{split / 'split.json'}: {part}") for part in ("test", "v"))
     _check_noise(test | v, synthesize / "manifest.csv", sigma, seed)

@@ -12,7 +12,7 @@ from torch import nn
 from nasir import task as tasks
 from nasir.config.reading import flat
 from nasir.config.retrain import RetrainConfig
-from nasir.data import split as splits
+from nasir.data import split_lists
 from nasir.data.patches import PatchSampler
 from nasir.data.pictures import listing
 from nasir.data.pictures.collection import crop_middle, load, to_sample
@@ -113,7 +113,7 @@ def train(
         state = checkpoints.load(checkpoint, made_with, team.say)
         if state is None and finished is not None:
             state = checkpoints.find(finished, made_with)
-        parts = splits.read(split / "split.json", "wav")
+        parts = split_lists.read(split / "split.json", "wav")
         chosen = tasks.find(task)
         built, save = _build(out / "model", genotype, network, space, of_network, chosen.channels, seed)
         training = load(pictures, parts["w"] + parts["a"], chosen)

@@ -6,7 +6,7 @@ from typing import Any
 from nasir import task as tasks
 from nasir.config.reading import flat
 from nasir.config.search import SearchConfig
-from nasir.data import split as splits
+from nasir.data import split_lists
 from nasir.data.patches import PatchSampler
 from nasir.data.pictures import listing
 from nasir.data.pictures.collection import crop_middle, load, to_sample
@@ -68,7 +68,7 @@ def run(
         )
         state = checkpoints.load(checkpoint, made_with, team.say)
 
-        parts = splits.read(split / "split.json", "wav")
+        parts = split_lists.read(split / "split.json", "wav")
         chosen = tasks.find(task)
         w, a, v = (load(pictures, parts[part], chosen) for part in "wav")
         patches_w, patches_a = (

@@ -9,10 +9,11 @@ os.environ["OMP_NUM_THREADS"] = "1"
 
 
 @pytest.fixture(autouse=True)
-def _signals():
-    """Trainings take signals as requests to end; the tests' own process goes on ending by them."""
+def _process():
+    """What commands change in their process: trainings take signals as requests to end, --debug asks for traces."""
     before = {one: signal.getsignal(one) for one in (signal.SIGTERM, signal.SIGINT)}
     yield
+    os.environ.pop("NASIR_DEBUG", None)
     for one, handler in before.items():
         signal.signal(one, handler)
 

@@ -89,7 +89,12 @@ def read(
 
 
 def _read(path: Path) -> list[dict[str, str]]:
-    return [row for row in read_csv(path, ("name",)) if row.get("kind") != "mean"]
+    rows = read_csv(path)
+    if "name" not in rows[0]:
+        raise ValueError(
+            f"{path} must have a column 'name' and scores, got the columns {list(rows[0])}; check the path."
+        )
+    return [row for row in rows if row.get("kind") != "mean"]
 
 
 def _choose_each(

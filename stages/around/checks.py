@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from nasir import task as tasks
-from nasir.data import split as splits
+from nasir.data import split_lists
 from nasir.data.pictures.images import SUFFIXES
 from nasir.files import read_csv, read_json, sha256_file, shortened, to_int, write_json
 
@@ -434,7 +434,7 @@ def _name(path: str) -> str:
 
 def _lists(split: Path) -> dict[str, Any]:
     """`split.json`, of which `check_split` says what is twice or not at all in its lists."""
-    value: dict[str, Any] = splits.read(split, ["leaks"]) | read_json(split)
+    value: dict[str, Any] = split_lists.read(split, ["leaks"]) | read_json(split)
     for part in ("w", "a", "v", "test"):
         names = value.get(part, [])
         if not isinstance(names, list) or not all(isinstance(name, str) for name in names):

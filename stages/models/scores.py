@@ -8,7 +8,7 @@ from typing import Any
 
 from nasir import settings as resolving
 from nasir import task as tasks
-from nasir.data import split as splits
+from nasir.data import split_lists
 from nasir.data.pictures.collection import load_samples
 from nasir.evaluation import scoring
 from nasir.files import read_csv
@@ -41,7 +41,7 @@ def run(*, names: list[str], profiles: Path, shipped: Path, known: Path, work: P
             images = work / f"{card['data']['dataset']}-images"
             import_module(DATA).run(settings=settings, shipped=shipped, known=known, images=images, out=data)
         task = tasks.find(card["task"])
-        test = load_samples(data / "pictures", splits.read(data / "split" / "split.json", ["test"])["test"], task)
+        test = load_samples(data / "pictures", split_lists.read(data / "split" / "split.json", ["test"])["test"], task)
         plan = {protocol: list(test) for protocol in card["scores"]}
         known_scores = {
             (row["protocol"], row["name"]): float(row["psnr_db"]) for row in read_csv(folder / "scores.csv")

@@ -16,7 +16,7 @@ import torch
 from nasir import memory
 from nasir import task as tasks
 from nasir.config.retrain import RetrainConfig
-from nasir.data import split as splits
+from nasir.data import split_lists
 from nasir.data.patches import PatchSampler
 from nasir.data.pictures.collection import Sample, crop_middle, load, to_sample
 from nasir.evaluation import protocols
@@ -215,7 +215,7 @@ def _fit(genotype: Genotype, settings: Settings, window: tuple[float, float]) ->
 
 def _pictures(data: Path, *parts: str) -> dict[str, np.ndarray]:
     """The pictures of parts of the split."""
-    split = splits.read(data / "split" / "split.json", parts)
+    split = split_lists.read(data / "split" / "split.json", parts)
     return load(data / "pictures", [name for part in parts for name in split[part]], DENOISE)
 
 

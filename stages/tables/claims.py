@@ -12,7 +12,7 @@ from torch import Tensor
 
 from nasir import task as tasks
 from nasir.config.evaluate import EvaluateConfig
-from nasir.data import split as splits
+from nasir.data import split_lists
 from nasir.data.noise import add_keyed_noise
 from nasir.data.pictures.collection import load_samples, pair_of
 from nasir.evaluation import classical
@@ -65,7 +65,7 @@ def run(
     device = choose(config.device)
     set_determinism(device)
     found = models.load(model, device=device)
-    name = splits.read(split / "split.json", ["test"])["test"][0]
+    name = split_lists.read(split / "split.json", ["test"])["test"][0]
     clean = pair_of(load_samples(pictures, [name], tasks.find(task))[name]).clean
     noisy = add_keyed_noise(clean, name, found.sigma, seed)[None]
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from nasir import task as tasks
 from nasir.config.evaluate import EvaluateConfig
-from nasir.data import split as splits
+from nasir.data import split_lists
 from nasir.data.pictures.collection import load_samples
 from nasir.evaluation import scoring
 from nasir.evaluation.protocols import Denoiser, Score
@@ -146,7 +146,7 @@ def behind(log: Log, done: int) -> Log:
 
 
 def _test(split: Path) -> list[str]:
-    names: list[str] = sorted(splits.read(split / "split.json", ["test"])["test"])
+    names: list[str] = sorted(split_lists.read(split / "split.json", ["test"])["test"])
     return names
 
 
@@ -166,6 +166,6 @@ def _classical(
         )
     if method in ("tv", "nlm"):
         factors = config.tv_factors if method == "tv" else config.nlm_factors
-        v = load_samples(pictures, splits.read(split / "split.json", ["v"])["v"], task)
+        v = load_samples(pictures, split_lists.read(split / "split.json", ["v"])["v"], task)
         return classical.tune(method, factors, v, sigma, seed)
     raise ValueError(f"a method without training must be one of {list(CLASSICAL)}, got {method!r}.")

@@ -96,8 +96,8 @@ def test_images_that_one_file_lacks_are_named_up_to_five(tmp_path):
     [
         ("image,psnr_db\na,1\n", r"must have a column 'name' and scores, got the columns \['image', 'psnr_db'\]"),
         ("name,psnr_db\na,1\na,2\n", "must have one row for each image, got two of 'a'"),
-        ("name,psnr_db\na,1\nb\n", "line 3 of .*x.csv must have as many values as its header"),
-        ("name,psnr_db\na,1\nb,1,2\n", "line 3 of .*x.csv must have as many values as its header"),
+        ("name,psnr_db\na,1\nb\n", "row 3 of .*x.csv must have 2 values, as its header, got others"),
+        ("name,psnr_db\na,1\nb,1,2\n", "row 3 of .*x.csv must have 2 values, as its header, got others"),
         ("name,psnr_db\na,1\nb,x\n", "psnr_db of b in .*x.csv must be a number, got 'x'"),
         ("name,psnr_db\na,1\nb,inf\n", "psnr_db of b in .*x.csv must be finite, got inf; equal images"),
         ("name,ssim\na,1\nb,1\n", r"the measure must be one of \['ssim'\].*got None; choose one"),
@@ -120,5 +120,5 @@ def test_a_measure_that_is_not_there_is_refused_with_the_known_ones(tmp_path):
 
 def test_a_picture_is_no_table(tmp_path):
     (tmp_path / "a.csv").write_bytes(b"\x89PNG\r\n\xff\xfe")
-    with pytest.raises(ValueError, match=r"a.csv must be a CSV file of scores, got 'utf-8' codec"):
+    with pytest.raises(ValueError, match=r"a.csv must be a CSV file of UTF-8 text, got 'utf-8' codec"):
         read((tmp_path / "a.csv", tmp_path / "a.csv"))

@@ -56,7 +56,7 @@ def test_a_damaged_file_is_named(tmp_path):
     whole = (tmp_path / "c.pt").read_bytes()
     for name, damaged in (("half.pt", whole[: len(whole) // 2]), ("empty.pt", b""), ("text.pt", b"not a checkpoint")):
         (tmp_path / name).write_bytes(damaged)
-        with pytest.raises(ValueError, match=f"{name} must be a nasir checkpoint"):
+        with pytest.raises(ValueError, match=f"{name} must be a whole nasir checkpoint"):
             checkpoints.load(tmp_path / name, {"a": "1"})
 
 

@@ -113,4 +113,4 @@ def test_what_is_no_checkpoint_is_named(tmp_path):
     (tmp_path / "a.pt").write_bytes(b"nothing")
     found = call(tmp_path)
     assert isinstance(found.exception, ValueError)
-    assert "a.pt must be a nasir checkpoint" in str(found.exception)
+    assert "a.pt must be a whole nasir checkpoint" in str(found.exception)
