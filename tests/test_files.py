@@ -91,6 +91,39 @@ def test_an_empty_csv_is_named(tmp_path):
         files.read_csv(tmp_path / "a.csv")
 
 
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (b"x,y\n1\n", "row 2 of .*a.csv must have 2 values, as its header, got others"),
+        (b"x,y\n1,2\n1,2,3\n", "row 3 of .*a.csv must have 2 values, as its header, got others"),
+        (b"x,x\n1,2\n", r"a.csv must have the columns \['x'\], each once, got \['x', 'x'\]"),
+        (b"z\n1\n", r"a.csv must have the columns \['x'\], each once, got \['z'\]"),
+        (b'x\n"1\n', "a.csv must be a CSV file of UTF-8 text, got unexpected end of data"),
+        (b"x\n\xff\n", "a.csv must be a CSV file of UTF-8 text, got 'utf-8' codec can't decode byte 0xff"),
+        (b"", r"a.csv must have the columns \['x'\], each once, got \[\]"),
+    ],
+)
+def test_what_is_no_table_is_named(tmp_path, text, message):
+    (tmp_path / "a.csv").write_bytes(text)
+    with pytest.raises(ValueError, match=message):
+        files.read_csv(tmp_path / "a.csv", ["x"])
+
+
+def test_a_table_may_have_no_rows_where_that_is_said_and_a_mark_of_byte_order(tmp_path):
+    (tmp_path / "a.csv").write_bytes(b"\xef\xbb\xbfx,y\n")
+
+    assert files.read_csv(tmp_path / "a.csv", ["x"], is_full=False) == []
+
+
+def test_what_is_no_number_in_a_table_is_named(tmp_path):
+    row = {"x": "7", "y": "1e3", "z": "many" * 200}
+    assert (files.to_int(row, "x", tmp_path), files.to_float(row, "y", tmp_path)) == (7, 1000.0)
+    with pytest.raises(ValueError, match="y must be a whole number, got '1e3'; run the step that writes it again"):
+        files.to_int(row, "y", tmp_path)
+    with pytest.raises(ValueError, match=r"z must be a number, got '(many){74}man\.\.\.; run"):
+        files.to_float(row, "z", tmp_path)
+
+
 def test_sha256_of_abc(tmp_path):
     # FIPS 180-2, appendix B.1
     (tmp_path / "abc").write_bytes(b"abc")

@@ -193,5 +193,5 @@ def test_the_self_ensemble_of_rain_turns_nothing(monkeypatch, capsys, loaded, tm
     words = (tmp_path / "a.png", "--out", tmp_path / "out", "--task", "derain", "--self-ensemble")
 
     assert run(monkeypatch, *words) == (0, "")
-    assert capsys.readouterr().out.endswith("out/a.png: 5x6, restored at sigma 0, self-ensemble, by irnas-rain800\n")
+    assert capsys.readouterr().out.endswith("out/a.png: 5x6, restored at sigma 0, self-ensemble, by clearer-rain800\n")
     assert (np.asarray(Image.open(tmp_path / "out/a.png")) == 50).all()

@@ -60,6 +60,21 @@ def test_a_damaged_file_is_named(tmp_path):
             checkpoints.load(tmp_path / name, {"a": "1"})
 
 
+def test_every_bit_that_turned_over_is_noticed(tmp_path):
+    checkpoints.save(tmp_path / "c.pt", {}, {"x": torch.zeros(4)})
+    whole = (tmp_path / "c.pt").read_bytes()
+    for place in range(0, len(whole), 7):
+        (tmp_path / "c.pt").write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+        with pytest.raises(ValueError, match=r"c.pt must be a whole nasir checkpoint"):
+            checkpoints.load(tmp_path / "c.pt", {})
+
+
+def test_a_checkpoint_of_before_there_were_seals_is_read(tmp_path):
+    torch.save({"made_with": {"a": "1"}, "state": {"step": 3}}, tmp_path / "c.pt")
+
+    assert checkpoints.load(tmp_path / "c.pt", {"a": "1"}) == {"step": 3}
+
+
 def test_the_fingerprint_holds_settings_inputs_and_code(tmp_path):
     (tmp_path / "split.json").write_text("abc")
     found = checkpoints.fingerprint({"steps": 3}, {"split": tmp_path / "split.json", "genotype": "text"}, "c0de")

@@ -1,14 +1,16 @@
+import gzip
 import hashlib
 import io
 import tarfile
 import threading
 import time
 import zipfile
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
+from nasir.data.fetch import transfer
 from nasir.data.fetch.sources import PARTIAL, fetch, split_mirrors
 from nasir.data.fetch.transfer import Patience, TransferError, download
 from nasir.data.manifest import Dataset, Entry, Source
@@ -487,3 +489,81 @@ def test_the_pause_between_tries_doubles(tmp_path, server, monkeypatch):
 def test_patience_without_tries_is_refused():
     with pytest.raises(ValueError, match="tries and timeout_s must be positive"):
         Patience(tries=0)
+
+
+def test_a_server_that_gives_a_byte_now_and_then_is_given_up(tmp_path, server, monkeypatch):
+    monkeypatch.setattr(transfer, "PATIENT", 2)
+
+    def drip(handler):
+        handler.send_response(200)
+        handler.send_header("Content-Length", "1000")
+        handler.end_headers()
+        with suppress(OSError):
+            for _ in range(100):
+                handler.wfile.write(b"x")
+                handler.wfile.flush()
+                time.sleep(0.1)
+
+    server.answers["/x"] = drip
+    start = time.monotonic()
+
+    with pytest.raises(TransferError, match=r"wrong length: \d+ bytes came, 1000 expected|connection broken"):
+        download(f"{server.url}/x", tmp_path / "x", Patience(tries=1, timeout_s=0.3, backoff_s=0))
+    assert time.monotonic() - start < 5  # of the ten seconds that it would have gone on
+    assert not (tmp_path / "x").exists()
+
+
+def test_a_body_without_end_is_no_file(tmp_path, server):
+    def pour(handler):
+        handler.send_response(200)
+        handler.end_headers()
+        with suppress(OSError):
+            for _ in range(1000):
+                handler.wfile.write(bytes(65_536))
+
+    server.answers["/x"] = pour
+
+    with pytest.raises(TransferError, match="gave more than 1000000 bytes, the most that such a file may have"):
+        download(f"{server.url}/x", tmp_path / "x", HASTY, most=1_000_000)
+    assert not (tmp_path / "x").exists()
+
+
+def test_a_length_that_is_no_number_is_no_length(tmp_path, server):
+    server.answers["/x"] = lambda handler: send(handler, b"x", announced="abc")
+
+    with pytest.raises(TransferError, match="announced 'abc' bytes, expected a number"):
+        download(f"{server.url}/x", tmp_path / "x", HASTY)
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_LZMA, zipfile.ZIP_BZIP2, zipfile.ZIP_DEFLATED])
+def test_a_damaged_archive_is_a_trouble_and_the_place_behind_it_is_asked(tmp_path, method):
+    with zipfile.ZipFile(tmp_path / "toy.zip", "w", method) as archive:
+        for path, data in FILES.items():
+            archive.writestr(path, data)
+    data = bytearray((tmp_path / "toy.zip").read_bytes())
+    start = data.index(b"train/a.png") + len("train/a.png")
+    data[start + 9 : start + 29] = b"\xff" * 20
+    (tmp_path / "toy.zip").write_bytes(data)
+
+    found, troubles = fetch_toy(tmp_path / "out", [tmp_path / "toy.zip", write_files(tmp_path / "good")])
+
+    assert sum(found.values()) == 3
+    assert "toy.zip: no whole archive that can be read" in troubles[0]
+
+
+def test_a_header_that_claims_much_is_not_read_whole(tmp_path):
+    header = tarfile.TarInfo("././@PaxHeader")
+    header.type, header.size = tarfile.XHDTYPE, 2**31
+    (tmp_path / "toy.tgz").write_bytes(gzip.compress(header.tobuf() + bytes(10_000)))
+
+    with pytest.raises(
+        ValueError, match=r"toy.tgz: no whole archive .*a header of 2147483648 bytes, more than 16777216"
+    ):
+        fetch_toy(tmp_path / "out", [tmp_path / "toy.tgz"])
+
+
+def test_what_looks_like_a_url_and_is_none_is_a_trouble(tmp_path):
+    found, [trouble] = fetch_toy(tmp_path / "out", ["http://[::1", write_files(tmp_path / "good")])
+
+    assert sum(found.values()) == 3
+    assert trouble == "'http://[::1': no URL that can be read"
