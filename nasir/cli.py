@@ -11,6 +11,7 @@ import typer
 from nasir import memory
 from nasir.commands import compare, datasets, export, failing, profile, restore, show
 from nasir.commands.terminal import print_json, require_suffix, say, shown, suggest
+from nasir.messages import first_line
 
 if TYPE_CHECKING:
     from nasir.evaluation.folders import FolderScore
@@ -178,15 +179,14 @@ def main() -> None:
     try:
         app()
     except Exception as error:
-        told = _told(error)
-        failing.end(failing.unforeseen(error) if told is None else told, failing.FAULT if told is None else 2)
+        failing.end(error, _told(error), 2)
 
 
 def _told(error: Exception) -> str | None:
     """What to do about an error, in one line; None for one of which nothing is known."""
     if isinstance(error, ValueError | OSError):
-        return shown(suggest(str(error)), kept=chr(10))
+        return suggest(str(error))
     if memory.is_exhausted(error):
-        said = str(error).strip().partition("\n")[0] or "no memory"
+        said = first_line(error) or "no memory"
         return f"memory must hold what an image needs, got: {said}; take a smaller one, or a smaller --tile of restore."
     return failing.missing(error) if isinstance(error, ModuleNotFoundError) else None

@@ -18,12 +18,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from nasir.messages import shown
+
 Log = Callable[[int, dict[str, float]], None]
 """What a step calls when it has news: `log(step, {"train_loss": 0.01})`."""
 
 
 MOST_SHOWN = 300
-"""Letters of a value in a message."""
+"""Characters of a file's value in a message."""
 
 LONGEST_NAME = 200
 """Bytes of a name that stand in that of its temporary file; a character has 4 at most, a name 255 on most systems."""
@@ -215,9 +217,8 @@ def _no_number(text: str, expected: str) -> ValueError:
 
 
 def shortened(value: object) -> str:
-    """A value as a message has it: its first letters alone where it is long."""
-    text = repr(value)
-    return text if len(text) <= MOST_SHOWN else f"{text[:MOST_SHOWN]}..."
+    """A value out of a file as a message has it."""
+    return shown(value, MOST_SHOWN)
 
 
 def sha256_file(path: Path) -> str:

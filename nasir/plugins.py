@@ -5,7 +5,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from nasir.config.reading import shown
+from nasir.messages import shown
 
 
 def names(package: ModuleType, others: tuple[str, ...] = ()) -> list[str]:

@@ -30,6 +30,7 @@ from nasir.config.retrain import RetrainConfig
 from nasir.config.search import SearchConfig
 from nasir.config.split import SplitConfig
 from nasir.config.synthesize import SynthesizeConfig
+from nasir.messages import shown
 from nasir.search import contract as strategies
 from nasir.spaces import contract as spaces
 
@@ -151,12 +152,12 @@ def change(values: Mapping[str, Any], changes: Sequence[str], where: str) -> Set
             ]
             raise ValueError(
                 f"--set takes KEY=VALUE with a key of params.yaml or SECTION.KEY of the settings, got "
-                f"{reading.shown(text)}; keys are {', '.join(map(str, known))}."
+                f"{shown(text)}; keys are {', '.join(map(str, known))}."
             )
         try:
             values[section or "params"] = found | {name: plain_yaml.load(value)}
         except ValueError as error:
-            raise ValueError(f"the value of --set {reading.shown(text)} {error}.") from error
+            raise ValueError(f"the value of --set {shown(text)} {error}.") from error
     return Settings(values, where)
 
 
@@ -177,11 +178,9 @@ def resolve(params: Mapping[str, Any], profiles: Path, strategy: str | None = No
     merged = _merged(own, profiles)
     by_task, by_space = merged.pop("tasks", None), merged.pop("spaces", {})
     if not isinstance(by_task, dict) or set(by_task) != set(tasks.TASKS):
-        raise ValueError(
-            f"{own} must have a section 'tasks' with the keys {list(tasks.TASKS)}, got {reading.shown(by_task)}."
-        )
+        raise ValueError(f"{own} must have a section 'tasks' with the keys {list(tasks.TASKS)}, got {shown(by_task)}.")
     if not isinstance(by_space, dict):
-        raise ValueError(f"{own}: spaces must hold sections for each space, got {reading.shown(by_space)}; correct it.")
+        raise ValueError(f"{own}: spaces must hold sections for each space, got {shown(by_space)}; correct it.")
     for name in by_space:
         spaces.find(name)
     merged = merge(merged, _sections(by_space.get(chosen.space, {}), own, f"spaces.{chosen.space}"))
@@ -239,7 +238,7 @@ def _profile(path: Path) -> dict[str, Any]:
 def _sections(sections: object, path: Path, where: str) -> Mapping[str, Any]:
     if not isinstance(sections, dict) or not set(sections) <= {*STEPS, *CHOSEN}:
         raise ValueError(
-            f"{path}: {where} must hold some of the sections {[*STEPS, *CHOSEN]}, got {reading.shown(sections)}; correct it."
+            f"{path}: {where} must hold some of the sections {[*STEPS, *CHOSEN]}, got {shown(sections)}; correct it."
         )
     return sections
 
@@ -253,7 +252,7 @@ def _section(
     own = (sections.get(name) or {}) if isinstance(sections, dict) else sections
     if not isinstance(own, dict):
         raise ValueError(
-            f"a profile's {section} must hold a mapping of keys for each name, got {reading.shown(sections)}; correct it."
+            f"a profile's {section} must hold a mapping of keys for each name, got {shown(sections)}; correct it."
         )
     return merge(brought, own)
 

@@ -14,7 +14,8 @@ import typer
 
 from nasir import memory as process
 from nasir.commands import failing
-from nasir.commands.terminal import shown, suggest
+from nasir.commands.terminal import suggest
+from nasir.messages import first_line
 
 HELP = (
     "The stages of the pipeline, in order: settings, download, pair, synthesize, split, audit, search, derive, retrain, \
@@ -309,15 +310,13 @@ def main() -> None:
     try:
         build(called)()
     except Exception as error:
-        told = _told(error)
-        line = failing.unforeseen(error) if told is None else told
-        failing.end(shown(line, kept=chr(10)), failing.FAULT if told is None else 1)
+        failing.end(error, _told(error), 1)
 
 
 def _told(error: Exception) -> str | None:
     """What to do about an error, in one line; None for one of which nothing is known."""
     if process.is_exhausted(error):
-        said = str(error).strip().partition("\n")[0] or "no memory"
+        said = first_line(error) or "no memory"
         return (
             f"memory must hold what a step needs, got: {said}; lower batch or patch of its section, or let search.accumulate "
             "work a batch off in parts. What was saved is as it was."

@@ -92,22 +92,21 @@ def run(
         for row in found.rows(method=method, protocol=protocol)
     ]
     write_csv(out / "scores.csv", table, COLUMNS)
+    means = {method: {p: found.means() for p, found in by.items()} for method, by in scored.items()}
+    parameters = cost.parameters(network.network)
     metrics = {
         "sigma": sigma,
         "images": len(test),
-        "parameters": cost.parameters(network.network),
+        "parameters": parameters,
         "flops_per_pixel": cost.flops_per_pixel(network.network, network.channels),
-        "methods": {method: {p: found.means() for p, found in by.items()} for method, by in scored.items()},
+        "methods": means,
         "classical": settings,
     }
     write_json(out / "metrics.json", metrics)
-    means = {
-        f"mean_{method}_{protocol}_{measure}": value
-        for method, by in scored.items()
-        for protocol, found in by.items()
-        for measure, value in found.means().items()
+    news = {
+        f"mean_{m}_{p}_{key}": value for m, by in means.items() for p, of in by.items() for key, value in of.items()
     }
-    log(step, means | {"parameters": float(cost.parameters(network.network))})
+    log(step, news | {"parameters": float(parameters)})
     timing = {
         "seconds_per_image": {
             method: {p: found.seconds / len(test) for p, found in by.items()} for method, by in scored.items()

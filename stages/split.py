@@ -19,8 +19,11 @@ def run(*, pictures: Path, out: Path, seed: int, config: SplitConfig, log: Log) 
     listed = listing.read(pictures)
     tested = {picture.group for picture in listed if picture.split == "test"}
     training = [picture for picture in listed if picture.split == "train"]
-    elsewhere = {picture.name for picture in training if picture.also_in} if config.exclude_elsewhere else set()
-    leaks = sorted(picture.name for picture in training if picture.group in tested or picture.name in elsewhere)
+    leaks = sorted(
+        picture.name
+        for picture in training
+        if picture.group in tested or (config.exclude_elsewhere and picture.also_in)
+    )
     excluded = set(leaks) if config.exclude_leaks else set()
     groups = {picture.name: picture.group for picture in training if picture.name not in excluded}
     parts = split(groups, config.w, config.a, config.v, seed)

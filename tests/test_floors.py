@@ -14,6 +14,7 @@ FLOORS = [
         "nasir.config",
         "nasir.files",
         "nasir.memory",
+        "nasir.messages",
         "nasir.cluster",
         "nasir.task",
         "nasir.canvas",

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from nasir.commands.terminal import align, print_json, refusing
+from nasir.commands.failing import refusing
+from nasir.commands.terminal import align, print_json
 
 if TYPE_CHECKING:
     from nasir.data.manifest import Dataset

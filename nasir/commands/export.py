@@ -6,7 +6,8 @@ from typing import Annotated, Any
 
 import typer
 
-from nasir.commands.terminal import print_json, refusing, require_suffix
+from nasir.commands.failing import refusing
+from nasir.commands.terminal import print_json, require_suffix
 
 
 @refusing

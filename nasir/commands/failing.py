@@ -4,14 +4,18 @@ Of an error that nobody foresaw the line names a file that the trace was kept in
 to see it.
 """
 
+import functools
 import os
 import sys
 import tempfile
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Annotated, NoReturn
 
 import typer
+
+from nasir.commands.terminal import shown, suggest
+from nasir.messages import first_line
 
 DEBUG = "NASIR_DEBUG"
 """Of the environment: 1 asks for traces, also in the processes that a command starts."""
@@ -37,7 +41,22 @@ def debug_first(words: Sequence[str]) -> list[str]:
     return ["--debug"] * (len(rest) < len(words)) + rest
 
 
-def trace() -> None:
+def refusing(command: Callable[..., None]) -> Callable[..., None]:
+    """The command, but an error of its input is one line on stderr and status 2, as those of its options are."""
+
+    @functools.wraps(command)
+    def answer(*args: object, **options: object) -> None:
+        try:
+            command(*args, **options)
+        except ValueError as error:
+            _trace()
+            print(f"error: {shown(suggest(' '.join(str(error).split())))}", file=sys.stderr)
+            raise typer.Exit(2) from error
+
+    return answer
+
+
+def _trace() -> None:
     """Show the trace of the error that is being handled, where it was asked for."""
     if os.environ.get(DEBUG, "") not in ("", "0"):
         traceback.print_exc()
@@ -66,9 +85,9 @@ def _is_called(requirement: str, package: str) -> bool:
     return name.startswith(package.lower()) and not name[len(package) :][:1].isidentifier()
 
 
-def unforeseen(error: Exception) -> str:
+def _unforeseen(error: Exception) -> str:
     """One line on an error that nobody foresaw; its trace is kept in a file."""
-    said = f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}".rstrip(": ")
+    said = f"{type(error).__name__}: {first_line(error)}".rstrip(": ")
     try:
         with tempfile.NamedTemporaryFile("w", prefix="nasir-trace-", suffix=".txt", delete=False) as file:
             traceback.print_exception(error, file=file)
@@ -78,11 +97,18 @@ def unforeseen(error: Exception) -> str:
     return f"{said}: nobody foresaw this error; {where}, report it with that."
 
 
-def end(line: str, status: int) -> NoReturn:
-    """Show the trace where it was asked for, then the line, and end the process."""
-    trace()
-    print(f"error{_of_process()}: {line}", file=sys.stderr)
-    raise SystemExit(status)
+def end(error: Exception, told: str | None, status: int) -> NoReturn:
+    """End the process on an error.
+
+    Args:
+        error: which is being handled; its trace is shown where it was asked for.
+        told: what to do about it, in one line; None where nobody foresaw it.
+        status: of an error that was foreseen.
+    """
+    _trace()
+    line = _unforeseen(error) if told is None else told
+    print(f"error{_of_process()}: {shown(line, kept=chr(10))}", file=sys.stderr)
+    raise SystemExit(FAULT if told is None else status)
 
 
 def _of_process() -> str:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from nasir.commands.terminal import align, print_json, refusing
+from nasir.commands.failing import refusing
+from nasir.commands.terminal import align, print_json
 from nasir.config.training import DEVICES
 
 if TYPE_CHECKING:

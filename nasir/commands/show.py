@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from nasir.commands.terminal import align, print_json, refusing, require_suffix
+from nasir.commands.failing import refusing
+from nasir.commands.terminal import align, print_json, require_suffix
 
 if TYPE_CHECKING:
     from nasir.commands.subjects import Subject

@@ -1,17 +1,12 @@
-"""How commands answer: text in columns, one JSON object, or one line of what is wrong with the input and status 2."""
+"""How commands answer: text in columns or one JSON object, what a terminal may show, and the right name for a mistyped one."""
 
 import difflib
-import functools
 import json
 import os
 import re
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-
-import typer
-
-from nasir.commands import failing
 
 CHOICES = (
     r"must be one of (?P<known>.+?)[,;] got (?P<got>'[^']*'|\S+)",
@@ -31,21 +26,6 @@ def suggest(message: str) -> str:
             if near := difflib.get_close_matches(got.lower(), known, n=1):
                 return f"{message} Did you mean {near[0]!r}?"
     return message
-
-
-def refusing(command: Callable[..., None]) -> Callable[..., None]:
-    """The command, but an error of its input is one line on stderr and status 2, as those of its options are."""
-
-    @functools.wraps(command)
-    def answer(*args: object, **options: object) -> None:
-        try:
-            command(*args, **options)
-        except ValueError as error:
-            failing.trace()
-            print(f"error: {shown(suggest(' '.join(str(error).split())))}", file=sys.stderr)
-            raise typer.Exit(2) from error
-
-    return answer
 
 
 def print_json(value: Mapping[str, object]) -> None:

@@ -9,23 +9,12 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from nasir.config import plain_yaml
+from nasir.messages import shown
 
 T = TypeVar("T")
 
-MOST_SHOWN = 500
-"""Characters of a value in a message."""
-
 LARGEST = 2**63 - 1
 """Of a whole number."""
-
-
-def shown(value: object) -> str:
-    """A value as a message has it: cut off where it is long."""
-    try:
-        text = repr(value)
-    except (ValueError, RecursionError):
-        return f"a {type(value).__name__} that is too large to be shown"
-    return text if len(text) <= MOST_SHOWN else f"{text[:MOST_SHOWN]}..."
 
 
 def require(is_met: bool, expected: str, got: object) -> None:

@@ -87,8 +87,8 @@ def require_rates(config: object, section: str, names: Sequence[str]) -> None:
 def require_training(config: Budget, section: str) -> None:
     """Refuse settings that no training can have; the key is named with its section."""
     lengths = ("steps", "val_period", "log_period", "checkpoint_period", "epoch")
-    for names, most in ((lengths, MOST_STEPS), (("devices",), MOST_DEVICES)):
-        require_between(config, section, names, 1, most)
+    require_between(config, section, lengths, 1, MOST_STEPS)
+    require_between(config, section, ("devices",), 1, MOST_DEVICES)
     require_between(config, section, ("batch",), 1, MOST_BATCH)
     require_between(config, section, ("patch",), 1, MOST_PATCH)
     pixels = config.batch * config.patch**2

@@ -20,6 +20,7 @@ from nasir.files import read_json, write_bytes, write_json
 from nasir.inference import forms, zoo
 from nasir.inference.fusing import fuse
 from nasir.inference.tiling import TILE, Tiled, Tiling
+from nasir.messages import shown
 from nasir.networks import catalogue
 from nasir.spaces import contract as spaces
 
@@ -220,7 +221,7 @@ def describe(folder: Path) -> dict[str, Any]:
     keys = known | ({"network"} if isinstance(value, dict) and "network" in value else {"sizes", "genotype"})
     if not isinstance(value, dict) or set(value) != keys or value["version"] != VERSION:
         got = (
-            f"{sorted(value)} of version {reading.shown(value.get('version'))}"
+            f"{sorted(value)} of version {shown(value.get('version'))}"
             if isinstance(value, dict)
             else type(value).__name__
         )
@@ -229,7 +230,7 @@ def describe(folder: Path) -> dict[str, Any]:
         )
     reading.build({key: value[key] for key in known}, Facts, str(path))
     if not isinstance(value.get("network", ""), str):
-        raise ValueError(f"{path}: network must be a str, got {reading.shown(value['network'])}.")
+        raise ValueError(f"{path}: network must be a str, got {shown(value['network'])}.")
     return value
 
 

@@ -115,10 +115,10 @@ def test_a_manifest_with_other_columns_or_words_for_numbers_is_refused(tmp_path)
     text = path.read_text()
 
     path.write_text(text.replace("split", "part", 1))
-    with pytest.raises(ValueError, match=r"row 2 of .* must have 7 values|must have the columns"):
+    with pytest.raises(ValueError, match=r"line 2 of .* must have the columns"):
         manifest.read(path)
     path.write_text(text.replace(",2,1,L", ""))
-    with pytest.raises(ValueError, match=r"row 2 of .* must have 7 values|must have the columns"):
+    with pytest.raises(ValueError, match=r"row 2 of .* must have 7 values, as its header"):
         manifest.read(path)
     path.write_text(text.replace(",2,1,L", ",two,1,L"))
     with pytest.raises(ValueError, match=r"in line 2 of .* must be whole numbers"):

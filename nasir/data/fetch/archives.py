@@ -58,9 +58,8 @@ def read_members(path: Path, wanted: list[Entry], label: str) -> Iterator[tuple[
         yield from read(path, by_name, label)
     except OutsideError:
         raise
-    except (
-        Exception
-    ) as error:  # decompressors raise whatever they stumble over; RuntimeError is zipfile's word for a password
+    except Exception as error:
+        # decompressors raise whatever they stumble over; RuntimeError is zipfile's word for a password
         raise BrokenArchiveError(f"no whole archive that can be read ({type(error).__name__}: {error})") from error
 
 

@@ -75,9 +75,8 @@ def read(path: Path) -> Photograph:
         ValueError: as `nasir.data.pictures.images.load_grey`, but for what has 16 bits in these formats.
     """
     with warnings.catch_warnings():
-        warnings.filterwarnings(
-            "ignore", module=r"PIL\."
-        )  # of large photographs, and of metadata, of which `notes` tells
+        # of large photographs, and of metadata, of which `notes` tells
+        warnings.filterwarnings("ignore", module=r"PIL\.")
         return _read(path)
 
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from nasir.config import reading
 from nasir.files import read_json, write_json
+from nasir.messages import shown
 from nasir.spaces import contract
 from nasir.spaces.cells.section import LARGEST_FACTOR, MOST_DOWNSCALE, MOST_EDGES, MOST_LAYERS
 
@@ -91,7 +92,7 @@ class Genotype:
         if not factors or list(factors) != sorted(set(factors)) or factors[0] <= 0 or factors[-1] > LARGEST_FACTOR:
             raise ValueError(
                 f"width_factors must be positive and ascending, one at least and none above {LARGEST_FACTOR}, got "
-                f"{reading.shown(list(factors))}."
+                f"{shown(list(factors))}."
             )
         for layer, (before, level) in enumerate(zip((0, *self.path), self.path, strict=False)):
             if not 0 <= level < len(self.width_factors):
@@ -173,10 +174,10 @@ def from_json(value: Any) -> Genotype:
     expected = {"version", "space", "cells", "path", "width_factors", "residual", "activation", *SINCE_3}
     if not isinstance(value, dict) or set(value) != expected:
         got = sorted(value) if isinstance(value, dict) else type(value).__name__
-        raise ValueError(f"a genotype must have exactly the keys {sorted(expected)}, got {reading.shown(got)}.")
+        raise ValueError(f"a genotype must have exactly the keys {sorted(expected)}, got {shown(got)}.")
     if value["version"] != VERSION:
         raise ValueError(
-            f"this nasir reads genotype versions 1 to {VERSION}, got {reading.shown(value['version'])}; derive it again."
+            f"this nasir reads genotype versions 1 to {VERSION}, got {shown(value['version'])}; derive it again."
         )
     return reading.build({key: part for key, part in value.items() if key != "version"}, Genotype, "genotype")
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from nasir.config import reading
+from nasir.messages import shown
 
 VERSION = 1
 
@@ -52,7 +53,7 @@ class Genotype:
             raise ValueError("a layer of the cell must have two operations, got another number.")
         names = [self.first, *(name for layer in self.layers for name in layer.operations)]
         if unknown := sorted(set(names) - set(OPERATIONS)):
-            raise ValueError(f"an operation must be one of {list(OPERATIONS)}, got {reading.shown(unknown[0])}.")
+            raise ValueError(f"an operation must be one of {list(OPERATIONS)}, got {shown(unknown[0])}.")
         for number, layer in enumerate(self.layers):
             _require_inputs(f"layer {number} of the cell", layer.inputs, 2 + 3 * number)
         if not 1 <= len(self.blocks) <= MOST_BLOCKS or len(self.layers) > MOST_LAYERS:
@@ -63,7 +64,7 @@ class Genotype:
         for number, inputs in enumerate(self.blocks):
             _require_inputs(f"block {number}", inputs, TAPS + number)
         if self.norm not in NORMS:
-            raise ValueError(f"norm must be one of {list(NORMS)}, got {reading.shown(self.norm)}.")
+            raise ValueError(f"norm must be one of {list(NORMS)}, got {shown(self.norm)}.")
 
     @property
     def kept_of_cell(self) -> tuple[int, ...]:
@@ -101,9 +102,9 @@ def from_json(value: Any) -> Genotype:
     expected = {"version", "space", "first", "layers", "blocks", "residual", "norm"}
     if not isinstance(value, dict) or set(value) != expected:
         got = sorted(map(str, value)) if isinstance(value, dict) else type(value).__name__
-        raise ValueError(f"a genotype must have exactly the keys {sorted(expected)}, got {reading.shown(got)}.")
+        raise ValueError(f"a genotype must have exactly the keys {sorted(expected)}, got {shown(got)}.")
     if value["version"] != VERSION:
         raise ValueError(
-            f"this nasir reads version {VERSION} of such genotypes, got {reading.shown(value['version'])}; derive it again."
+            f"this nasir reads version {VERSION} of such genotypes, got {shown(value['version'])}; derive it again."
         )
     return reading.build({key: part for key, part in value.items() if key != "version"}, Genotype, "genotype")

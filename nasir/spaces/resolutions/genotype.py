@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from nasir.config import reading
+from nasir.messages import shown
 from nasir.spaces.resolutions.section import CHOICES, MOST_COLUMNS, MOST_DOWNSCALE
 
 VERSION = 1
@@ -30,7 +31,7 @@ class Genotype:
         if not self.cells or not all(self.cells) or set("".join(self.cells)) - set(LETTERS):
             raise ValueError(
                 f"a genotype must have a word of the letters P (parallel) and F (fusion) for each cell, got "
-                f"{reading.shown(' '.join(map(str, self.cells)))}; correct it, as in FPFF FPFF PFPF."
+                f"{shown(' '.join(map(str, self.cells)))}; correct it, as in FPFF FPFF PFPF."
             )
         if len(self.letters) > MOST_COLUMNS:
             raise ValueError(f"a genotype may have {MOST_COLUMNS} columns, got {len(self.letters)}.")
@@ -81,9 +82,9 @@ def from_json(value: Any) -> Genotype:
     expected = {"version", "space", "cells", "residual", "norm", "downscale", "transition"}
     if not isinstance(value, dict) or set(value) != expected:
         got = sorted(value) if isinstance(value, dict) else type(value).__name__
-        raise ValueError(f"a genotype must have exactly the keys {sorted(expected)}, got {reading.shown(got)}.")
+        raise ValueError(f"a genotype must have exactly the keys {sorted(expected)}, got {shown(got)}.")
     if value["version"] != VERSION:
         raise ValueError(
-            f"this nasir reads version {VERSION} of such genotypes, got {reading.shown(value['version'])}; derive it again."
+            f"this nasir reads version {VERSION} of such genotypes, got {shown(value['version'])}; derive it again."
         )
     return reading.build({key: part for key, part in value.items() if key != "version"}, Genotype, "genotype")
