@@ -1,7 +1,8 @@
 # make repro: the pipeline; make tables PROFILE=demo|small|fast|paper: the paper's tables, with BM3D=1 also BM3D (non-commercial
 # licence); make overnight [HOURS=8]: the paper's networks in pieces, carried on when called again; make study [HOURS=2]: search
 # strategies against random networks; make scores: the networks of models/ scored again; make test: lint, types, tests; make
-# test-slow: minutes more; make test-paper: steps at the paper's size; make chaos [QUICK=1]: a pipeline killed 200 (25) times.
+# test-slow: minutes more; make test-paper: steps at the paper's size; make chaos [QUICK=1]: a pipeline killed 200 (25) times;
+# make soak [QUICK=1]: 20 (3) pipelines in a row and 50,000 (5,000) pictures.
 # All set everything up first; a second call installs nothing.
 # CPU-only machines: make TORCH_INDEX=<the CPU wheel index that pytorch.org gives> avoids several GB of CUDA libraries.
 
@@ -20,10 +21,10 @@ BIN := $(abspath $(VENV))/bin
 export PATH := $(BIN):$(PATH)
 export DVC_NO_ANALYTICS := 1
 
-.PHONY: help setup repro tables overnight study scores test test-slow test-paper chaos lint ui bench
+.PHONY: help setup repro tables overnight study scores test test-slow test-paper chaos soak lint ui bench
 
 help:
-	@sed -n '1,5p' Makefile
+	@sed -n '1,7p' Makefile
 
 setup: $(VENV)/.ready
 
@@ -60,13 +61,16 @@ test: setup lint
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(JOBS) --dist loadfile
 
 test-slow: setup
-	$(BIN)/python -m pytest -q -m slow -rs -n $(JOBS) --dist worksteal --ignore tests/test_paper_size.py
+	$(BIN)/python -m pytest -q -m slow -rs -n $(JOBS) --dist worksteal --ignore tests/test_paper_size.py --ignore tests/scale
 
 test-paper: setup
 	$(BIN)/python -m pytest -q -m slow -s tests/test_paper_size.py
 
 chaos: setup
 	NASIR_KILLS=$(if $(QUICK),25,200) $(BIN)/python -m pytest -q -m slow -s tests/test_crashes.py
+
+soak: setup
+	NASIR_ROUNDS=$(if $(QUICK),3,20) NASIR_IMAGES=$(if $(QUICK),5000,50000) $(BIN)/python -m pytest -q -m slow -s tests/scale
 
 lint: setup
 	$(BIN)/ruff check .

@@ -114,7 +114,7 @@ class Denoiser:
         """How images were cut so far; None if none was."""
         return self._tiled.tiling
 
-    def __call__(self, noisy: Images, sigma: float) -> Images:
+    def __call__(self, noisy: Images, sigma: float | None = None) -> Images:
         """Restore images: tensors, or one image as an array or Pillow's.
 
         >>> import nasir, numpy as np
@@ -129,6 +129,8 @@ class Denoiser:
         'RGBA'
         >>> denoise(torch.rand(2, 1, 48, 64), sigma=50).shape
         torch.Size([2, 1, 48, 64])
+        >>> bool((denoise(noisy) == restored).all())  # the sigma that it was trained for
+        True
         >>> denoise(noisy.astype(float), sigma=50)
         Traceback (most recent call last):
         ValueError: an array of floats must lie in [0, 1] plus noise of sigma 50, got 0 to 255; divide grey levels by 255, ...
@@ -137,7 +139,8 @@ class Denoiser:
             noisy: a tensor of shape (N, C, H, W), floats in [0, 1] plus noise, or uint8 or uint16; an array of shape (H, W),
                 (H, W, 1) or (H, W, 3), floats or levels in the same way; a Pillow image of mode L, RGB, LA, RGBA or I;16. A
                 network for grey takes the channels of a colour array or picture one by one.
-            sigma: noise standard deviation, 8-bit grey levels; must be the one that the network was trained for.
+            sigma: noise standard deviation, 8-bit grey levels; must be the one that the network was trained for, which is
+                taken for None: a network that takes rain away is told none.
 
         Returns:
             Same type, dtype, range and shape. Tensors are on the network's device, and those of floats are not clipped; all
@@ -147,6 +150,7 @@ class Denoiser:
             ValueError: for another sigma, another number of channels, a type, mode, shape or range that is none of these, or for
                 a network that cannot be tiled (`nasir.inference.reach`) and an image that has to be.
         """
+        sigma = self.sigma if sigma is None else sigma
         if isinstance(noisy, Image.Image):
             return forms.restore_picture(self._restore, self.channels, noisy, sigma)
         if isinstance(noisy, np.ndarray):
