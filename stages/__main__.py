@@ -177,6 +177,9 @@ def shelve(
 
 def scores(
     names: Annotated[list[str] | None, typer.Argument(help="Shipped networks; none: all.")] = None,
+    also: Annotated[
+        list[str] | None, typer.Option(help="Protocols to score them under instead and to put on their cards.")
+    ] = None,
     work: Annotated[Path, typer.Option(help="Folder for the data sets.")] = Path("runs/models"),
     profiles: Profiles = Path("profiles"),
     shipped: Annotated[Path, typer.Option(help="The folder of images that the repository ships.")] = Path("data"),
@@ -187,7 +190,7 @@ def scores(
     """Score the shipped networks again on their test images; ends with status 1 where one is not as its card says."""
     from stages.models import scores as stage
 
-    is_alike = stage.run(names=names or [], profiles=profiles, shipped=shipped, known=known, work=work)
+    is_alike = stage.run(names=names or [], profiles=profiles, shipped=shipped, known=known, work=work, also=also or [])
     raise typer.Exit(0 if is_alike else 1)
 
 

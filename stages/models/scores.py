@@ -1,7 +1,7 @@
-"""scores: every shipped network scored again on its test images, beside the scores on its card."""
+"""scores: every shipped network scored again on its test images, beside the scores on its card, or under further protocols."""
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -10,12 +10,13 @@ from nasir import settings as resolving
 from nasir import task as tasks
 from nasir.data import split_lists
 from nasir.data.pictures.collection import load_samples
-from nasir.evaluation import scoring
+from nasir.evaluation import protocols, scoring
 from nasir.files import read_csv
 from nasir.inference import model as models
 from nasir.inference import zoo
 from nasir.reporting.tables import table
 from nasir.settings import Settings
+from stages.models import shelve
 
 ALIKE = 0.005
 """Difference of a score, dB, below which it counts as the same: other processors give other last bits."""
@@ -23,16 +24,20 @@ ALIKE = 0.005
 DATA = "stages.tables.data"
 
 
-def run(*, names: list[str], profiles: Path, shipped: Path, known: Path, work: Path) -> bool:
+def run(*, names: list[str], profiles: Path, shipped: Path, known: Path, work: Path, also: Sequence[str] = ()) -> bool:
     """Score networks and print their means and the largest difference from the card; whether all are as it says.
 
     Args:
         names: of shipped networks; empty: all.
+        also: protocols under which a network is scored instead if its card has no scores under them; these are written on the
+            card. None: those of the cards.
         profiles: folder of base.yaml and of the profiles.
         shipped, known: as the step `data` of the tables takes them.
         work: folder for the data sets.
     """
     rows, are_alike = [], True
+    for protocol in also:
+        protocols.find(protocol)
     for name in names or zoo.names():
         folder, card = zoo.folder(name), zoo.card(name)
         settings = _settings(card, profiles)
@@ -42,7 +47,10 @@ def run(*, names: list[str], profiles: Path, shipped: Path, known: Path, work: P
             import_module(DATA).run(settings=settings, shipped=shipped, known=known, images=images, out=data)
         task = tasks.find(card["task"])
         test = load_samples(data / "pictures", split_lists.read(data / "split" / "split.json", ["test"])["test"], task)
-        plan = {protocol: list(test) for protocol in card["scores"]}
+        further = [protocol for protocol in also if protocol not in card["scores"]]
+        plan = {protocol: list(test) for protocol in (further if also else card["scores"])}
+        if not plan:
+            continue
         known_scores = {
             (row["protocol"], row["name"]): float(row["psnr_db"]) for row in read_csv(folder / "scores.csv")
         }
@@ -56,8 +64,11 @@ def run(*, names: list[str], profiles: Path, shipped: Path, known: Path, work: P
             models.load(folder), test, plan, sigma=card["sigma"], seed=card["made_with"]["seed"], batch=64,
             tell=lambda protocol, score: None,
         )  # fmt: skip
+        if further:
+            shelve.add(name, [row for protocol, scored in found.items() for row in scored.rows(protocol=protocol)])
+            card = zoo.card(name)
         for protocol, scored in found.items():
-            gap = max(abs(score.psnr_db - known_scores[protocol, score.name]) for score in scored.scores)
+            gap = max(abs(s.psnr_db - known_scores.get((protocol, s.name), s.psnr_db)) for s in scored.scores)
             are_alike &= gap < ALIKE
             means = scored.means()
             card_db = card["scores"][protocol]["psnr_db"]

@@ -157,6 +157,32 @@ def test_scores_again_are_those_of_the_card_or_the_command_fails(runs, tmp_path,
     assert status == 1 and "1.0e-02" in said
 
 
+def test_further_protocols_are_put_on_the_card(runs, tmp_path, monkeypatch):
+    shelve.run(runs=runs, settings=settings(), name="mine", out=tmp_path / "models")
+    monkeypatch.setattr(zoo, "SHELF", tmp_path / "models")
+    data = tmp_path / "work/demo-denoise-bsd500"
+    data.mkdir(parents=True)
+    (runs / "pair").rename(data / "pictures")
+    (runs / "split").rename(data / "split")
+    write_text(data / "checks/audit.json", "{}")
+    before = zoo.card("mine")["scores"]
+
+    status, said = again(tmp_path / "work", "--also", "whole", "--also", "clipped8")
+    assert status == 0 and "| mine | clipped8 | 2 |" in said and "| whole |" not in said
+    scores_now = zoo.card("mine")["scores"]
+    assert list(scores_now) == ["whole", "overlap", "clipped8"] and scores_now | before == scores_now
+    rows = [row for row in read_csv(zoo.folder("mine") / "scores.csv") if row["protocol"] == "clipped8"]
+    assert [row["name"] for row in rows] == TEST
+    assert scores_now["clipped8"]["psnr_db"] == pytest.approx(sum(float(row["psnr_db"]) for row in rows) / 2)
+
+    status, said = again(tmp_path / "work", "--also", "clipped8")  # there is nothing left to score
+    assert status == 0 and "clipped8" not in said
+    status, said = again(tmp_path / "work")
+    assert status == 0 and said.count("0.0e+00") == 3
+    found = CliRunner().invoke(commands.build("scores"), ["scores", "--also", "halfway"])
+    assert isinstance(found.exception, ValueError) and "got 'halfway'" in str(found.exception)
+
+
 def test_the_pictures_are_made_where_there_are_none(runs, tmp_path, monkeypatch):
     shelve.run(runs=runs, settings=settings(), name="mine", out=tmp_path / "models")
     monkeypatch.setattr(zoo, "SHELF", tmp_path / "models")
