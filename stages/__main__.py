@@ -194,6 +194,21 @@ def scores(
     raise typer.Exit(0 if is_alike else 1)
 
 
+def printed(
+    out: Annotated[Path, typer.Option(help="Folder to write into.")] = Path("benchmarks/tables-shipped"),
+    published: Annotated[Path, typer.Option(help="The printed values.")] = Path("tables/published.csv"),
+    rows: Annotated[Path, typer.Option(help="Which method fills which row.")] = Path("tables/rows.csv"),
+    plan: Plan = Path("tables/params.yaml"),
+    others: Annotated[Path, typer.Option(help="METHOD-SIGMA-SEED.csv of methods that need no training.")] = Path(
+        "benchmarks/tables-small/scores"
+    ),
+) -> None:
+    """Write the papers' tables with the shipped networks beside the printed values; trains and scores nothing."""
+    from stages.models import printed as stage
+
+    stage.run(published=published, rows=rows, plan=plan, others=others, out=out)
+
+
 def sync(
     follow: Annotated[
         Path | None, typer.Option(help="Send one journal while its stage runs (used by the stages).")
@@ -273,6 +288,7 @@ OTHERS: tuple[Callable[..., None], ...] = (
     summary,
     shelve,
     scores,
+    printed,
     status,
     overnight,
     sync,

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 
 from nasir.reporting.paper import claims, patch_form, printed_tables, protocol_matrix, transfer
 from nasir.reporting.paper.printed_csv import csv_rows
-from nasir.reporting.paper.study import NOT_RUN, PAPERS, PRINTED_ONLY, TITLES, Plan, Study, heading, read
+from nasir.reporting.paper.study import NOT_RUN, PAPERS, PRINTED_ONLY, SHIPPED, TITLES, Plan, Study, heading, read
 from nasir.reporting.paper.verdicts import TOLERANCE, Line, lines
 from nasir.reporting.tables import table
 
@@ -28,7 +28,8 @@ def render(study: Study) -> str:
     parts = [_top(study), _counts(study, content), _how_to_read()]
     parts += [printed_tables.section(study, name, content[name]) for name in TITLES]
     parts += [transfer.section(study), protocol_matrix.section(study), patch_form.section(study)]
-    parts += [claims.section(study), _strategies(study)]
+    if study.plan.profile != SHIPPED:  # cost and curves are those of searches
+        parts += [claims.section(study), _strategies(study)]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 

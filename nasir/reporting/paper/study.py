@@ -33,6 +33,9 @@ LEVEL = {task.name: 0.0 for task in TASKS.values() if task.is_paired}
 TRANSFER = "irnas-of-"
 """How the methods of Table T begin; the task whose search found the network follows."""
 
+SHIPPED = "shipped"
+"""The profile of a page of the shipped networks: each one's own stands on its card."""
+
 PRINTED_ONLY = "printed value only"
 NOT_RUN = "not run"
 
@@ -91,6 +94,8 @@ class Plan:
             return f"DEMO ({images}, {training}): shows that the pipeline works, no result."
         if self.profile == "paper":
             return f"Profile paper, {words}: IR-NAS's lengths, deviations in profiles/paper.yaml."
+        if self.profile == SHIPPED:
+            return f"The networks of models/, {words}: other sizes or lengths than the papers', as their cards say."
         return f"Profile {self.profile}, {words}: other sizes or lengths than the papers'."
 
 

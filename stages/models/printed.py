@@ -1,0 +1,142 @@
+"""printed: the papers' tables with the scores that lie beside the shipped networks; nothing is trained or scored."""
+
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from nasir.config.tables import load
+from nasir.files import read_csv, sha256_file, write_csv, write_json, write_text
+from nasir.inference import model as models
+from nasir.inference import zoo
+from nasir.reporting.cells import folder_name
+from nasir.reporting.paper import page, patch_form, printed_csv, protocol_matrix
+from nasir.reporting.paper.study import HOME, NOT_RUN, SHIPPED, TASK_OF, Method, Part, Plan
+from stages.models.shelve import COLUMNS
+from stages.tables.page import plan_of
+from stages.tables.score import CLASSICAL
+
+LIKE = "small"
+"""The study of tables/params.yaml whose data sets and noise levels the page has."""
+
+SEED = 0
+MISSING = "no such network is shipped"
+
+MSE_ALONE = "-mse"
+"""Behind the names of methods that are trained with MSE alone, in the tables that have both losses."""
+
+Key = tuple[str, str, float]
+"""A cell: task, method and sigma."""
+
+
+def run(*, published: Path, rows: Path, plan: Path, others: Path, out: Path) -> None:
+    """Write `tables.md`, and into `tables/` every number as CSV.
+
+    Of several networks for one row and noise level the one with the best score under `whole` stands in it.
+
+    Args:
+        published, rows: the printed values, and which method fills which row.
+        plan: params.yaml of the tables.
+        others: folder of METHOD-SIGMA-SEED.csv, scores of methods that need no training, for denoising.
+        out: folder to write into.
+    """
+    config = load(plan)
+    cells = _scored(others) | _shipped()
+    datasets = {task: part.dataset for task, part in plan_of(config, LIKE).parts.items()}
+    with tempfile.TemporaryDirectory() as place:
+        study = Path(place)
+        chosen = _plan(plan_of(config, LIKE), cells)
+        for task, part in chosen.parts.items():
+            for name, method in part.methods.items():
+                for sigma in method.sigmas if method.reason is None else ():
+                    folder = study / "trained" / task / folder_name(name, sigma, SEED)
+                    _write(folder, name, sigma, cells.get((task, name, sigma)), datasets[task])
+        counts = {name: cell["parameters"] for (task, name, _), cell in cells.items() if task == HOME}
+        for task in chosen.parts:
+            write_json(study / "claims" / f"{task}.json", {"parameters": counts if task == HOME else {}})
+        taken = _rows(rows, published, cells)
+        write_csv(study / "rows.csv", taken, list(taken[0]))
+        shutil.copyfile(rows.with_name("claims.csv"), study / "claims.csv")
+        read = page.read(study, published, study / "rows.csv", chosen)
+    for name, rest in (("cells", printed_csv), ("protocols", protocol_matrix), ("patches", patch_form)):
+        write_csv(out / "tables" / f"{name}.csv", rest.csv_rows(read), rest.COLUMNS)
+    write_text(out / "tables.md", page.render(read))
+    print(f"{out / 'tables.md'}: {sum(result.reason is None for result in read.results.values())} results")
+
+
+def _rows(path: Path, published: Path, cells: Mapping[Key, Mapping[str, Any]]) -> list[dict[str, str]]:
+    """Which method fills which row: where both losses have one, a network trained with MSE alone stands in its own."""
+    rows = read_csv(path)
+    tasks = {(row["table"], TASK_OF[row["dataset"]]) for row in read_csv(published)}
+    filled = {(row["table"], row["method"]) for row in rows}
+    found = []
+    for row in rows:
+        own = [
+            cell
+            for (task, method, _), cell in cells.items()
+            if (row["table"], task) in tasks and method == row["method"]
+        ]
+        is_other = own and all(cell["is_mse"] for cell in own) and (row["table"], row["method"] + MSE_ALONE) in filled
+        found.append(row | {"method": "", "why": f"{NOT_RUN}: {MISSING}"} if is_other else row)
+    return found
+
+
+def _shipped() -> dict[Key, dict[str, Any]]:
+    """Of each cell the best network: its scores, size, data set and the hash of its genotype."""
+    found: dict[Key, dict[str, Any]] = {}
+    for name in zoo.names():
+        card, folder = zoo.card(name), zoo.folder(name)
+        space = models.describe(folder)["genotype"]["space"]
+        is_mse = not card["made_with"]["retrain"]["ssim_weight"]
+        score = card["scores"]["whole"]["psnr_db"]
+        cell = {
+            "score": score,
+            "is_mse": is_mse,
+            "rows": read_csv(folder / "scores.csv"),
+            "dataset": card["data"]["dataset"],
+            "parameters": card["parameters"],
+            "flops_per_pixel": card["flops_per_pixel"],
+            "genotype_sha256": sha256_file(folder / "model.json"),
+        }
+        for method in (space, space + MSE_ALONE) if is_mse else (space,):
+            key = (card["task"], method, float(card["sigma"]))
+            if key not in found or found[key]["score"] < score:
+                found[key] = cell
+    return found
+
+
+def _scored(folder: Path) -> dict[Key, dict[str, Any]]:
+    """Of methods that need no training."""
+    found = {}
+    for method in CLASSICAL:
+        for path in sorted(folder.glob(f"{method}-*-{SEED}.csv")):
+            sigma = path.stem.split("-")[1]
+            nothing = dict.fromkeys(("dataset", "is_mse", "parameters", "flops_per_pixel", "genotype_sha256"))
+            found[HOME, method, float(sigma)] = {"rows": read_csv(path)} | nothing
+    return found
+
+
+def _plan(plan: Plan, cells: Mapping[Key, Mapping[str, Any]]) -> Plan:
+    """The study's plan with what is there, and the reason of what is not."""
+    parts = {}
+    for task, part in plan.parts.items():
+        methods = {}
+        for name, method in part.methods.items():
+            is_there = any((task, name, sigma) in cells for sigma in method.sigmas)
+            methods[name] = Method(reason=None if is_there else MISSING, sigmas=method.sigmas)
+        parts[task] = Part(dataset=part.dataset, methods=methods)
+    return replace(plan, profile=SHIPPED, parts=parts, seeds=(SEED,))
+
+
+def _write(folder: Path, method: str, sigma: float, cell: Mapping[str, Any] | None, dataset: str) -> None:
+    """A cell's files as a study has them; of one that is not there, or of other pictures, the reason."""
+    facts: dict[str, Any] = {"method": method, "sigma": sigma, "seed": SEED, "draw": 0}
+    if cell is None or cell["dataset"] not in (None, dataset):
+        write_json(folder / "cell.json", facts | {"reason": MISSING})
+        return
+    images = len({row["name"] for row in cell["rows"]})
+    sizes = {key: cell[key] for key in ("flops_per_pixel", "genotype_sha256")}
+    write_json(folder / "cell.json", facts | {"reason": None, "images": images, "settings": {}} | sizes)
+    write_csv(folder / "scores.csv", [{column: row[column] for column in COLUMNS} for row in cell["rows"]], COLUMNS)

@@ -1,0 +1,95 @@
+"""The papers' tables with the shipped networks."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from nasir.files import read_csv, read_json, write_json
+from nasir.inference import zoo
+from stages import __main__ as commands
+from stages.models import printed
+
+ROOT = Path(__file__).parents[3]
+NETWORKS = ("irnas-bsd500-30", "irnas-bsd500-50", "irnas-rain800", "clearer-rain800")
+
+
+@pytest.fixture
+def shelf(tmp_path, monkeypatch) -> Path:
+    """Some of the shipped networks."""
+    for name in NETWORKS:
+        shutil.copytree(ROOT / "models" / name, tmp_path / "models" / name)
+    monkeypatch.setattr(zoo, "SHELF", tmp_path / "models")
+    return tmp_path / "models"
+
+
+def cells(out: Path) -> dict[tuple[str, str, str], dict[str, str]]:
+    """Rows of PSNR of the CSV file by table, row and noise level."""
+    printed.run(
+        published=ROOT / "tables/published.csv",
+        rows=ROOT / "tables/rows.csv",
+        plan=ROOT / "tables/params.yaml",
+        others=ROOT / "benchmarks/tables-small/scores",
+        out=out,
+    )
+    rows = [row for row in read_csv(out / "tables/cells.csv") if row["measure"] == "psnr"]
+    return {(row["table"], row["row"], row["sigma"]): row for row in rows}
+
+
+def is_there(found: dict[tuple[str, str, str], dict[str, str]], table: str, row: str) -> bool:
+    """Whether a row of a table has a value of ours at any noise level."""
+    return any(value["ours_whole"] for (of, name, _), value in found.items() if (of, name) == (table, row))
+
+
+def test_every_value_is_the_mean_of_the_scores_beside_the_network(shelf, tmp_path):
+    found = cells(tmp_path / "out")
+    card = zoo.card("irnas-bsd500-30")
+    ours = found["1", "IR-NAS", "30.0"]
+    assert float(ours["ours_inferred"]) == pytest.approx(card["scores"]["overlap"]["psnr_db"])
+    assert float(ours["ours_whole"]) == pytest.approx(card["scores"]["whole"]["psnr_db"])
+    assert (float(ours["printed"]), ours["images"]) == (29.14, "200")
+    [rain] = [value for (table, row, _), value in found.items() if (table, row) == ("3", "CLEARER")]
+    assert float(rain["ours_whole"]) == pytest.approx(zoo.card("clearer-rain800")["scores"]["whole"]["psnr_db"])
+    bm3d = read_csv(ROOT / "benchmarks/tables-small/scores/bm3d-50-0.csv")
+    half = [float(row["psnr_db"]) for row in bm3d if row["protocol"] == "half"]
+    assert float(found["1", "BM3D", "50.0"]["ours_inferred"]) == pytest.approx(sum(half) / len(half))
+    assert not found["1", "IR-NAS", "70.0"]["ours_whole"]
+    assert found["1", "IR-NAS", "70.0"]["reason"] == "no such network is shipped"
+    page = (tmp_path / "out/tables.md").read_text()
+    assert "The networks of models/" in page and "Table C" not in page
+
+
+def test_where_both_losses_have_a_row_a_network_stands_in_that_of_its_own(shelf, tmp_path):
+    weights = {name: zoo.card(name)["made_with"]["retrain"]["ssim_weight"] for name in NETWORKS}
+    assert weights["irnas-bsd500-30"] == 0 and weights["irnas-rain800"] > 0
+    found = cells(tmp_path / "out")
+    with_mse, with_ssim = "IR-NAS* (MSE)", "IR-NAS** (MSE + log SSIM)"
+    assert is_there(found, "5", with_mse) and not is_there(found, "5", with_ssim)
+    assert is_there(found, "6", with_ssim) and not is_there(found, "6", with_mse)
+    assert is_there(found, "1", "IR-NAS") and is_there(found, "3", "IR-NAS")
+
+
+def test_of_two_networks_the_better_one_stands_in_the_row_and_one_of_other_pictures_in_none(shelf, tmp_path):
+    better = shutil.copytree(shelf / "irnas-bsd500-50", shelf / "better")
+    card = read_json(better / "card.json") | {"name": "better", "sigma": 30.0}
+    card["scores"]["whole"]["psnr_db"] += 10
+    write_json(better / "card.json", card)
+    other = read_json(shelf / "irnas-bsd500-50" / "card.json")
+    other["data"]["dataset"] = "sample"
+    write_json(shelf / "irnas-bsd500-50" / "card.json", other)
+
+    found = cells(tmp_path / "out")
+    assert float(found["1", "IR-NAS", "30.0"]["ours_whole"]) == pytest.approx(other["scores"]["whole"]["psnr_db"])
+    assert not found["1", "IR-NAS", "50.0"]["ours_whole"]
+
+
+def test_the_command_writes_into_the_folder_that_it_is_given(tmp_path, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    done = CliRunner().invoke(commands.build("printed"), ["printed", "--out", str(tmp_path / "page")])
+    assert done.exit_code == 0, done.output
+    assert sorted(path.name for path in (tmp_path / "page/tables").iterdir()) == [
+        "cells.csv",
+        "patches.csv",
+        "protocols.csv",
+    ]
