@@ -4,10 +4,12 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 
+from torch import Tensor
+
 from nasir import task as tasks
 from nasir.config.evaluate import EvaluateConfig
 from nasir.data import noise, split_lists
-from nasir.data.pictures.collection import Sample, load_samples, pair_of, to_array
+from nasir.data.pictures.collection import Sample, crop_middle, load_samples, pair_of, to_array
 from nasir.data.pictures.images import save_png, to_uint8
 from nasir.evaluation import classical, protocols, scoring
 from nasir.evaluation.protocols import Denoiser, Score
@@ -19,10 +21,14 @@ from nasir.task import Task
 from nasir.training.device import choose, set_determinism
 
 ARTIFACTS = ("metrics.json", "scores.csv", "pictures")
+PICTURES = "pictures/crops"
 COLUMNS = ("method", "protocol", "name", *MEASURES)
 
 ERROR_GAIN = 4
 """Pictures of the error show 4 |restored - clean|, so that white is an error of a quarter of the range."""
+
+CROPS = 4
+CROP = 128  # pixels
 
 
 def methods(task: Task) -> tuple[str, ...]:
@@ -120,6 +126,7 @@ def run(
         else protocols.score(network, test, sigma, "whole", seed)
     )
     _draw_pictures(network, test, whole, sigma, seed, out / "pictures")
+    _cut_crops(network, test, sigma, seed, out / PICTURES)
 
 
 def _load(pictures: Path, names: list[str], task: Task, where: str) -> dict[str, Sample]:
@@ -157,16 +164,9 @@ def _draw_pictures(
     ranks = {"worst": ordered[0], "median": ordered[(len(ordered) - 1) // 2], "best": ordered[-1]}
     listed = []
     for rank, score in ranks.items():
-        sample = images[score.name]
-        clean = pair_of(sample).clean
-        noisy = protocols.restore(classical.identity, sample, score.name, sigma, "whole", seed)
-        restored = protocols.restore(network, sample, score.name, sigma, "whole", seed)
-        pictures = {
-            "clean": clean,
-            "noisy": noisy,
-            "restored": restored,
-            "error": (ERROR_GAIN * (restored - clean).abs()).clamp(max=1),
-        }
+        pictures = _restore(network, images[score.name], score.name, sigma, seed)
+        clean, noisy = pictures["clean"], pictures["noisy"]
+        pictures["error"] = (ERROR_GAIN * (pictures["restored"] - clean).abs()).clamp(max=1)
         for name, picture in pictures.items():
             save_png(out / rank / f"{name}.png", to_uint8(to_array(picture)))
         listed.append(
@@ -179,3 +179,23 @@ def _draw_pictures(
             }
         )
     write_json(out / "pictures.json", listed)
+
+
+def _cut_crops(network: Denoiser, images: Mapping[str, Sample], sigma: float, seed: int, out: Path) -> None:
+    """Cut the middle of some test images, which are the same whatever was trained: evenly spaced among all names."""
+    names = sorted(images)
+    chosen = sorted({round(place * (len(names) - 1) / (CROPS - 1)) for place in range(CROPS)})
+    for number, place in enumerate(chosen, start=1):
+        name = names[place]
+        for kind, picture in _restore(network, images[name], name, sigma, seed).items():
+            middle = crop_middle(to_uint8(to_array(picture)), CROP)
+            save_png(out / f"{number} {Path(name).name} {kind}.png", middle)
+
+
+def _restore(network: Denoiser, sample: Sample, name: str, sigma: float, seed: int) -> dict[str, Tensor]:
+    """An image clean, noisy and restored under protocol `whole`."""
+    return {
+        "clean": pair_of(sample).clean,
+        "noisy": protocols.restore(classical.identity, sample, name, sigma, "whole", seed),
+        "restored": protocols.restore(network, sample, name, sigma, "whole", seed),
+    }

@@ -114,7 +114,7 @@ def test_imports_go_down(path):
 def test_a_step_imports_no_other_step(path):
     module = dotted(path)
     below = {
-        "around": ("stages.around",),
+        "around": ("stages.around", "stages.around.shown"),
         "tables": ("stages.around", "stages.tables", "stages"),
         "searches": ("stages.around", "stages.searches"),
     }

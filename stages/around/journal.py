@@ -5,9 +5,11 @@ One JSON object a line, in the order of events, each with `event` and `time` (ms
     {"event": "start", "journal": id, "stage": ..., "params": {...}, "pipeline": {...}, "host": ..., "pid": ..., ...}
     {"event": "metrics", "step": 40, "values": {"train_loss": 0.01}}
     {"event": "artifact", "path": file or folder below the journal's own folder, "folder": where it goes in the run}
+    {"event": "picture", "path": PNG file below the journal's own folder, "key": what it shows, the same in every run}
+    {"event": "tags", "values": {"nasir.device": ...}}
     {"event": "finish", "status": "FINISHED" | "FAILED" | "KILLED"}
 
-`stages/tracking.py` sends journals to MLflow, in another process, now or later.
+`stages/around/tracking.py` sends journals to MLflow, in another process, now or later.
 """
 
 import json
@@ -73,6 +75,18 @@ class Journal:
 
         A copy, because the pipeline deletes and rewrites its outputs before a server may be there to take them.
         """
+        self._append("artifact", path=self._copy(path), folder=folder)
+
+    def picture(self, path: Path, key: str) -> None:
+        """Keep a copy of a PNG file, to be shown under a key beside those of other runs."""
+        self._append("picture", path=self._copy(path), key=key)
+
+    def tags(self, values: Mapping[str, str]) -> None:
+        """Say what the run is to be found by, or is to say of itself."""
+        self._append("tags", values=dict(values))
+
+    def _copy(self, path: Path) -> str:
+        """Copy a file or folder; the copy's path below the folder of copies."""
         if not path.exists():
             raise ValueError(f"an artifact must be a file or a folder, got {path}, which does not exist.")
         number = sum(1 for _ in self.copies.iterdir()) if self.copies.exists() else 0
@@ -82,7 +96,7 @@ class Journal:
             shutil.copytree(path, copy)
         else:
             shutil.copyfile(path, copy)
-        self._append("artifact", path=copy.relative_to(self.copies).as_posix(), folder=folder)
+        return copy.relative_to(self.copies).as_posix()
 
     def finish(self, status: str) -> None:
         """Say how the stage ended and close the file."""

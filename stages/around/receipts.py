@@ -24,16 +24,22 @@ class Receipt:
         self.started = datetime.now(UTC)
         self.clock = time.perf_counter()
 
+    def spent(self) -> dict[str, float]:
+        """Seconds so far, and peak memory of this process in MiB."""
+        return {
+            "seconds": round(time.perf_counter() - self.clock, 3),
+            "peak_memory_mib": round(memory.peak_mib(), 1),
+        }
+
     def write(self, path: Path) -> None:
-        """Write seconds, peak memory (MiB, of this process), device, versions, commit and seed."""
+        """Write seconds, peak memory, device, versions, commit and seed."""
         write_json(
             path,
             {
                 "stage": self.stage,
                 "started": self.started.isoformat(timespec="seconds"),
                 "is_resumed": self.is_resumed,  # then seconds count from the checkpoint
-                "seconds": round(time.perf_counter() - self.clock, 3),
-                "peak_memory_mib": round(memory.peak_mib(), 1),
+                **self.spent(),
                 "device": device(),
                 "precision": self.precision,  # of a training; else None
                 "versions": {"python": platform.python_version()} | versions(),

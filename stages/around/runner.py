@@ -6,6 +6,7 @@ noise of the task), of a property of `nasir.settings.Settings`, or with a config
 the code that its checkpoint depends on) come from here; every other one is an option of the command line. A stage may say more:
 
     ARTIFACTS    what of its folder `out` MLflow keeps
+    PICTURES     folder in `out` of PNG files that MLflow shows beside those of other runs, each by the name of its file
     PROCESSES    true where several processes may run it together
     count        takes some of the parameters of `run`; gives the number of the last news
 """
@@ -122,13 +123,17 @@ def run(step: str, module: ModuleType, settings: Settings, options: Mapping[str,
     facts = {key: value for name, section in sections.items() for key, value in flat(section, f"{name}.").items()}
     facts |= {f"cell.{key}": value for key, value in settings.values.get("cell", {}).items()}
     artifacts = [options["out"] / name for name in getattr(module, "ARTIFACTS", ())]
+    pictures = options["out"] / module.PICTURES if hasattr(module, "PICTURES") else None
+    whole = flat(settings.params) | ({} if "cell" in settings.values else _sections(settings))
     total = None
     if hasattr(module, "count"):
         total = module.count(**{name: values[name] for name in inspect.signature(module.count).parameters})
     checkpoint = options.get("checkpoint")
     is_first, precision = _is_first(module), _precision(module, told)
     try:
-        with around(step, settings.params, facts, receipt, artifacts, total, checkpoint, is_first, precision) as log:
+        with around(
+            step, settings.params, facts, whole, receipt, artifacts, pictures, total, checkpoint, is_first, precision
+        ) as log:
             module.run(**values | {"log": log})
     except stopping.Stopped:
         pausing.stopped(checkpoint)
@@ -140,6 +145,16 @@ def bind(step: str, module: ModuleType, settings: Settings, options: Mapping[str
     if "code" in inspect.signature(module.run).parameters:
         values["code"] = entries.of_checkpoint(step, settings, options.get("network"))
     return values
+
+
+def _sections(settings: Settings) -> dict[str, object]:
+    """All settings but params.yaml's, as `section.key`: of a pipeline, whichever of its stages run and whichever DVC has kept."""
+    return {
+        f"{section}.{key}": value
+        for section, values in settings.values.items()
+        if section != "params"
+        for key, value in values.items()
+    }
 
 
 def _is_first(module: ModuleType) -> bool:
@@ -166,8 +181,10 @@ def around(
     step: str,
     params: Params,
     facts: Mapping[str, object],
+    whole: Mapping[str, object],
     receipt: Path | None,
     artifacts: list[Path],
+    pictures: Path | None,
     total: int | None = None,
     checkpoint: Path | None = None,
     is_first: bool = True,
@@ -175,12 +192,14 @@ def around(
 ) -> Iterator[Log]:
     """A progress bar, a journal and a receipt around a stage; gives the function that takes its news.
 
+    `facts` are what the stage takes of the settings, and `whole` what its pipeline is made with.
+
     Of several processes that run one stage, those that are not the first have none of these, and end with what started
     them, which is the first process, or torchrun.
     """
     from stages.around import journal, modifying, orphans, tracking
     from stages.around.progress import progress
-    from stages.around.receipts import Receipt
+    from stages.around.receipts import Receipt, commit, device
 
     if not is_first:
         orphans.watch(os.getppid())
@@ -189,7 +208,8 @@ def around(
     orphans.watch()
     cost = Receipt(step, params, checkpoint, precision)
     record = journal.Journal(journal.new_path(tracking.folder(), step))
-    record.start(step, flat(params) | dict(facts), journal.find_pipeline(flat(params)))
+    record.start(step, flat(params) | dict(facts), journal.find_pipeline(whole))
+    record.tags({"mlflow.source.git.commit": commit()})
     follower = tracking.start_follower(record.path)
     status = "KILLED"
     try:
@@ -203,6 +223,10 @@ def around(
         made = (path if modifying.find(path.parent) is None else path.parent / modifying.FILE for path in artifacts)
         for path in dict.fromkeys(made):
             record.artifact(path)
+        for path in sorted(pictures.glob("*.png")) if pictures is not None else ():
+            record.picture(path, path.stem)
+        record.metrics(0, cost.spent())
+        record.tags({"nasir.device": device()})
         if receipt is not None:
             cost.write(receipt)
         status = "FINISHED"

@@ -20,9 +20,9 @@ import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from datetime import datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote, urlencode
 
 from stages.around.cursor import (
     Cursor,
@@ -37,10 +37,13 @@ from stages.around.cursor import (
     write_cursor,
 )
 from stages.around.journal import copies_of, read_events
+from stages.around.shown import gallery, names, totals
 
 EXPERIMENT = "nasir"
 BATCH = 1000  # metrics in one request; MLflow takes no more
-MEAN = "mean_"  # begins the names of a stage's metrics that its pipeline's run has, too
+PIPELINE = "pipeline"  # the tag `nasir.stage` of a pipeline's own run
+KIND = {"mlflow.experimentKind": "custom_model_development"}  # opens its runs, and not the pages on prompts and traces
+PIPELINES = f"tags.`nasir.stage` = '{PIPELINE}'"  # the filter that `ui` begins with
 SEND_SECONDS = 2.0  # between two requests of a follower
 POLL_SECONDS = 0.25  # between two looks whether the stage has ended
 LINES = 1000  # of a journal between two cursors
@@ -214,16 +217,20 @@ def ui(port: int) -> int:
             probe.bind(("127.0.0.1", port))
         except OSError as error:
             raise ValueError(f"port {port} must be free for the MLflow UI, but it is in use; name another.") from error
-    prepare(uri)
+    folder().mkdir(parents=True, exist_ok=True)
+    experiment = _Server.connect(uri, folder()).experiment_id
     command = [sys.executable, "-m", "mlflow", "ui", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
     command += ["--backend-store-uri", uri]
     artifacts = _artifact_folder(uri)
     if artifacts is not None:
         command += ["--artifacts-destination", str(artifacts)]
-    print(f"MLflow: http://127.0.0.1:{port} (answers after some 20 seconds; Ctrl-C ends it)", flush=True)
+    query = urlencode({"workflowType": "machine_learning", "searchFilter": PIPELINES}, quote_via=quote)
+    print(f"MLflow: http://127.0.0.1:{port}/#/experiments/{experiment}/runs?{query}")
+    print("It answers after some 20 seconds; Ctrl-C ends it.", flush=True)
+    quiet = {name: "true" for name in ("MLFLOW_DISABLE_TELEMETRY", "DO_NOT_TRACK")}
     try:
         return subprocess.call(
-            command, cwd=checkout(), env=os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+            command, cwd=checkout(), env=os.environ | quiet | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
         )
     except KeyboardInterrupt:
         return 0
@@ -254,7 +261,7 @@ class _Server:
             if experiment is None:
                 location = f"mlflow-artifacts:/{EXPERIMENT}" if _artifact_folder(uri) is not None else None
                 try:
-                    identity = client.create_experiment(EXPERIMENT, artifact_location=location)
+                    identity = client.create_experiment(EXPERIMENT, artifact_location=location, tags=KIND)
                 except mlflow.exceptions.MlflowException:
                     experiment = client.get_experiment_by_name(EXPERIMENT)  # somebody was faster
                     if experiment is None:
@@ -341,12 +348,17 @@ def _open_run(start: Event, server: _Server) -> str:
     pipeline = start["pipeline"]
     with locked(server.folder / "server.lock", wait=True):
         parent = server.find_or_create(
-            "nasir.pipeline", pipeline["key"], _pipeline_name(pipeline), pipeline["started"], {}
+            "nasir.pipeline",
+            pipeline["key"],
+            names.of_pipeline(pipeline["params"], pipeline["started"]),
+            pipeline["started"],
+            {"nasir.stage": PIPELINE},
         )
     parent_id = parent.info.run_id
     server.set_params(parent, pipeline["params"])
     tags = {"mlflow.parentRunId": parent_id, "nasir.stage": start["stage"], "nasir.host": start["host"]}
-    run = server.find_or_create("nasir.journal", start["journal"], start["stage"], start["time"], tags)
+    name = names.of_stage(start["stage"], pipeline["params"] | start["params"])
+    run = server.find_or_create("nasir.journal", start["journal"], name, start["time"], tags)
     server.set_params(run, start["params"])
     server.client.update_run(parent_id, status="RUNNING")
     return str(run.info.run_id)
@@ -368,7 +380,7 @@ def _batches(events: list[Event]) -> Iterator[list[Event]]:
 
 
 def _send_batch(events: list[Event], run_id: str, journal: Path, server: _Server) -> None:
-    """Send the metrics and artifacts among some events."""
+    """Send the metrics, tags, artifacts and pictures among some events."""
     from mlflow.entities import Metric
 
     metrics = [
@@ -380,37 +392,44 @@ def _send_batch(events: list[Event], run_id: str, journal: Path, server: _Server
     if metrics:
         server.client.log_batch(run_id, metrics=metrics)
     for event in events:
-        if event["event"] == "artifact":
+        if event["event"] == "tags":
+            for key, value in event["values"].items():
+                server.client.set_tag(run_id, key, value)
+        if event["event"] in ("artifact", "picture"):
             path = copies_of(journal) / event["path"]
-            if path.exists():
+            if not path.exists():
+                print(f"{journal.name}: {path} is gone and cannot be sent", file=sys.stderr, flush=True)
+            elif event["event"] == "artifact":
                 server.put(run_id, path, event["folder"])
             else:
-                print(f"{journal.name}: {path} is gone and cannot be sent", file=sys.stderr, flush=True)
+                _send_picture(path, event, run_id, journal, server)
+
+
+def _send_picture(path: Path, event: Event, run_id: str, journal: Path, server: _Server) -> None:
+    """Store a picture with the run of its stage and with that of the pipeline, where runs are compared."""
+    parent_id = server.client.get_run(run_id).data.tags["mlflow.parentRunId"]
+    with gallery.files(path, event["key"], event["time"], journal.stem) as files:
+        for one in (run_id, parent_id):
+            for file in files:
+                server.put(one, file, gallery.FOLDER)
+            server.client.set_tag(one, gallery.TAG, "True")
 
 
 def _update_parent(run_id: str, server: _Server) -> None:
-    """Give the pipeline's run its scores, and the status of its stages: one that failed, was killed or still runs decides."""
+    """Give the pipeline's run its scores and cost, and the status of its stages: one that failed, was killed or runs decides."""
     parent_id = server.client.get_run(run_id).data.tags["mlflow.parentRunId"]
     children = server.client.search_runs(
         [server.experiment_id], filter_string=f"tags.`mlflow.parentRunId` = '{parent_id}'", max_results=1000
     )
-    means = {key: value for child in children for key, value in child.data.metrics.items() if key.startswith(MEAN)}
-    server.set_metrics(parent_id, means)
+    server.set_metrics(parent_id, totals.metrics(children))
+    for tag, value in totals.tags(children).items():
+        server.client.set_tag(parent_id, tag, value)
     statuses = {child.info.status for child in children}
     status = next((one for one in ("RUNNING", "FAILED", "KILLED") if one in statuses), "FINISHED")
     if status == "RUNNING":
         server.client.update_run(parent_id, status=status)
     else:
         server.client.set_terminated(parent_id, status, max(child.info.end_time for child in children))
-
-
-def _pipeline_name(pipeline: Mapping[str, Any]) -> str:
-    """Such as `demo sample sigma=50 2026-11-20 12:30`, in local time."""
-    params = pipeline["params"]
-    words = [str(params[key]) for key in ("profile", "dataset") if key in params]
-    is_denoising = params.get("task", "denoise") == "denoise"
-    words += [f"sigma={params['sigma']}" if is_denoising else str(params["task"])] if "sigma" in params else []
-    return " ".join([*words, datetime.fromtimestamp(pipeline["started"] / 1000).strftime("%Y-%m-%d %H:%M")])
 
 
 # Small things.

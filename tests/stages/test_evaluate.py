@@ -131,7 +131,7 @@ def test_two_runs_write_the_same_bytes_outside_of_the_timing(folders, tmp_path):
         run(folders, tmp_path / name)
     files = sorted(path.relative_to(tmp_path / "first") for path in (tmp_path / "first").rglob("*") if path.is_file())
 
-    assert len(files) == 3 + 1 + 3 * 4
+    assert len(files) == 3 + 1 + 3 * 4 + 4 * 3
     for file in files:
         if file.name != "timing.json":
             assert (tmp_path / "first" / file).read_bytes() == (tmp_path / "again" / file).read_bytes()
@@ -187,6 +187,19 @@ def test_pictures_show_the_worst_the_median_and_the_best_image(folders, tmp_path
         difference = 4 * np.abs(shown["restored"].astype(float) - shown["clean"])
         assert np.abs(shown["error"] - np.minimum(difference, 255)).max() <= 4 * 0.5 + 0.5
         assert picture["error_gain"] == 4
+
+
+def test_crops_are_the_middle_of_the_same_images_whatever_their_scores(folders, tmp_path, monkeypatch):
+    monkeypatch.setattr(evaluate, "CROPS", 3)
+    monkeypatch.setattr(evaluate, "CROP", 16)
+    run(folders, tmp_path / "out")
+
+    crops = {path.stem: load_grey(path) for path in (tmp_path / "out" / evaluate.PICTURES).iterdir()}
+    kinds = ("clean", "noisy", "restored")
+    assert sorted(crops) == [f"{one} {kind}" for one in ("1 1", "2 3", "3 4") for kind in kinds]  # 1.5 rounds to even
+    clean = load_grey(folders["pictures"] / "test/1.png")  # 73 by 90: above are (73 - 16) // 2, left (90 - 16) // 2
+    assert np.array_equal(crops["1 1 clean"], clean[28:44, 37:53])
+    assert not np.array_equal(crops["1 1 noisy"], crops["1 1 restored"])
 
 
 def test_news_come_once_for_each_score(folders, tmp_path):
@@ -267,5 +280,5 @@ def test_pairs_are_scored_as_they_are_without_denoisers_of_gaussian_noise(folder
     for protocol in settings.protocols:
         assert metrics["methods"]["nasir"][protocol]["psnr_db"] > metrics["methods"]["noisy"][protocol]["psnr_db"] + 3
     assert len(scores) == evaluate.count(folders["split"], "camera", settings) == 2 * 2 * 4
-    assert network.calls == 4 + 3  # one restoration serves both protocols; three pictures
+    assert network.calls == 4 + 3 + 4  # one restoration serves both protocols; three pictures, crops of four
     assert load_rgb(tmp_path / "out/pictures/best/noisy.png").shape[2] == 3

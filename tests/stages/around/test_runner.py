@@ -26,7 +26,7 @@ from nasir.settings import Settings, resolve
 from nasir.spaces import irnas
 from nasir.training import precision
 from stages import __main__ as commands
-from stages import retrain, search
+from stages import retrain, search, split
 from stages.around import entries, runner
 from stages.tables import train
 
@@ -167,9 +167,41 @@ def test_a_stage_runs_from_its_options_and_leaves_a_receipt_and_a_journal(place)
     assert done.exit_code == 0, done.output
     assert read_json(out / "split.json")["seed"] == 3  # of the settings
     assert (read_json(receipt)["stage"], read_json(receipt)["profile"]) == ("split", "demo")
-    start, *_, finish = journal_of(place)
+    start, *events, finish = journal_of(place)
     assert (start["stage"], finish["status"]) == ("split", "FINISHED")
+    assert [sorted(event["values"]) for event in events if event["event"] == "tags"] == [
+        ["mlflow.source.git.commit"],
+        ["nasir.device"],
+    ]
+    [cost] = [event["values"] for event in events if "seconds" in event.get("values", {})]
+    assert 0 < cost["seconds"] <= read_json(receipt)["seconds"] < 600 and cost["peak_memory_mib"] > 10
     assert start["params"]["seed"] == 3 and start["params"]["split.w"] == "0.49"
+    assert "retrain.steps" not in start["params"]
+    whole = start["pipeline"]["params"]  # whatever of it DVC has kept from an earlier run
+    assert whole["retrain.steps"] == str(settings_of().values["retrain"]["steps"]) and whole["sigma"] == "50.0"
+
+
+def test_the_pipeline_of_a_cell_of_the_tables_has_no_settings_of_one_of_its_many(place):
+    write_text(place / "cell.yaml", yaml.safe_dump(settings_of().values | {"cell": {"method": "tv"}}))
+    words = ["--pictures", str(place / "pictures"), "--out", str(place / "made")]
+
+    assert call(place, "split", *words, settings="cell.yaml").exit_code == 0
+
+    start = journal_of(place)[0]
+    assert (start["params"]["cell.method"], sorted(start["pipeline"]["params"])) == ("tv", sorted(PARAMS))
+
+
+def test_pictures_of_a_stage_are_kept_by_the_names_of_their_files(place, monkeypatch):
+    monkeypatch.setattr(split, "PICTURES", "crops", raising=False)
+    crops = place / "made/crops"
+    crops.mkdir(parents=True)
+    for name in ("2 wall.png", "1 brick.png", "list.json"):
+        (crops / name).write_bytes(b"picture")
+
+    done = call(place, "split", "--pictures", str(place / "pictures"), "--out", str(place / "made"))
+
+    assert done.exit_code == 0, done.output
+    assert [event["key"] for event in journal_of(place) if event["event"] == "picture"] == ["1 brick", "2 wall"]
 
 
 LITTLE = [

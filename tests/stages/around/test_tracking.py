@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import re
 import shutil
 import signal
 import socket
@@ -12,12 +13,15 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs
 
 import pytest
+from PIL import Image
 
 from nasir.files import read_json
 from stages.around import tracking
 from stages.around.journal import Journal, Pipeline, copies_of
+from stages.around.shown import gallery
 
 mlflow = pytest.importorskip("mlflow")
 
@@ -80,13 +84,17 @@ def begin(folder: Path, stage: str, steps: int = 3, pipeline: Pipeline = PIPELIN
 
 
 def runs(uri: str) -> dict[str, Any]:
-    """All runs by name; no two may have the same."""
+    """All runs, those of stages by the stage, those of pipelines by name; no two may have the same."""
     client = mlflow.MlflowClient(tracking_uri=uri)
     experiment = client.get_experiment_by_name("nasir")
     found = client.search_runs([experiment.experiment_id])
-    by_name = {run.info.run_name: run for run in found}
+    by_name = {run.info.run_name if is_pipeline(run) else run.data.tags["nasir.stage"]: run for run in found}
     assert len(by_name) == len(found)
     return by_name
+
+
+def is_pipeline(run: Any) -> bool:
+    return run.data.tags["nasir.stage"] == "pipeline"
 
 
 def history(uri: str, run: Any, metric: str = "train_loss") -> list[tuple[int, float]]:
@@ -105,10 +113,11 @@ def test_a_pipeline_run_is_a_parent_with_a_child_for_each_stage(uri, tmp_path):
 
     assert (len(delivery.sent), delivery.waiting) == (3, ())
     found = runs(uri)
-    parents = {name: run for name, run in found.items() if "nasir.pipeline" in run.data.tags}
-    [first] = [run for name, run in parents.items() if name.startswith("demo sample sigma=50 2026-11-")]
-    [second] = [run for name, run in parents.items() if name.startswith("demo sample sigma=70 2026-11-")]
+    parents = {name: run for name, run in found.items() if is_pipeline(run)}
+    [first] = [run for name, run in parents.items() if name.startswith("sigma=50 demo sample 2026-11-")]
+    [second] = [run for name, run in parents.items() if name.startswith("sigma=70 demo sample 2026-11-")]
     assert first.data.params == {"profile": "demo", "dataset": "sample", "sigma": "50"}
+    assert found["evaluate"].info.run_name == "evaluate sigma=70 demo sample"
     assert first.info.start_time == 1_795_000_000_000
     assert (first.info.status, second.info.status) == ("FINISHED", "FAILED")
     for stage, parent in (("search", first), ("derive", first), ("evaluate", second)):
@@ -126,9 +135,74 @@ def test_a_pipeline_run_has_the_mean_scores_of_its_evaluation_to_compare_by(uri,
 
     tracking.sync(tmp_path / "tracking", uri)
 
-    [parent] = [run for run in runs(uri).values() if "nasir.pipeline" in run.data.tags]
+    [parent] = filter(is_pipeline, runs(uri).values())
     assert parent.data.metrics == {"mean_nasir_whole_psnr_db": 27.5}
     assert history(uri, parent, "mean_nasir_whole_psnr_db") == [(0, 27.5)]
+
+
+def test_a_pipeline_run_says_what_its_stages_cost_and_with_what_code_and_device(uri, tmp_path):
+    for stage, seconds, peak, device in (
+        ("search", 60.5, 900.0, "CPU x86_64, 2 threads"),
+        ("derive", 2, 300.0, "CPU x86_64"),
+    ):
+        record = begin(tmp_path / "tracking", stage)
+        record.metrics(0, {"seconds": seconds, "peak_memory_mib": peak})
+        record.tags({"mlflow.source.git.commit": "abc123", "nasir.device": device})
+        record.finish("FINISHED")
+
+    tracking.sync(tmp_path / "tracking", uri)
+
+    found = runs(uri)
+    [parent] = filter(is_pipeline, found.values())
+    spent = {"seconds": 62.5, "seconds_search": 60.5, "seconds_derive": 2.0, "peak_memory_mib": 900.0}
+    assert parent.data.metrics == spent
+    assert parent.data.tags["nasir.device"] == "CPU x86_64, 2 threads"
+    assert parent.data.tags["mlflow.source.git.commit"] == "abc123"
+    assert found["derive"].data.tags["nasir.device"] == "CPU x86_64"
+
+
+def test_a_picture_lies_where_charts_look_for_it_in_the_runs_of_its_stage_and_pipeline(uri, tmp_path):
+    Image.new("L", (128, 64), 90).save(tmp_path / "1 brick restored.png")
+    record = begin(tmp_path / "tracking", "evaluate")
+    record.picture(tmp_path / "1 brick restored.png", "1 brick restored")
+    record.finish("FINISHED")
+    tracking.sync(tmp_path / "tracking", uri)
+    record.path.with_suffix(".cursor.json").unlink()  # as if the sender had died before it wrote this
+    record.copies.joinpath("0").mkdir(parents=True)
+    Image.new("L", (128, 64), 90).save(record.copies / "0/1 brick restored.png")
+    tracking.sync(tmp_path / "tracking", uri)
+
+    found = runs(uri)
+    assert len(found) == 2
+    for run in found.values():
+        assert run.data.tags["mlflow.loggedImages"] == "True"
+        images = tmp_path / "mlartifacts" / run.info.artifact_uri.removeprefix("mlflow-artifacts:/") / "images"
+        small, whole = sorted(images.iterdir())  # sent twice, and there once
+        # as MlflowClient.log_image names them: key, step, time, identity
+        pattern = r"1 brick restored\+step\+0\+timestamp\+\d{13}\+[0-9a-f-]{36}"
+        assert re.fullmatch(rf"{pattern}\+compressed\.webp", small.name) and re.fullmatch(
+            rf"{pattern}\.png", whole.name
+        )
+        assert Image.open(small).size == (256, 128) and Image.open(whole).size == (128, 64)
+
+
+def test_the_client_of_mlflow_names_pictures_alike(uri, tmp_path, monkeypatch):
+    client = mlflow.MlflowClient(tracking_uri=uri)
+    run = client.create_run(client.create_experiment("other", artifact_location=str(tmp_path / "other")))
+    picture = Image.new("L", (100, 50), 90)
+    client.log_image(run.info.run_id, picture, key="1 brick", step=0, timestamp=1_795_000_000_000)
+    picture.save(tmp_path / "brick.png")
+
+    with gallery.files(tmp_path / "brick.png", "1 brick", 1_795_000_000_000, "a") as files:
+        ours = {plain(path): Image.open(path).size for path in files}
+
+    theirs = (Path(run.info.artifact_uri.removeprefix("file://")) / gallery.FOLDER).iterdir()
+    assert ours == {plain(path): Image.open(path).size for path in theirs}
+
+
+def plain(path: Path) -> str:
+    """The name of a file without its identity."""
+    return re.sub(r"\+[0-9a-f-]{36}", "", path.name)
 
 
 def test_artifacts_arrive_beside_the_database_and_their_copies_go(uri, tmp_path):
@@ -347,6 +421,23 @@ def test_a_user_interface_on_a_port_in_use_is_refused(uri, monkeypatch):
         pytest.raises(ValueError, match="must be free for the MLflow UI"),
     ):
         tracking.ui(listener.getsockname()[1])
+
+
+def test_a_user_interface_opens_on_the_runs_of_pipelines_and_tells_nobody(uri, monkeypatch, capsys):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    environments = []
+    monkeypatch.setattr(tracking.subprocess, "call", lambda command, cwd, env: environments.append(env) or 0)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+
+    assert tracking.ui(port) == 0
+
+    [address] = re.findall("^MLflow: (.*)$", capsys.readouterr().out, re.M)
+    experiment = mlflow.MlflowClient(tracking_uri=uri).get_experiment_by_name("nasir")
+    assert address.startswith(f"http://127.0.0.1:{port}/#/experiments/{experiment.experiment_id}/runs?")
+    assert parse_qs(address.partition("?")[2])["searchFilter"] == ["tags.`nasir.stage` = 'pipeline'"]
+    assert experiment.tags["mlflow.experimentKind"] == "custom_model_development"
+    assert environments[0]["MLFLOW_DISABLE_TELEMETRY"] == environments[0]["DO_NOT_TRACK"] == "true"
 
 
 @pytest.mark.parametrize("is_made", [True, False])
