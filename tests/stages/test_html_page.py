@@ -156,8 +156,19 @@ def test_time_is_a_step_s_share_of_the_training_s(whole):
     # Steps 100, 150 and 200 of 200, in 1,007 seconds.
     chart = whole.charts()["training"][-1]
 
-    minutes = [row["minutes"] for row in chart["data"]["values"]]
-    assert minutes == pytest.approx([1007 / 120, 1007 / 80, 1007 / 60], rel=1e-5)
+    hours = [row["hours"] for row in chart["data"]["values"]]
+    assert hours == pytest.approx([1007 / 7200, 1007 / 4800, 1007 / 3600], rel=1e-5)
+    assert [row["step"] for row in chart["data"]["values"]] == [100, 150, 200]
+    assert chart["title"] == "PSNR on V against hours, dB"
+
+
+def test_the_highest_psnr_is_marked_at_its_hour(whole):
+    chart = whole.charts()["training"][-1]
+    best = max(chart["data"]["values"], key=lambda row: row["psnr"])
+
+    [mark] = [row for layer in chart["layer"] if "data" in layer for row in layer["data"]["values"]]
+    assert mark["hours"] == best["hours"]
+    assert mark["guide"] == f"highest: {best['psnr']:.2f} dB"
 
 
 def test_a_training_that_was_carried_on_has_no_curve_over_time(original, whole, tmp_path):
@@ -169,14 +180,23 @@ def test_a_training_that_was_carried_on_has_no_curve_over_time(original, whole, 
 
     titles = [chart["title"] for chart in resumed.charts()["training"]]
     assert titles == [chart["title"] for chart in whole.charts()["training"]][:-1] and len(titles) == 3
+    assert page.NO_HOURS in resumed.text and page.NO_HOURS not in whole.text
 
 
 def test_without_the_library_the_report_s_figures_take_the_places_of_charts(whole, plain):
     assert library.HINT in plain.text.replace("&#x27;", "'") and "not installed" not in whole.text
     assert plain.charts() == {}
     assert not any("data-charts" in one for one in plain.all("div"))
-    pictures = {one["alt"] for one in plain.all("img") if one.get("class") == "paper"}
+    pictures = {one["alt"] for one in plain.all("img") if "paper" in one.get("class", "").split()}
     assert {"losses and PSNR on V over the steps of the search", "width path and cell"} <= pictures
+
+
+def test_in_the_dark_the_drawing_turns_dark_and_no_photograph(whole):
+    assert [one["alt"] for one in whole.all("img") if "drawing" in one.get("class", "").split()] == [
+        "width path and cell"
+    ]
+    style = Path(page.__file__).with_suffix(".css").read_text()
+    assert set(re.findall(r"(img\S*) { filter", style)) == {"img.drawing"}
 
 
 def test_no_text_ends_the_script_that_it_stands_in():

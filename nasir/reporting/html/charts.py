@@ -150,31 +150,44 @@ def rewards(record: Record) -> list[Spec]:
 
 
 def training(record: Record) -> list[Spec]:
-    """Loss, PSNR and SSIM on V over steps, and PSNR over time where one process trained from beginning to end."""
+    """Loss, PSNR and SSIM on V over steps, and PSNR over hours where one process trained from beginning to end."""
     history = record.train_history
     charts = [
         curves("Loss", history, {"train_loss": "on W and A"}),
         curves("PSNR on V, dB", history, {"psnr_db": "on V"}),
         curves("SSIM on V", history, {"ssim": "on V"}),
     ]
-    receipt = record.receipts["retrain"]
-    if "psnr_db" in history and not receipt["is_resumed"]:
-        curve, steps = history["psnr_db"], max(int(one.steps[-1]) for one in history.values())
-        minutes = np.asarray(curve.steps) / steps * receipt["seconds"] / 60
-        rows = [
-            {"minutes": rounded(float(m)), "psnr": rounded(float(v))}
-            for m, v in zip(minutes, curve.values, strict=True)
-        ]
-        columns = {"minutes": "minutes", "psnr": "PSNR on V, dB"}
-        encoding = {
-            "x": quantity("minutes", "minutes of training, by the share of steps", nice=False),
-            "y": quantity("psnr", ""),
-            "tooltip": tooltip(columns),
-        }
-        charts.append(
-            view("PSNR on V against time, dB", columns, rows, [{"mark": line(len(rows)), "encoding": encoding}])
-        )
+    if "psnr_db" in history and has_hours(record):
+        charts.append(against_hours(record))
     return _there(charts)
+
+
+def has_hours(record: Record) -> bool:
+    """Whether the receipt's seconds are those of the whole training, not of what came behind a checkpoint alone."""
+    return not record.receipts["retrain"]["is_resumed"]
+
+
+def against_hours(record: Record) -> Spec:
+    """PSNR on V over hours of training, a step's share of the steps being its share of the hours; the highest marked."""
+    history = record.train_history
+    curve, steps = history["psnr_db"], max(int(one.steps[-1]) for one in history.values())
+    hours = np.asarray(curve.steps) / steps * record.receipts["retrain"]["seconds"] / 3600
+    rows = [
+        {"hours": rounded(float(hour)), "psnr": rounded(float(value)), "step": int(step)}
+        for hour, value, step in zip(hours, curve.values, curve.steps, strict=True)
+    ]
+    columns = {"hours": "hours", "psnr": "PSNR on V, dB", "step": "step"}
+    encoding = {
+        "x": quantity("hours", "hours of training", nice=False),
+        "y": quantity("psnr", ""),
+        "tooltip": tooltip(columns),
+    }
+    best = int(curve.values.argmax())
+    layers = [
+        {"mark": line(len(rows)), "encoding": encoding},
+        guides("hours", {f"highest: {curve.values[best]:.2f} dB": rounded(float(hours[best]))}),
+    ]
+    return view("PSNR on V against hours, dB", columns, rows, layers)
 
 
 def _there(charts: Sequence[Spec | None]) -> list[Spec]:

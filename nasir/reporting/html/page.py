@@ -32,6 +32,10 @@ SCORES = "![mean PSNR of each method with its 95 % interval](scores)"
 IMAGES = "![PSNR of every test image, the worst first](images)"
 """Places of charts that report.md does not have."""
 
+NO_HOURS = (
+    "The training was carried on from a checkpoint, and its receipt counts from there: no curve stands against hours."
+)
+
 
 def render(
     record: Record,
@@ -79,6 +83,8 @@ def _texts(
 ) -> dict[str, str]:
     """The sections as Markdown: those of report.md, with places for the charts that it does not have."""
     texts = page.sections(record) | {"pictures": _pictures(record, pictures)}
+    if not run_charts.has_hours(record):
+        texts["training"] += f"\n\n{NO_HOURS}"
     if has_charts:
         texts["scores"] = texts["scores"].replace("\n\n", f"\n\n{SCORES}\n\n", 1)
         texts["pictures"] += f"\n\n### Every test image\n\n{IMAGES}"
@@ -118,7 +124,8 @@ def _figure(name: str, figures: Mapping[str, bytes], charts: Mapping[str, object
     address = shots.address(*((figures["architecture_svg"], SVG) if is_drawing else (figures[name],)))
 
     def place(alt: str) -> str:
-        image = f'<img class="paper" alt="{escape(alt)}" src="{address}">'
+        kind = "paper drawing" if is_drawing else "paper"
+        image = f'<img class="{kind}" alt="{escape(alt)}" src="{address}">'
         if name in charts:
             return _chart(name, image)(alt)
         return f'<figure class="scroll" role="region" tabindex="0" aria-label="{escape(alt)}">{image}</figure>'

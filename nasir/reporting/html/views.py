@@ -80,7 +80,7 @@ def curves(title: str, history: History, metrics: Mapping[str, str], x: str = "s
     title += f", means of {span} records" if span > 1 else ""
     columns = {"step": x, "value": title, "series": "of"}
     encoding = {
-        "x": quantity("step", x, nice=False),
+        "x": quantity("step", x, nice=False) | {"axis": {"tickMinStep": 1}},  # there is no half step
         "y": quantity("value", "", **({"type": "log"} if is_log else {})),
         "color": series("series", list(there.values())),
         "tooltip": tooltip(columns),
