@@ -14,7 +14,7 @@ import typer
 
 from nasir import memory as process
 from nasir.commands import failing
-from nasir.commands.terminal import suggest
+from nasir.commands.terminal import print_json, suggest
 from nasir.messages import first_line
 
 HELP = (
@@ -236,12 +236,18 @@ def summary(
 
 def status(
     checkpoints: Annotated[list[Path] | None, typer.Option(help="Their folders; repeatable.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Say how far every training is that is not finished, of the pipeline and of the tables."""
     from stages.around import pausing
 
     folders = checkpoints or [Path("runs/checkpoints"), Path("tables/runs/checkpoints")]
     found = [path for folder in folders for path in sorted(folder.glob("*.pt"))]
+    if json:
+        from stages import status as stage
+
+        print_json(stage.facts(folders, found))
+        return
     for path in found:
         print(pausing.describe(path))
     if not found:

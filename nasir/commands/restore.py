@@ -2,14 +2,15 @@
 
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from nasir.commands.places import Errand, plan
-from nasir.commands.restorer import AUTO, BadPicture, Restorer, Settings
-from nasir.commands.terminal import say, shown
+from nasir.commands.restorer import AUTO, BadPicture, Restored, Restorer, Settings
+from nasir.commands.terminal import print_json, say, shown
 
 
 def restore(
@@ -48,6 +49,7 @@ def restore(
         ),
     ] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace results that are there already.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object, at the end.")] = False,
 ) -> None:
     """Restore pictures and write each as a PNG of its size, bits and channels; a network for grey takes colour by channels.
 
@@ -72,9 +74,18 @@ def restore(
         require_writable(errand.target)
     if is_alone and not images[0].is_dir():
         _refuse_there(errands[0].target, overwrite)
-        say(Restorer(settings).run(errands[0], is_alone=True))
+        done = Restorer(settings).run(errands[0])
+        if json:
+            _print_json([done], [], [])
+        else:
+            say(done.line(is_alone=True))
         return
-    _restore_all(Restorer(settings), errands, problems, out, overwrite)
+    _restore_all(Restorer(settings), errands, problems, out, overwrite, json)
+
+
+def _print_json(done: Sequence[Restored], bad: Sequence[str], there: Sequence[Path]) -> None:
+    """What was restored, what could not be, and results that were there already and stay."""
+    print_json({"restored": [asdict(one) for one in done], "refused": list(bad), "kept": list(map(str, there))})
 
 
 def _refuse_there(target: Path, overwrite: bool) -> None:
@@ -83,11 +94,12 @@ def _refuse_there(target: Path, overwrite: bool) -> None:
 
 
 def _restore_all(
-    restorer: Restorer, errands: Sequence[Errand], problems: Sequence[str], out: Path, overwrite: bool
+    restorer: Restorer, errands: Sequence[Errand], problems: Sequence[str], out: Path, overwrite: bool, json: bool
 ) -> None:
     """Restore picture after picture and say of each what was done; end with those of which nothing became, and status 2."""
     from tqdm import tqdm
 
+    done: list[Restored] = []
     bad, there = list(problems), []
     with tqdm(errands, disable=None, file=sys.stderr, unit="picture", leave=False, dynamic_ncols=True) as progress:
         for errand in progress:
@@ -95,15 +107,17 @@ def _restore_all(
                 there.append(errand.target)
                 continue
             try:
-                text = restorer.run(errand, is_alone=False)
+                done.append(restorer.run(errand))
             except BadPicture as error:
                 bad.append(str(error))
                 continue
-            with tqdm.external_write_mode(file=sys.stdout):
-                say(text)
-    say(
-        f"{len(errands) - len(there) - len(bad) + len(problems):,} of {len(errands):,} pictures restored to {shown(out)}"
-    )
+            if not json:
+                with tqdm.external_write_mode(file=sys.stdout):
+                    say(done[-1].line(is_alone=False))
+    if json:
+        _print_json(done, bad, there)
+    else:
+        say(f"{len(done):,} of {len(errands):,} pictures restored to {shown(out)}")
     if bad:
         print(f"{len(bad):,} could not be restored:", *map(shown, bad), sep="\n  ", file=sys.stderr)
     if there:

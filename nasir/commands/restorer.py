@@ -64,6 +64,38 @@ class Settings:
         )  # fmt: skip
 
 
+@dataclass(frozen=True, kw_only=True)
+class Restored:
+    """What was done with a picture."""
+
+    source: str
+    target: str
+    width: int  # pixels
+    height: int
+    network: str
+    is_chosen: bool  # the network, where no model was named
+    sigma: float  # that the network was trained for, 8-bit grey levels
+    noise: float | None  # that a shipped network was chosen by; None where it was not
+    is_estimated: bool  # the noise
+    self_ensemble: bool
+    tiles: str | None  # where the picture had to be cut
+    notes: tuple[str, ...]
+
+    def line(self, is_alone: bool) -> str:
+        """The same for a person; of a picture among others without its tiles."""
+        cut = f" in {self.tiles}" if is_alone and self.tiles is not None else ""
+        ensemble = ", self-ensemble" if self.self_ensemble else ""
+        notes = "".join(f", {note}" for note in self.notes)
+        size = f"{self.width}x{self.height}"
+        return f"{shown(self.target)}: {size}, restored at sigma {self.sigma:g}{cut}{ensemble}{self._choice()}{notes}"
+
+    def _choice(self) -> str:
+        if not self.is_chosen:
+            return ""
+        how = "estimated" if self.is_estimated else "given"
+        return f", by {self.network}" + ("" if self.noise is None else f" (noise of {self.noise:.1f} {how})")
+
+
 @dataclass(frozen=True)
 class Restorer:
     """Restores pictures one by one; each network is loaded once."""
@@ -71,11 +103,8 @@ class Restorer:
     settings: Settings
     _loaded: dict[str, "Denoiser"] = field(default_factory=dict)
 
-    def run(self, errand: Errand, is_alone: bool) -> str:
+    def run(self, errand: Errand) -> Restored:
         """Restore a picture and write it.
-
-        Returns:
-            What was done, for a person.
 
         Raises:
             BadPicture: if this picture cannot be restored.
@@ -88,7 +117,7 @@ class Restorer:
             photograph = photographs.read(errand.source)
         except (ValueError, MemoryError) as error:
             raise BadPicture(_said(error, errand)) from error
-        name, told = self._choose(photograph, errand)
+        name, noise = self._choose(photograph, errand)
         denoiser = self._load(name)
         try:
             restored = self._restore(denoiser, name, photograph.levels)
@@ -97,29 +126,29 @@ class Restorer:
         with writing(errand.target):
             photographs.save_png(errand.target, replace(photograph, levels=restored))
         height, width = restored.shape[:2]
-        cut = f" in {denoiser.tiling}" if is_alone and denoiser.tiling is not None else ""
-        ensemble = ", self-ensemble" if self.settings.is_ensemble else ""
-        notes = "".join(f", {note}" for note in photograph.notes)
-        return f"{shown(errand.target)}: {width}x{height}, restored at sigma {denoiser.sigma:g}{cut}{ensemble}{told}{notes}"
+        return Restored(
+            source=str(errand.source), target=str(errand.target), width=width, height=height, network=name,
+            is_chosen=self.settings.model is None, sigma=denoiser.sigma, noise=noise,
+            is_estimated=noise is not None and self.settings.sigma is None, self_ensemble=self.settings.is_ensemble,
+            tiles=None if denoiser.tiling is None else str(denoiser.tiling), notes=tuple(photograph.notes),
+        )  # fmt: skip
 
-    def _choose(self, photograph: "Photograph", errand: Errand) -> tuple[str, str]:
-        """The network for a picture, and why that one, for a person."""
+    def _choose(self, photograph: "Photograph", errand: Errand) -> tuple[str, float | None]:
+        """The network for a picture, and the noise by whose level it was chosen."""
         from nasir.inference import restoring, zoo
 
         if self.settings.model is not None:
-            return self.settings.model, ""
+            return self.settings.model, None
         task = self.settings.task or "denoise"
         if task != "denoise":
-            name = zoo.choose(task, 0.0)
-            return name, f", by {name}"
+            return zoo.choose(task, 0.0), None
         level = self.settings.sigma
         if level is None:
             try:
                 level = restoring.estimate(photograph.levels)
             except ValueError as error:
                 raise BadPicture(_said(error, errand)) from error
-        name = zoo.choose(task, level)
-        return name, f", by {name} (noise of {level:.1f} {'estimated' if self.settings.sigma is None else 'given'})"
+        return zoo.choose(task, level), level
 
     def _load(self, name: str) -> "Denoiser":
         from nasir.inference import model as models

@@ -1,6 +1,7 @@
 """`nasir restore`: one picture or many, with what belongs to them, and nothing that was there is lost."""
 
 import io
+import json
 import sys
 
 import numpy as np
@@ -100,6 +101,32 @@ def test_a_folder_goes_on_after_a_bad_file_and_lists_it(monkeypatch, capsys, loa
     assert sorted(str(path.relative_to(out)) for path in out.rglob("*.*")) == ["a.png", "sub/b.png", "sub/d.png"]
     assert capsys.readouterr().out.endswith(f"3 of 5 pictures restored to {out}\n")
     assert len(loaded) == 1  # once for all
+
+
+def test_a_program_reads_what_became_of_each_picture(monkeypatch, capsys, loaded, tmp_path):
+    save(tmp_path / "in/a.png"), save(tmp_path / "in/b.png"), save(tmp_path / "out/b.png", level=7)
+    (tmp_path / "in/c.png").write_bytes(b"no picture")
+
+    status, _ = run(monkeypatch, tmp_path / "in", "--out", tmp_path / "out", "--sigma", 48, "--json")
+
+    told = json.loads(capsys.readouterr().out)
+    assert status == 2
+    network = {"network": loaded[0], "is_chosen": True, "sigma": 50.0, "noise": 48.0, "is_estimated": False}
+    files = {"source": f"{tmp_path}/in/a.png", "target": f"{tmp_path}/out/a.png", "width": 5, "height": 6}
+    assert told["restored"] == [files | network | {"self_ensemble": False, "tiles": None, "notes": []}]
+    assert told["kept"] == [f"{tmp_path}/out/b.png"]
+    assert [text.partition(" must be ")[0] for text in told["refused"]] == [f"{tmp_path}/in/c.png"]
+
+
+def test_a_program_reads_of_one_picture_what_it_reads_of_many(monkeypatch, capsys, loaded, tmp_path):
+    save(tmp_path / "a.png")
+
+    assert run(monkeypatch, tmp_path / "a.png", "--out", tmp_path / "b.png", "--task", "derain", "--json") == (0, "")
+
+    told = json.loads(capsys.readouterr().out)
+    assert (told["refused"], told["kept"]) == ([], [])
+    [one] = told["restored"]
+    assert (one["target"], one["noise"], one["is_estimated"]) == (str(tmp_path / "b.png"), None, False)
 
 
 def test_nothing_is_overwritten_unasked(monkeypatch, loaded, tmp_path):

@@ -1,5 +1,6 @@
 """A training in pieces: where it ends, what it says, and that it carries on."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -95,8 +96,8 @@ def test_a_moment_that_is_no_number_is_refused(tmp_path, monkeypatch, text):
         pausing.keeper(tmp_path / "c.pt", MADE_WITH, None, 2000)
 
 
-def call(folder: Path) -> Any:
-    return CliRunner().invoke(commands.build("status"), ["status", "--checkpoints", str(folder)])
+def call(folder: Path, *words: str) -> Any:
+    return CliRunner().invoke(commands.build("status"), ["status", "--checkpoints", str(folder), *words])
 
 
 def test_the_command_says_how_far_each_training_is(tmp_path):
@@ -107,6 +108,20 @@ def test_the_command_says_how_far_each_training_is(tmp_path):
         "a at step 0 of 2,000",
         "b at step 2,000 of 2,000; PSNR on V 26.00 dB, at best 26.00",
     ]
+
+
+def test_a_program_reads_how_far_each_training_is(tmp_path):
+    nothing = {"folders": [str(tmp_path)], "trainings": []}
+    assert json.loads(call(tmp_path, "--json").output) == nothing
+    checkpoints.save(tmp_path / "a.pt", MADE_WITH, state(500, 25.5), pace=0.5, steps=2000)
+    checkpoints.save(tmp_path / "b.pt", {"search.steps": "40"}, {"tried": [1]}, steps=40)
+
+    first, second = json.loads(call(tmp_path, "--json").output)["trainings"]
+
+    expected = {"step": 500, "steps": 2000, "seconds_per_step": 0.5, "seconds_left": 750.0}
+    assert first == {"checkpoint": str(tmp_path / "a.pt"), **expected, "psnr_db": 25.5, "best_psnr_db": 25.5}
+    known = {"checkpoint": str(tmp_path / "b.pt"), "steps": 40}
+    assert {key: value for key, value in second.items() if value is not None} == known
 
 
 def test_what_is_no_checkpoint_is_named(tmp_path):
