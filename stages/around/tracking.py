@@ -18,7 +18,7 @@ import sys
 import time
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -47,6 +47,9 @@ PIPELINES = f"tags.`nasir.stage` = '{PIPELINE}'"  # the filter that `ui` begins 
 SEND_SECONDS = 2.0  # between two requests of a follower
 POLL_SECONDS = 0.25  # between two looks whether the stage has ended
 LINES = 1000  # of a journal between two cursors
+SENDERS = (
+    8  # followers of one folder at a time; each takes some 150 MB, and hundreds of short stages would fill a machine
+)
 LAST_TRIES = 3  # of a follower, once its stage has ended
 
 
@@ -134,14 +137,17 @@ def follow(journal: Path, uri: str | None = None) -> bool:
     `LAST_TRIES` times.
 
     Returns:
-        Whether all was sent. False too if another process is sending the same journal.
+        Whether all was sent. False too if another process is sending the same journal, or `SENDERS` are sending others: then its
+        events wait for `sync`.
     """
     uri = uri or tracking_uri()
-    errors = _server_errors()
-    server = None
-    with locked(journal.with_suffix(".lock"), wait=False) as is_ours:
-        if not is_ours:
+    with _seat(journal.parent) as is_free, locked(journal.with_suffix(".lock"), wait=False) as is_ours:
+        if not is_free:
+            print(f"{journal.name}: not sent, {SENDERS} processes are sending others", file=sys.stderr, flush=True)
+        if not is_free or not is_ours:
             return False
+        errors = _server_errors()
+        server = None
         failures, last_failures = 0, 0
         while last_failures < LAST_TRIES:
             is_over = has_ended(journal)
@@ -159,6 +165,16 @@ def follow(journal: Path, uri: str | None = None) -> bool:
             while time.monotonic() < deadline and (is_over or not has_ended(journal)):
                 time.sleep(POLL_SECONDS)
     return False
+
+
+@contextmanager
+def _seat(journals: Path) -> Iterator[bool]:
+    """Hold one of a folder's places for followers; gives whether one was free."""
+    paths = [journals / f"sender-{number}.lock" for number in range(SENDERS)]
+    for path in paths:
+        path.touch()
+    with ExitStack() as held:
+        yield any(held.enter_context(locked(path, wait=False)) for path in paths)
 
 
 def sync(journals: Path, uri: str | None = None) -> Delivery:

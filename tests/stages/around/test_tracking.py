@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
@@ -342,6 +343,18 @@ def test_a_hanging_server_delays_a_stage_no_longer_than_it_was_told(uri, hanging
     assert "`python -m stages sync` sends" in capsys.readouterr().err
     assert len(tracking.sync(tmp_path / "tracking", uri).sent) == 1
     assert len(history(uri, runs(uri)["search"])) == 2000
+
+
+def test_of_many_followers_those_beyond_the_places_leave_their_journals_to_sync(uri, tmp_path, capsys):
+    record = begin(tmp_path / "tracking", "search")
+    record.finish("FINISHED")
+    with ExitStack() as held:
+        for _ in range(tracking.SENDERS):
+            assert held.enter_context(tracking._seat(tmp_path / "tracking"))
+        assert not tracking.follow(record.path, uri)
+        assert f"not sent, {tracking.SENDERS} processes are sending others" in capsys.readouterr().err
+    assert len(tracking.sync(tmp_path / "tracking", uri).sent) == 1
+    assert tracking.follow(record.path, uri)  # a place is free again
 
 
 def test_a_follower_gives_up_some_time_after_its_stage_has_ended(uri, hanging_server, tmp_path, monkeypatch, capsys):
