@@ -154,14 +154,19 @@ def write_csv(path: Path, rows: Sequence[Mapping[str, object]], columns: Sequenc
 
     Floats are written with `repr`, so that reading them back gives the same number.
     """
-    text = io.StringIO()
-    writer = csv.DictWriter(text, columns, lineterminator="\n")
-    writer.writeheader()
+    lines = [_to_line(columns)]
     for row in rows:
         if set(row) != set(columns):
             raise ValueError(f"a row for {path} must have the columns {list(columns)}, got {list(row)}.")
-        writer.writerow(row)
-    write_text(path, text.getvalue())
+        lines.append(_to_line([row[column] for column in columns]))
+    write_text(path, "".join(lines))
+
+
+def _to_line(values: Sequence[object]) -> str:
+    """A line of a CSV file. Either half of "\\r\\n" is put in quotes because the writer ends its lines so; ours end in "\\n"."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\r\n").writerow(values)
+    return text.getvalue().removesuffix("\r\n") + "\n"
 
 
 def read_csv(path: Path, columns: Sequence[str] = (), is_full: bool = True) -> list[dict[str, str]]:

@@ -55,6 +55,14 @@ def test_csv_keeps_every_bit_of_a_float(tmp_path):
     assert float(files.read_csv(tmp_path / "a.csv")[0]["x"]) == 0.1 + 0.2
 
 
+def test_csv_keeps_the_ends_of_lines_that_stand_in_a_name(tmp_path):
+    rows = [{"name": "a\rb", "x": "1"}, {"name": "a\nb\r\n", "x": "\r"}]
+    files.write_csv(tmp_path / "a.csv", rows, ["name", "x"])
+
+    assert files.read_csv(tmp_path / "a.csv") == rows
+    assert (tmp_path / "a.csv").read_bytes() == b'name,x\n"a\rb",1\n"a\nb\r\n","\r"\n'
+
+
 def test_a_row_with_another_column_is_refused(tmp_path):
     with pytest.raises(ValueError, match=r"must have the columns \['x'\], got \['y'\]"):
         files.write_csv(tmp_path / "a.csv", [{"y": 1}], ["x"])

@@ -5,6 +5,8 @@ from typing import Any
 
 import yaml
 
+from nasir.messages import MOST_SHOWN, shown
+
 DEEPEST = 50
 """Lists and mappings inside of each other; the shipped files have 5."""
 
@@ -40,10 +42,13 @@ def load(text: str) -> Any:
         return yaml.load(text, Loader=_LOADER)
     except (yaml.YAMLError, ValueError) as error:  # ValueError: of Python's own int and date
         raise ValueError(f"must be YAML with values that can be, got {_on_one_line(error)}") from error
+    except (ArithmeticError, AttributeError, LookupError, TypeError) as error:  # of `!!int` without a number, say
+        raise ValueError("must be YAML with values that can be, got a tag that its value does not fit") from error
 
 
 def _on_one_line(error: Exception) -> str:
-    return " ".join(str(error).split())
+    text = " ".join(str(error).split())
+    return text if len(text) <= MOST_SHOWN else f"{text[:MOST_SHOWN]}..."
 
 
 def _require_plain(text: str) -> None:
@@ -67,13 +72,16 @@ def _require_plain(text: str) -> None:
             inner = opened[-1]
             if inner.is_mapping and inner.children % 2 == 0:
                 if event.value in inner.keys:
-                    raise ValueError(f"must hold each key once, got {event.value!r} again in line {line}; remove one")
+                    raise ValueError(
+                        f"must hold each key once, got {shown(event.value)} again in line {line}; remove one"
+                    )
                 inner.keys.add(event.value)
             inner.children += 1
             inner.size += 1
         elif isinstance(event, yaml.AliasEvent):
             if any(one.anchor == event.anchor for one in opened):
-                raise ValueError(f"must not hold itself, got the alias *{event.anchor} in line {line}; write it out")
+                alias = shown(f"*{event.anchor}")[1:-1]
+                raise ValueError(f"must not hold itself, got the alias {alias} in line {line}; write it out")
             opened[-1].children += 1
             opened[-1].size += sizes.get(str(event.anchor), 1)
         if opened[-1].size > MOST_VALUES:

@@ -25,22 +25,24 @@ class Entry:
     mode: str  # Pillow's: "L", "RGB", ...
 
     def __post_init__(self) -> None:
-        parts = PurePosixPath(self.path).parts
+        parts, path = PurePosixPath(self.path).parts, shortened(self.path)[1:-1]
         if not parts or self.path.startswith("/") or ".." in parts or "\\" in self.path or ":" in self.path:
             raise ValueError(
-                f"the path of an entry must be relative, stay in its folder and use '/', got {self.path!r}; "
+                f"the path of an entry must be relative, stay in its folder and use '/', got {shortened(self.path)}; "
                 "write it like 'train/100075.jpg'."
             )
         if self.split not in SPLITS:
-            raise ValueError(f"the split of {self.path} must be one of {list(SPLITS)}, got {self.split!r}; correct it.")
+            raise ValueError(
+                f"the split of {path} must be one of {list(SPLITS)}, got {shortened(self.split)}; correct it."
+            )
         if min(self.bytes, self.width, self.height) < 1:
             raise ValueError(
-                f"bytes, width and height of {self.path} must be positive, "
+                f"bytes, width and height of {path} must be positive, "
                 f"got {self.bytes}, {self.width} and {self.height}; describe the file anew."
             )
         if len(self.sha256) != 64 or set(self.sha256) - set("0123456789abcdef"):
             raise ValueError(
-                f"the sha256 of {self.path} must be 64 lower-case hex digits, got {self.sha256!r}; correct it."
+                f"the sha256 of {path} must be 64 lower-case hex digits, got {shortened(self.sha256)}; correct it."
             )
 
     @property
@@ -185,5 +187,7 @@ def _require_unique(path: Path, entries: Sequence[Entry]) -> None:
     seen: set[str] = set()
     for entry in entries:
         if entry.name in seen:
-            raise ValueError(f"names in {path} must be unique, got {entry.name!r} twice; rename one of the files.")
+            raise ValueError(
+                f"names in {path} must be unique, got {shortened(entry.name)} twice; rename one of the files."
+            )
         seen.add(entry.name)

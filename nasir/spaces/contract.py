@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from nasir import plugins, spaces
+from nasir.messages import shown
 
 if TYPE_CHECKING:  # settings are read by stages that need no torch
     import torch
@@ -83,11 +84,12 @@ class Space(ABC):
     def from_line(self, section: Any, text: str) -> Genotype:
         """The genotype that a person writes in one line; anything else is refused with a ValueError. By default its JSON."""
         try:
-            return self.from_json(json.loads(text))
-        except json.JSONDecodeError as err:
+            value = json.loads(text)
+        except (ValueError, RecursionError) as err:
             raise ValueError(
-                f"a genotype of {self.name} is written as one JSON object, got {text!r}; correct it."
+                f"a genotype of {self.name} must be one JSON object, got {shown(text)}; correct it."
             ) from err
+        return self.from_json(value)
 
     def auxiliary(self, genotype: Genotype, sizes: Any, channels: int) -> "dict[str, nn.Module]":
         """Cells that a network has only while it is trained: further instances of its own, on what is half-way, with a head each.

@@ -110,11 +110,15 @@ def look(path: Path) -> Progress:
         ValueError: if the file is no checkpoint of a search or training.
     """
     content = _content(path)
-    state, steps = content["state"], content.get("steps")
-    if steps is None:
-        raise ValueError(f"{path} must be a nasir checkpoint of a search or training, got another one; remove it.")
-    scores = [value for _, metric, value in state.get("history", ()) if metric == "psnr_db"]
-    return Progress(step=step_of(state), steps=steps, pace=content.get("pace"), scores=scores)
+    state, pace = content["state"], content.get("pace")
+    try:
+        scores = [float(value) for _, metric, value in state.get("history", ()) if metric == "psnr_db"]
+        pace = None if pace is None else float(pace)
+        return Progress(step=step_of(state), steps=int(content["steps"]), pace=pace, scores=scores)
+    except (LookupError, OverflowError, TypeError, ValueError) as error:  # of values that no training has
+        raise ValueError(
+            f"{path} must be a nasir checkpoint of a search or training, got another one; remove it."
+        ) from error
 
 
 def step_of(state: Mapping[str, Any]) -> int | None:
@@ -130,7 +134,9 @@ def _content(path: Path) -> dict[str, Any]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about pickles of others, which are refused
             content: dict[str, Any] = torch.load(io.BytesIO(_unsealed(path)), map_location="cpu", weights_only=True)
-            is_whole = isinstance(content["state"], dict) and isinstance(content["made_with"], dict)
+            state, made_with = content["state"], content["made_with"]
+            is_whole = isinstance(state, dict) and isinstance(made_with, dict)
+            is_whole &= all(isinstance(text, str) for pair in made_with.items() for text in pair)
     except Exception as error:  # torch raises whatever it stumbles over
         raise ValueError(
             f"{path} must be a whole nasir checkpoint, got {_named(error)}; remove it to start afresh."

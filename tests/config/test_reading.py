@@ -135,9 +135,11 @@ MULTIPLIED = "a: &a [x]\n" + "".join(
             "a: !!python/object:os.system x",
             "must be YAML with values that can be, got could not determine a constructor",
         ),
+        ("a: !!int", "must be YAML with values that can be, got a tag that its value does not fit"),
+        ("a: !!timestamp x", "must be YAML with values that can be, got a tag that its value does not fit"),
         ("a: \0", "must be YAML, got unacceptable character"),
     ],
-    ids=["multiplied", "endless", "double", "deep", "digits", "date", "alias", "tag", "nul"],
+    ids=["multiplied", "endless", "double", "deep", "digits", "date", "alias", "tag", "no number", "no date", "nul"],
 )
 def test_text_that_no_one_would_write_is_refused_in_one_line(tmp_path, text, message):
     (tmp_path / "odd.yaml").write_text(text)

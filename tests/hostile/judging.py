@@ -6,7 +6,6 @@ the documentation names. The door's words and status are judged here.
 
 import io
 import os
-import re
 import signal
 import sys
 import time
@@ -17,21 +16,14 @@ from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from clear_errors import problems
+
 from nasir import cli
 from nasir.commands.terminal import shown
 from stages import __main__ as stages
 
 LONGEST_S = 60
 """Seconds that an input may take; on a busy machine, many times what any does."""
-
-LONGEST_TEXT = 3000
-"""Characters of an error."""
-
-EXPECTED = re.compile(r"\b(must|expected|needs?|takes?|reads|cannot|may have|was made with|is for|every)\b")
-"""What an error says first: what was expected."""
-
-CAME = re.compile(r"\b(got|but|none|already|cannot be|missing|unknown|outside|goes|another)\b")
-"""And then: what came."""
 
 LEFT = (".part", ".partial")
 """How files end, or are called, that were on their way."""
@@ -160,28 +152,16 @@ def _judge(case: Case, answer: Answer, place: Path) -> str:
     end = "refused" if answer.status else "done"
     if case.ends not in (end, "either"):
         return f"{end} in place of {case.ends}: {answer.said[-300:]}{answer.error[-600:]}"
-    problems = list(_surroundings(place, case.keeps if answer.status else None))
+    wrong = list(_surroundings(place, case.keeps if answer.status else None))
     if answer.status:
-        problems += _of_words(case, answer.error)
+        wrong += _of_words(case, answer.error)
     elif case.check is not None:
         case.check(place)
-    return "; ".join(problems)
+    return "; ".join(wrong)
 
 
 def _of_words(case: Case, text: str) -> Iterator[str]:
-    text = text[text.find("error") :] if "error" in text else text
-    if "Traceback" in text:
-        yield f"a traceback: {text[-800:]}"
-    if not text.strip():
-        yield "no word of what is wrong"
-    if len(text) > LONGEST_TEXT:
-        yield f"{len(text)} characters: {text[:200]}"
-    if not EXPECTED.search(text) or not CAME.search(text):
-        yield f"not what was expected and what came: {text!r}"
-    if not all(letter.isprintable() or letter == "\n" for letter in text):
-        yield f"letters that a terminal obeys: {text!r}"
-    if case.named and not re.search(case.named, text):
-        yield f"does not name {case.named}: {text!r}"
+    return problems(text[text.find("error") :] if "error" in text else text, case.named)
 
 
 def _surroundings(place: Path, keeps: Mapping[str, bytes] | None) -> Iterator[str]:

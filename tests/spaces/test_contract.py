@@ -24,6 +24,15 @@ def test_a_genotype_of_no_known_space_is_refused(value):
         contract.of_json(value)
 
 
+@pytest.mark.parametrize(
+    "text", ["", "PF", "[" * 100_000, '{"version": ' + "9" * 5000 + "}"], ids=["none", "words", "deep", "digits"]
+)
+def test_a_line_that_is_no_genotype_is_refused_in_a_line(text):
+    with pytest.raises(ValueError, match=r"a genotype of irnas must be one JSON object, got '") as refused:
+        contract.find("irnas").from_line(None, text)
+    assert len(str(refused.value)) < 600
+
+
 def test_two_spaces_share_the_section_of_cells():
     assert {"irnas", "hinas"} <= {space.name for space in contract.find_settings("cells")}
 

@@ -69,6 +69,25 @@ def test_every_bit_that_turned_over_is_noticed(tmp_path):
             checkpoints.load(tmp_path / "c.pt", {})
 
 
+@pytest.mark.parametrize("made_with", [{1: "0"}, {"seed": 0}, {"seed": "0", None: None}])
+def test_a_checkpoint_that_was_made_with_what_is_no_text_is_named(tmp_path, made_with):
+    checkpoints.save(tmp_path / "a.pt", made_with, {"step": 3})
+
+    with pytest.raises(ValueError, match=r"a\.pt must hold a nasir checkpoint's state, got other values"):
+        checkpoints.load(tmp_path / "a.pt", {"seed": "0"})
+
+
+@pytest.mark.parametrize(
+    "state",
+    [{"step": {}}, {"history": None}, {"history": [[1, "psnr_db"]]}, {"history": [[None, "psnr_db", 1.0]], "step": 3}],
+)
+def test_a_checkpoint_whose_progress_is_none_is_named_where_it_is_looked_at(tmp_path, state):
+    checkpoints.save(tmp_path / "a.pt", {"seed": "0"}, state, steps=6)
+
+    with pytest.raises(ValueError, match=r"a\.pt must be a nasir checkpoint of a search or training, got another one"):
+        checkpoints.look(tmp_path / "a.pt")
+
+
 def test_a_checkpoint_of_before_there_were_seals_is_read(tmp_path):
     torch.save({"made_with": {"a": "1"}, "state": {"step": 3}}, tmp_path / "c.pt")
 

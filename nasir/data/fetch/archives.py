@@ -13,6 +13,7 @@ from pathlib import Path, PurePath, PurePosixPath
 from typing import IO, cast
 
 from nasir.data.manifest import Entry
+from nasir.files import shortened
 
 SUFFIXES = (".zip", ".tgz", ".tar.gz", ".tar")
 
@@ -153,6 +154,6 @@ def _require_inside(place: str, member: str, label: str) -> None:
     normal = posixpath.normpath(plain)
     if plain.startswith("/") or plain[1:2] == ":" or normal.split("/")[0] == "..":
         raise OutsideError(
-            f"{label} must keep its files inside one folder, got the member {member!r}, which leads to {place!r}; "
-            "nothing of it was used: do not trust this archive, fetch it from another place."
+            f"{label} must keep its files inside one folder, got the member {shortened(member)}, which leads to "
+            f"{shortened(place)}; nothing of it was used: do not trust this archive, fetch it from another place."
         )

@@ -35,11 +35,14 @@ class Picture:
     height: int
 
     def __post_init__(self) -> None:
+        name = shortened(self.name)[1:-1]
         if self.split not in SPLITS:
-            raise ValueError(f"the split of {self.name} must be one of {list(SPLITS)}, got {self.split!r}; correct it.")
+            raise ValueError(
+                f"the split of {name} must be one of {list(SPLITS)}, got {shortened(self.split)}; correct it."
+            )
         if self.layout not in LAYOUTS:
             raise ValueError(
-                f"the layout of {self.name} must be one of {list(LAYOUTS)}, got {self.layout!r}; correct it."
+                f"the layout of {name} must be one of {list(LAYOUTS)}, got {shortened(self.layout)}; correct it."
             )
 
     @property
@@ -79,7 +82,7 @@ def read(folder: Path) -> list[Picture]:
                 f"{shortened([row['width'], row['height']])}; run pair again."
             ) from error
         if row["name"] in found:
-            raise ValueError(f"names in {path} must be unique, got {row['name']!r} twice; run pair again.")
+            raise ValueError(f"names in {path} must be unique, got {shortened(row['name'])} twice; run pair again.")
         found[row["name"]] = Picture(**(row | sides))  # type: ignore[arg-type]
     return list(found.values())
 

@@ -65,9 +65,9 @@ class Genotype:
     def __post_init__(self) -> None:
         operations_of(self.space)
         if self.activation not in ACTIVATIONS:
-            raise ValueError(f"activation must be one of {list(ACTIVATIONS)}, got {self.activation!r}.")
+            raise ValueError(f"activation must be one of {list(ACTIVATIONS)}, got {shown(self.activation)}.")
         if self.norm not in NORMS:
-            raise ValueError(f"norm must be one of {list(NORMS)}, got {self.norm!r}.")
+            raise ValueError(f"norm must be one of {list(NORMS)}, got {shown(self.norm)}.")
         if not isinstance(self.downscale, int) or not 1 <= self.downscale <= MOST_DOWNSCALE:
             raise ValueError(f"downscale must be a whole number, 1 to {MOST_DOWNSCALE}, got {self.downscale!r}.")
         if not self.path or not self.cells or not all(self.cells):
@@ -112,7 +112,7 @@ class Genotype:
                 if not 0 <= edge.input < node + 2:
                     raise ValueError(f"node {node} can read inputs 0 to {node + 1}, got {edge.input}.")
                 if edge.operation not in legal:
-                    raise ValueError(f"an edge's operation must be one of {legal}, got {edge.operation!r}.")
+                    raise ValueError(f"an edge's operation must be one of {legal}, got {shown(edge.operation)}.")
 
     def cell_of(self, layer: int) -> Cell:
         """The cell of a layer."""
@@ -139,7 +139,9 @@ def operations_of(space: str) -> tuple[str, ...]:
     """The candidate operations of a space of cells, in the order of alpha's columns; another space is refused."""
     operations: tuple[str, ...] | None = getattr(contract.find(space), "operations", None)
     if operations is None:
-        raise ValueError(f"space must be one of cells and widths, got {space!r}; its genotypes are of another kind.")
+        raise ValueError(
+            f"space must be one of cells and widths, got {shown(space)}; its genotypes are of another kind."
+        )
     return operations
 
 

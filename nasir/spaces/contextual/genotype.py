@@ -81,7 +81,7 @@ class Genotype:
 
 def _require_inputs(what: str, inputs: Sequence[Any], features: int) -> None:
     if len(inputs) != 2 or any(type(index) is not int or not 0 <= index < features for index in inputs):
-        raise ValueError(f"{what} must read two of {features} features, got {list(inputs)}.")
+        raise ValueError(f"{what} must read two of {features} features, got {shown(list(inputs))}.")
 
 
 def to_json(genotype: Genotype) -> dict[str, Any]:

@@ -37,7 +37,7 @@ class Genotype:
             raise ValueError(f"a genotype may have {MOST_COLUMNS} columns, got {len(self.letters)}.")
         for key in ("norm", "transition"):
             if getattr(self, key) not in CHOICES[key]:
-                raise ValueError(f"{key} must be one of {list(CHOICES[key])}, got {getattr(self, key)!r}.")
+                raise ValueError(f"{key} must be one of {list(CHOICES[key])}, got {shown(getattr(self, key))}.")
         if not isinstance(self.downscale, int) or not 1 <= self.downscale <= MOST_DOWNSCALE:
             raise ValueError(f"downscale must be a whole number, 1 to {MOST_DOWNSCALE}, got {self.downscale!r}.")
 
