@@ -5,8 +5,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path, PurePosixPath
 
-from PIL import Image
-
+from nasir.data.pictures.images import opened
 from nasir.files import read_csv, sha256_file, shortened, write_csv
 
 SPLITS = ("train", "test")
@@ -125,7 +124,7 @@ def write(path: Path, entries: Sequence[Entry]) -> None:
 
 def describe(folder: Path, path: str, split: str) -> Entry:
     """The entry of an image that lies at `folder / path`: how a manifest for a new data set is made."""
-    with Image.open(folder / path) as image:
+    with opened(folder / path) as image:
         (width, height), mode = image.size, image.mode
     size, digest = (folder / path).stat().st_size, sha256_file(folder / path)
     return Entry(path=path, split=split, bytes=size, sha256=digest, width=width, height=height, mode=mode)

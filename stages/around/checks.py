@@ -20,7 +20,7 @@ from typing import Any
 
 from nasir import task as tasks
 from nasir.data import split_lists
-from nasir.data.pictures.images import SUFFIXES
+from nasir.data.pictures.images import SUFFIXES, opened
 from nasir.files import read_csv, read_json, sha256_file, shortened, to_int, write_json
 
 MIN_SIDE = 32  # px
@@ -419,10 +419,10 @@ def _describe(path: Path) -> dict[str, Any]:
         return found
     found |= {"bytes": path.stat().st_size, "sha256": sha256_file(path)}
     try:
-        with Image.open(path) as image:
+        with opened(path) as image:
             image.load()
             found |= {"width": image.width, "height": image.height, "mode": image.mode}
-    except (UnidentifiedImageError, OSError):
+    except (UnidentifiedImageError, OSError, Image.DecompressionBombError):
         pass  # the columns stay empty, and the check names the image
     return found
 

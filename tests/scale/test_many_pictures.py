@@ -2,22 +2,18 @@
 
 import json
 import os
-import subprocess
-import sys
-import time
-from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 import pytest
 import yaml
+from measuring import MEASURED, ROOT, STAGE, run
 
 from nasir.config import reading
 from nasir.data.pictures.images import save_png
 from nasir.files import read_csv, read_json, write_csv, write_json
 from nasir.settings import resolve
 
-ROOT = Path(__file__).parents[2]
 IMAGES = int(os.environ.get("NASIR_IMAGES", "50000"))
 
 SIDE = 32
@@ -25,15 +21,6 @@ SIDE = 32
 
 MOST_MIB = 1536
 """Of any process; torch and Great Expectations alone have some 400."""
-
-MEASURED = """
-import atexit, sys
-from nasir import memory
-atexit.register(lambda: print(f"peak {memory.peak_mib():.0f}", flush=True))
-"""
-"""In front of what a process does: at its end it says what memory it has needed, MiB."""
-
-STAGE = MEASURED + "from stages.__main__ import main\nmain()"
 
 LIST = (
     MEASURED
@@ -83,22 +70,6 @@ def test_a_folder_of_many_pictures_becomes_a_data_set_in_bounded_memory(tmp_path
         assert read_json(tmp_path / f"{step}.json")["success"]
     assert read_json(tmp_path / "evaluate.json")["success"]
     assert {name: peak for name, (peak, _) in peaks.items() if peak > MOST_MIB} == {}
-
-
-def run(place: Path, code: str, *words: str, out: str | None = None) -> tuple[int, float]:
-    """Run a stage with its check, or other code, in a process of its own there; its peak memory in MiB, and its seconds."""
-    if out is not None:
-        words = (*words, "--settings", "settings.yaml", "--out", out, "--check", f"{words[0]}.json")
-    environment: Mapping[str, str] = os.environ | {
-        "NASIR_SEND": "later", "NASIR_TRACKING": str(place / "tracking"), "PYTHONPATH": str(ROOT),
-    }  # fmt: skip
-    start = time.monotonic()
-    done = subprocess.run(
-        [sys.executable, "-c", code, *words], cwd=place, env=environment, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    [peak] = [line.split()[1] for line in done.stdout.splitlines() if line.startswith("peak ")]
-    return int(peak), round(time.monotonic() - start, 1)
 
 
 def pretend_scores(place: Path) -> None:

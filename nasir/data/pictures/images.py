@@ -2,6 +2,8 @@
 
 import io
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -105,6 +107,15 @@ def to_uint8(image: NDArray[np.floating]) -> NDArray[np.uint8]:
     return np.rint(np.clip(image, 0.0, 1.0) * 255.0).astype(np.uint8)
 
 
+@contextmanager
+def opened(path: Path) -> Iterator[Image.Image]:
+    """An image file, without Pillow's warnings of large photographs and of metadata that are damaged."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module=r"PIL\.")
+        with Image.open(path) as image:
+            yield image
+
+
 def has_transparency(path: Path) -> bool:
     """Whether an image that can be read has pixels that are not opaque; reading takes them for opaque ones."""
     with Image.open(path) as image:
@@ -114,12 +125,10 @@ def has_transparency(path: Path) -> bool:
 def _load(path: Path, mode: str | None) -> NDArray[np.uint8]:
     _require_file(path)
     try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", module=r"PIL\.")  # of large photographs, and of metadata that are damaged
-            with Image.open(path) as image:
-                problem = _find_problem(path, image)
-                own = "L" if image.mode in GREY_MODES else "RGB"
-                levels = None if problem else np.array(image.convert(mode or own), dtype=np.uint8)
+        with opened(path) as image:
+            problem = _find_problem(path, image)
+            own = "L" if image.mode in GREY_MODES else "RGB"
+            levels = None if problem else np.array(image.convert(mode or own), dtype=np.uint8)
     except UnidentifiedImageError as error:
         raise ValueError(f"{path} must be an image that Pillow reads, got other bytes; fetch it again.") from error
     except Image.DecompressionBombError as error:

@@ -1,0 +1,130 @@
+"""One very large picture among small ones in a person's folder, from download to its score: the memory of each stage."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from measuring import ROOT, STAGE, call, run
+from PIL import Image
+
+from nasir.config import reading
+from nasir.data.pictures.images import save_png
+from nasir.files import read_json
+from nasir.inference import model
+from nasir.settings import merge, resolve
+from nasir.spaces import contract
+from nasir.spaces.cells.section import CellsSizes
+
+TOO_LARGE = (16_384, 12_208)
+"""Width and height of 200 megapixels."""
+
+LARGEST = (13_376, 13_376)
+"""Of 179 megapixels: 178,956,970 is the most that Pillow takes for harmless."""
+
+REFUSED_MIB = 640
+"""That a process may need to refuse a picture, most of them torch's and Great Expectations'."""
+
+MOST_MIB = 4096
+"""Of a process that reads the largest picture in colours: some 16 bytes a pixel, and what it needs itself."""
+
+SCORED = ((512, 512), (2048, 1536))
+"""A small and a larger test picture that are scored: what memory the pixels between them take."""
+
+MOST_BYTES = 200
+"""Of memory for each grey pixel of a test picture that is scored."""
+
+GENOTYPE = {
+    "version": 3, "space": "irnas", "cells": [[[{"input": 0, "operation": "conv_3x3"}]]], "path": [0], "width_factors": [1.0],
+    "residual": True, "activation": "relu", "downscale": 1, "norm": "batch", "reads_stem": False,
+}  # fmt: skip
+
+
+def scene(chance: np.random.Generator, side: int) -> np.ndarray:
+    """Grey levels with structure of every size, as of a photograph, so that the audit finds its planted copies."""
+    sizes = [4 * 2**power for power in range(5)]
+    drawn = [Image.fromarray(chance.integers(0, 256, (size, size), np.uint8)) for size in sizes]
+    parts = [np.asarray(one.resize((side, side), Image.Resampling.BICUBIC), float) for one in drawn]
+    return np.mean(parts, axis=0).astype(np.uint8)
+
+
+def prepare(place: Path, width: int, height: int, mode: str) -> None:
+    """A folder of four small training pictures and a large one for test, a JPEG, and its settings."""
+    chance = np.random.default_rng(0)
+    for number in range(4):
+        save_png(place / "own" / "train" / f"{number}.png", scene(chance, 256))
+    tile = Image.fromarray(scene(chance, 1024)).convert(mode)
+    large = Image.new(mode, (width, height))
+    for top in range(0, height, 1024):
+        for left in range(0, width, 1024):
+            large.paste(tile, (left, top))
+    (place / "own" / "test").mkdir()
+    large.save(place / "own" / "test" / "large.jpg")
+    params = reading.read(ROOT / "params.yaml") | {"dataset": "folder", "folder": str(place / "own")}
+    little = {"evaluate": {"protocols": ["whole"], "tv_factors": [0.9], "nlm_factors": [0.7], "device": "cpu"}}
+    (place / "settings.yaml").write_text(yaml.safe_dump(merge(resolve(params, ROOT / "profiles"), little)))
+
+
+def stages(place: Path) -> dict[str, tuple[int, float]]:
+    """Peak memory in MiB and seconds of all stages that prepare pictures, each with its check."""
+    known = str(ROOT / "nasir/data/datasets/known_elsewhere.csv")
+    return {
+        "download": run(place, STAGE, "download", "--shipped", "none", out="images"),
+        "pair": run(place, STAGE, "pair", "--source", "images", "--known", known, out="pictures"),
+        "split": run(place, STAGE, "split", "--pictures", "pictures", out="split"),
+        "audit": run(place, STAGE, "audit", "--pictures", "pictures", "--split", "split", out="audit"),
+    }
+
+
+@pytest.mark.slow
+def test_a_picture_of_200_megapixels_is_refused_by_its_name_in_little_memory(tmp_path):
+    prepare(tmp_path, *TOO_LARGE, mode="RGB")
+
+    done, peak, seconds = call(tmp_path, STAGE, "download", "--shipped", "none", out="images")
+
+    print(json.dumps({"megapixels": 200, "peak_mib": peak, "seconds": seconds}))
+    assert done.returncode == 1
+    assert "own/test/large.jpg must be of a usual size, got: Image size (200015872 pixels)" in done.stderr
+    assert "cut it into parts" in done.stderr and "Warning" not in done.stderr
+    assert not (tmp_path / "images").exists() or [*(tmp_path / "images").rglob("*.*")] == []
+    assert peak <= REFUSED_MIB
+
+
+@pytest.mark.slow
+def test_the_largest_picture_that_is_taken_is_downloaded_paired_split_and_audited_in_bounded_memory(tmp_path):
+    prepare(tmp_path, *LARGEST, mode="RGB")
+
+    peaks = stages(tmp_path)
+
+    print(json.dumps({"megapixels": 179, "peak_mib_and_seconds": peaks}))
+    assert read_json(tmp_path / "split" / "split.json")["test"] == ["test/large"]
+    assert all(read_json(tmp_path / f"{step}.json")["success"] for step in peaks)
+    assert {name: peak for name, (peak, _) in peaks.items() if peak > MOST_MIB} == {}
+
+
+@pytest.mark.slow
+def test_a_large_test_picture_is_scored_in_memory_that_grows_with_its_pixels_alone(tmp_path):
+    """With a network of two channels; the classical denoisers are those that take time and memory."""
+    sizes = CellsSizes(width=2, stem_channels=2, aspp_channels=0, aspp_rates=())
+    space = contract.find("irnas")
+    torch.manual_seed(0)
+    weights = space.build(space.from_json(GENOTYPE), sizes, 1).state_dict()
+    peaks = {}
+    for width, height in SCORED:
+        place = tmp_path / f"{width}x{height}"
+        prepare(place, width, height, mode="L")
+        stages(place)
+        model.save(place / "model", GENOTYPE, sizes, 1, "denoise", 50.0, {"best": weights, "last": weights})
+        paths = ("--pictures", "pictures", "--split", "split", "--synthesize", "synthesize", "--model", "model")
+        peaks[width * height] = {
+            "synthesize": run(place, STAGE, "synthesize", "--pictures", "pictures", out="synthesize"),
+            "evaluate": run(place, STAGE, "evaluate", *paths, out="evaluate"),
+        }
+        assert read_json(place / "evaluate.json")["success"]
+
+    (few, before), (many, after) = peaks.items()
+    per_pixel = {name: 2**20 * (after[name][0] - before[name][0]) / (many - few) for name in after}
+    print(json.dumps({"peak_mib_and_seconds": peaks, "bytes_per_pixel": per_pixel}))
+    assert {name: one for name, one in per_pixel.items() if one > MOST_BYTES} == {}
