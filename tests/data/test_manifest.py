@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from nasir.data import datasets as package
 from nasir.data import manifest
@@ -29,6 +30,13 @@ def test_an_image_is_described_by_its_size_and_hash(tmp_path):
 
     assert (entry.width, entry.height, entry.mode, entry.split) == (5, 3, "L", "train")
     assert (entry.bytes, entry.sha256) == (len(data), hashlib.sha256(data).hexdigest())
+
+
+def test_a_large_photograph_is_described_without_pillow_s_warning(tmp_path, monkeypatch):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10)  # warned of above it, refused above twice as many
+    save_png(tmp_path / "a.png", np.zeros((3, 5), dtype=np.uint8))
+
+    assert manifest.describe(tmp_path, "a.png", "train").width == 5
 
 
 def test_a_name_is_the_path_without_its_last_suffix():

@@ -57,6 +57,13 @@ def failures(out: Path) -> dict[str, list[str]]:
     return {one["column"]: one["unexpected"] for one in result["expectations"] if not one["success"]}
 
 
+def test_a_downloaded_image_that_pillow_takes_for_an_attack_is_named(images, tmp_path, monkeypatch):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 48 * 40 // 2 - 1)
+
+    with pytest.raises(ValueError, match=r"test/3\.png"):
+        checks.check_download(images, tmp_path / "out.json")
+
+
 def test_downloaded_images_that_match_their_manifest_pass(images, tmp_path):
     checks.check_download(images, tmp_path / "out.json", {"train": 3, "test": 1})
 
