@@ -108,7 +108,7 @@ def test_a_run_that_one_process_began_is_ended_by_two(place):
     assert json.loads((place / "receipt.json").read_text())["is_resumed"]
     [journal] = (place / "tracking").glob("*.jsonl")  # one process has news
     events = [json.loads(line) for line in journal.read_text().splitlines()]
-    assert [event["step"] for event in events if event["event"] == "metrics"] == [3, 4, 5, 6]
+    assert [event["step"] for event in events if event["event"] == "metrics"] == [3, 4, 5, 6, 0]  # 0: the cost
     assert events[-1]["status"] == "FINISHED"
 
     one, two = (read_csv(place / f"{name}/history.csv") for name in ("whole", "out"))
@@ -188,5 +188,14 @@ def test_a_run_of_the_tables_is_trained_by_two_and_scored_by_the_first(place):
 
     [journal] = (place / "tracking").glob("*.jsonl")
     events = [json.loads(line) for line in journal.read_text().splitlines()]
-    assert [event["step"] for event in events if event["event"] == "metrics"] == [1, 2, 3, 4, 5, 6, 7]  # one score
+    assert [event["step"] for event in events if event["event"] == "metrics"] == [
+        1,
+        2,
+        3,
+        4,
+        5,
+        6,
+        7,
+        0,
+    ]  # a score, the cost
     assert [(row["protocol"], row["name"]) for row in read_csv(place / "out/scores.csv")] == [("whole", "test/0")]
