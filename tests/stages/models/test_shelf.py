@@ -118,6 +118,19 @@ def test_scores_without_whole_are_refused(runs, tmp_path):
     assert not (tmp_path / "models").exists()
 
 
+@pytest.fixture
+def data(runs, tmp_path, monkeypatch) -> Path:
+    """The shipped network `mine`, and its pictures where `scores` looks for them."""
+    shelve.run(runs=runs, settings=settings(), name="mine", out=tmp_path / "models")
+    monkeypatch.setattr(zoo, "SHELF", tmp_path / "models")
+    data = tmp_path / "work/demo-denoise-bsd500"
+    data.mkdir(parents=True)
+    (runs / "pair").rename(data / "pictures")
+    (runs / "split").rename(data / "split")
+    write_text(data / "checks/audit.json", "{}")
+    return data
+
+
 def again(place: Path, *names: str) -> tuple[int, str]:
     """`scores` on pictures that are there already: its exit status and what it printed."""
     found = CliRunner().invoke(
@@ -127,14 +140,7 @@ def again(place: Path, *names: str) -> tuple[int, str]:
     return found.exit_code, found.output
 
 
-def test_scores_again_are_those_of_the_card_or_the_command_fails(runs, tmp_path, monkeypatch):
-    shelve.run(runs=runs, settings=settings(), name="mine", out=tmp_path / "models")
-    monkeypatch.setattr(zoo, "SHELF", tmp_path / "models")
-    data = tmp_path / "work/demo-denoise-bsd500"
-    data.mkdir(parents=True)
-    (runs / "pair").rename(data / "pictures")
-    (runs / "split").rename(data / "split")
-    write_text(data / "checks/audit.json", "{}")
+def test_scores_again_are_those_of_the_card_or_the_command_fails(data, tmp_path):
 
     status, said = again(tmp_path / "work")
     assert status == 0 and "| mine | whole | 2 |" in said and said.count("0.0e+00") == 2
@@ -157,14 +163,7 @@ def test_scores_again_are_those_of_the_card_or_the_command_fails(runs, tmp_path,
     assert status == 1 and "1.0e-02" in said
 
 
-def test_further_protocols_are_put_on_the_card(runs, tmp_path, monkeypatch):
-    shelve.run(runs=runs, settings=settings(), name="mine", out=tmp_path / "models")
-    monkeypatch.setattr(zoo, "SHELF", tmp_path / "models")
-    data = tmp_path / "work/demo-denoise-bsd500"
-    data.mkdir(parents=True)
-    (runs / "pair").rename(data / "pictures")
-    (runs / "split").rename(data / "split")
-    write_text(data / "checks/audit.json", "{}")
+def test_further_protocols_are_put_on_the_card(data, tmp_path):
     before = zoo.card("mine")["scores"]
 
     status, said = again(tmp_path / "work", "--also", "whole", "--also", "clipped8")
