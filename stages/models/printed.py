@@ -42,17 +42,16 @@ def run(*, published: Path, rows: Path, plan: Path, others: Path, out: Path) -> 
         others: folder of METHOD-SIGMA-SEED.csv, scores of methods that need no training, for denoising.
         out: folder to write into.
     """
-    config = load(plan)
-    cells = _scored(others) | _shipped()
-    datasets = {task: part.dataset for task, part in plan_of(config, LIKE).parts.items()}
+    whole = plan_of(load(plan), LIKE)
+    cells = _scored(others) | _shipped({task: part.dataset for task, part in whole.parts.items()})
     with tempfile.TemporaryDirectory() as place:
         study = Path(place)
-        chosen = _plan(plan_of(config, LIKE), cells)
+        chosen = _plan(whole, cells)
         for task, part in chosen.parts.items():
             for name, method in part.methods.items():
                 for sigma in method.sigmas if method.reason is None else ():
                     folder = study / "trained" / task / folder_name(name, sigma, SEED)
-                    _write(folder, name, sigma, cells.get((task, name, sigma)), datasets[task])
+                    _write(folder, name, sigma, cells.get((task, name, sigma)))
         counts = {name: cell["parameters"] for (task, name, _), cell in cells.items() if task == HOME}
         for task in chosen.parts:
             write_json(study / "claims" / f"{task}.json", {"parameters": counts if task == HOME else {}})
@@ -83,22 +82,24 @@ def _rows(path: Path, published: Path, cells: Mapping[Key, Mapping[str, Any]]) -
     return found
 
 
-def _shipped() -> dict[Key, dict[str, Any]]:
-    """Of each cell the best network: its scores, size, data set and the hash of its genotype."""
+def _shipped(datasets: Mapping[str, str]) -> dict[Key, dict[str, Any]]:
+    """Of each cell the best network of its task's data set: its scores, size and genotype."""
     found: dict[Key, dict[str, Any]] = {}
     for name in zoo.names():
         card, folder = zoo.card(name), zoo.folder(name)
-        space = models.describe(folder)["genotype"]["space"]
+        if card["data"]["dataset"] != datasets.get(card["task"]):
+            continue
+        genotype = models.describe(folder)["genotype"]
+        space = genotype["space"]
         is_mse = not card["made_with"]["retrain"]["ssim_weight"]
         score = card["scores"]["whole"]["psnr_db"]
         cell = {
             "score": score,
             "is_mse": is_mse,
             "rows": read_csv(folder / "scores.csv"),
-            "dataset": card["data"]["dataset"],
             "parameters": card["parameters"],
             "flops_per_pixel": card["flops_per_pixel"],
-            "genotype_sha256": sha256_file(folder / "model.json"),
+            "genotype": genotype,
         }
         for method in (space, space + MSE_ALONE) if is_mse else (space,):
             key = (card["task"], method, float(card["sigma"]))
@@ -113,7 +114,7 @@ def _scored(folder: Path) -> dict[Key, dict[str, Any]]:
     for method in CLASSICAL:
         for path in sorted(folder.glob(f"{method}-*-{SEED}.csv")):
             sigma = path.stem.split("-")[1]
-            nothing = dict.fromkeys(("dataset", "is_mse", "parameters", "flops_per_pixel", "genotype_sha256"))
+            nothing = dict.fromkeys(("is_mse", "parameters", "flops_per_pixel", "genotype"))
             found[HOME, method, float(sigma)] = {"rows": read_csv(path)} | nothing
     return found
 
@@ -130,13 +131,17 @@ def _plan(plan: Plan, cells: Mapping[Key, Mapping[str, Any]]) -> Plan:
     return replace(plan, profile=SHIPPED, parts=parts, seeds=(SEED,))
 
 
-def _write(folder: Path, method: str, sigma: float, cell: Mapping[str, Any] | None, dataset: str) -> None:
-    """A cell's files as a study has them; of one that is not there, or of other pictures, the reason."""
+def _write(folder: Path, method: str, sigma: float, cell: Mapping[str, Any] | None) -> None:
+    """A cell's files as a study has them; of one that is not there the reason."""
     facts: dict[str, Any] = {"method": method, "sigma": sigma, "seed": SEED, "draw": 0}
-    if cell is None or cell["dataset"] not in (None, dataset):
+    if cell is None:
         write_json(folder / "cell.json", facts | {"reason": MISSING})
         return
-    images = len({row["name"] for row in cell["rows"]})
-    sizes = {key: cell[key] for key in ("flops_per_pixel", "genotype_sha256")}
-    write_json(folder / "cell.json", facts | {"reason": None, "images": images, "settings": {}} | sizes)
+    digest = None
+    if cell["genotype"] is not None:
+        write_json(folder / "genotype.json", cell["genotype"])
+        digest = sha256_file(folder / "genotype.json")
+    facts |= {"reason": None, "images": len({row["name"] for row in cell["rows"]}), "settings": {}}
+    facts |= {"flops_per_pixel": cell["flops_per_pixel"], "genotype_sha256": digest}
+    write_json(folder / "cell.json", facts)
     write_csv(folder / "scores.csv", [{column: row[column] for column in COLUMNS} for row in cell["rows"]], COLUMNS)

@@ -84,6 +84,20 @@ def test_of_two_networks_the_better_one_stands_in_the_row_and_one_of_other_pictu
     assert not found["1", "IR-NAS", "50.0"]["ours_whole"]
 
 
+def test_a_better_network_of_other_pictures_displaces_none(shelf, tmp_path):
+    other = shutil.copytree(shelf / "irnas-bsd500-50", shelf / "other")  # whose scores are other ones
+    card = read_json(other / "card.json") | {"name": "other", "sigma": 30.0}
+    own = zoo.card("irnas-bsd500-30")["scores"]["whole"]["psnr_db"]
+    card["scores"]["whole"]["psnr_db"], card["data"]["dataset"] = own + 10, "sample"
+    write_json(other / "card.json", card)
+    assert float(cells(tmp_path / "out")["1", "IR-NAS", "30.0"]["ours_whole"]) == pytest.approx(own)
+
+
+def test_networks_of_one_architecture_have_one_hash(shelf, tmp_path):
+    found = cells(tmp_path / "out")
+    assert found["1", "IR-NAS", "30.0"]["genotypes"] == found["1", "IR-NAS", "50.0"]["genotypes"] != ""
+
+
 def test_the_command_writes_into_the_folder_that_it_is_given(tmp_path, monkeypatch):
     monkeypatch.chdir(ROOT)
     done = CliRunner().invoke(commands.build("printed"), ["printed", "--out", str(tmp_path / "page")])
