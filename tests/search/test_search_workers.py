@@ -3,9 +3,10 @@
 import os
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from threading import Thread
 from typing import Any
 from uuid import uuid4
 
@@ -56,12 +57,21 @@ def test_processes_that_share_batches_are_refused_beside_workers(monkeypatch):
         test_random.run(team=Team(rank=0, size=2, device=torch.device("cpu")))
 
 
-def slowly(genotype: Genotype) -> nn.Module:
-    """`by_level`, a little later and on the record: a file for each time that a worker begins."""
-    folder = os.environ["LITTLE_RECORD"]
-    Path(folder, f"{os.getpid()}-{uuid4()}").touch()
-    time.sleep(1.5)  # so that a worker is still at it when the news of another has come, on a busy machine, too
+def on_record(genotype: Genotype) -> nn.Module:
+    """`by_level`, on the record: a file for each time that a worker begins, which then waits until the file `go` is there."""
+    folder = Path(os.environ["LITTLE_RECORD"])
+    (folder / f"{os.getpid()}-{uuid4()}").touch()
+    wait_for(lambda: (folder / "go").exists())
     return by_level(genotype)
+
+
+def wait_for(is_so: Callable[[], bool]) -> None:
+    """Until it is so, a minute at most."""
+    for _ in range(1200):
+        if is_so():
+            return
+        time.sleep(0.05)
+    raise TimeoutError
 
 
 @pytest.fixture(scope="module")
@@ -79,26 +89,35 @@ def processes(tmp_path_factory) -> Iterator[Any]:
 
 @pytest.mark.slow
 def test_one_two_of_which_one_is_killed_and_three_workers_find_the_same(processes, monkeypatch):
-    given = problem(slowly, of_strategy=replace(RANDOM, candidates=6))
-    random_here, rl_here = random.search(given, 18.0 * STEP), test_rl.run(**test_rl.ROUNDS)
+    given = problem(on_record, of_strategy=replace(RANDOM, candidates=6))
     record, killed = Path(os.environ["LITTLE_RECORD"]), list[int]()
+    (record / "go").touch()
+    random_here, rl_here = random.search(given, 18.0 * STEP), test_rl.run(**test_rl.ROUNDS)
 
-    def kill(number: int, news: dict[str, float]) -> None:
-        """With the first news, the worker that has begun last."""
-        if not killed:
-            last = max(record.iterdir(), key=lambda path: path.stat().st_mtime)
-            killed.append(int(last.name.partition("-")[0]))
-            os.kill(killed[0], signal.SIGKILL)
+    def begun() -> list[int]:
+        return [int(path.name.partition("-")[0]) for path in record.glob("*-*")]
+
+    def kill() -> None:
+        """One of two, while both wait for `go`; then `go` comes."""
+        wait_for(lambda: len(begun()) == 2)
+        killed.append(begun()[0])
+        os.kill(killed[0], signal.SIGKILL)
+        (record / "go").touch()
 
     monkeypatch.setenv(cluster.SCHEDULER, processes.scheduler_address)
-    for count, log in ((1, given.log), (2, kill), (3, given.log)):
+    for count in (1, 2, 3):
         processes.scale(count)
         processes.wait_for_workers(count)
-        for path in record.iterdir():
+        for path in record.glob("*" if count == 2 else "*-*"):
             path.unlink()
-        assert_same(random.search(replace(given, log=log), 18.0 * STEP), random_here)
-        begun = [int(path.name.partition("-")[0]) for path in record.iterdir()]
-        assert os.getpid() not in begun
-        # what the killed one was at has been begun again
-        assert len(begun) > 6 and killed[0] in begun if count == 2 else len(begun) == 6
+        killer = Thread(target=kill)
+        if count == 2:
+            killer.start()
+        assert_same(random.search(given, 18.0 * STEP), random_here)
+        assert os.getpid() not in begun()
+        if count == 2:
+            killer.join()
+            assert len(begun()) > 6 and begun().count(killed[0]) == 1  # what the killed one was at has been begun again
+        else:
+            assert len(begun()) == 6
     assert_same(test_rl.run(**test_rl.ROUNDS), rl_here)
