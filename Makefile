@@ -60,8 +60,12 @@ scores: setup
 test: setup lint
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(JOBS) --dist loadfile
 
+# of the files that have slow tests alone, as collecting all takes half a minute; the longest first
+SLOW = tests/test_crashes.py $(filter-out tests/test_crashes.py,$(shell \
+  grep -rl 'mark[.]slow' tests --include 'test_*.py' --exclude test_paper_size.py --exclude-dir scale))
+
 test-slow: setup
-	$(BIN)/python -m pytest -q -m slow -rs -n $(JOBS) --dist worksteal --ignore tests/test_paper_size.py --ignore tests/scale
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -m slow -rs -n $(JOBS) --dist loadfile --no-loadscope-reorder $(SLOW)
 
 test-paper: setup
 	$(BIN)/python -m pytest -q -m slow -s tests/test_paper_size.py

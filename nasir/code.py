@@ -11,7 +11,9 @@ template) is part of the module.
 import ast
 import hashlib
 from collections.abc import Iterable, Iterator
+from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("nasir", "stages")
@@ -22,7 +24,7 @@ SKIPPED = ("kind", "type_comment", "type_ignores")  # fields of a syntax tree th
 
 
 class Code:
-    """The modules of a checkout, each parsed once.
+    """The modules of a checkout, each read once.
 
     Args:
         root: the folder of the packages.
@@ -30,7 +32,7 @@ class Code:
 
     def __init__(self, root: Path = ROOT) -> None:
         self.root = root
-        self._trees: dict[Path, ast.Module] = {}
+        self._found: dict[str, Path | None] = {}
         self._imported: dict[Path, list[str]] = {}
         self._digests: dict[Path, str] = {}
 
@@ -63,34 +65,26 @@ class Code:
         return found
 
     def _find(self, module: str) -> Path | None:
-        path = self.root.joinpath(*module.split("."))
-        files = (path.with_suffix(".py"), path / "__init__.py")
-        return next((file for file in files if file.is_file()), None)
-
-    def _parse(self, path: Path) -> ast.Module:
-        if path not in self._trees:
-            self._trees[path] = ast.parse(path.read_text())
-        return self._trees[path]
+        if module not in self._found:
+            path = self.root.joinpath(*module.split("."))
+            files = (path.with_suffix(".py"), path / "__init__.py")
+            self._found[module] = next((file for file in files if file.is_file()), None)
+        return self._found[module]
 
     def _imports(self, path: Path) -> list[str]:
         """The project's modules that a file imports, but for those that only a type checker reads."""
         if path not in self._imported:
-            names: list[str] = []
-            for node in _run(self._parse(path)):
-                if isinstance(node, ast.Import):
-                    names += [alias.name for alias in node.names]
-                elif isinstance(node, ast.ImportFrom):
-                    if node.level or not node.module:
-                        raise ValueError(
-                            f"{path} must name what it imports in full, got a relative import in line {node.lineno}."
-                        )
-                    names += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
-            self._imported[path] = [name for name in names if name.split(".")[0] in PACKAGES and self._find(name)]
+            parsed = _parsed(path.read_text())
+            if parsed.relative:
+                raise ValueError(
+                    f"{path} must name what it imports in full, got a relative import in line {parsed.relative}."
+                )
+            self._imported[path] = [name for name in parsed.imported if self._find(name)]
         return self._imported[path]
 
     def _of_file(self, path: Path) -> str:
         if path not in self._digests:
-            total = hashlib.sha256(repr(_plain(self._parse(path))).encode())
+            total = _parsed(path.read_text()).syntax.copy()
             for data in map(path.with_suffix, DATA):
                 if data.is_file():
                     total.update(data.read_bytes())
@@ -102,6 +96,30 @@ def _with_packages(module: str) -> list[str]:
     """A module and the packages that it lies in, whose own code runs before it."""
     parts = module.split(".")
     return [".".join(parts[:length]) for length in range(1, len(parts) + 1)]
+
+
+class _Parsed(NamedTuple):
+    """What is in a file: names that may be modules of the project, its first relative import's line (0: none), its syntax."""
+
+    imported: tuple[str, ...]
+    relative: int
+    syntax: "hashlib._Hash"
+
+
+@cache
+def _parsed(text: str) -> _Parsed:
+    tree = ast.parse(text)
+    names: list[str] = []
+    relative = 0
+    for node in _run(tree):
+        if isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and (node.level or not node.module):
+            relative = relative or node.lineno
+        elif isinstance(node, ast.ImportFrom):
+            names += [str(node.module), *(f"{node.module}.{alias.name}" for alias in node.names)]
+    own = tuple(name for name in names if name.split(".")[0] in PACKAGES)
+    return _Parsed(own, relative, hashlib.sha256(repr(_plain(tree)).encode()))
 
 
 def _run(node: ast.AST) -> Iterator[ast.AST]:

@@ -40,45 +40,24 @@ RUN = settings()
 
 
 @pytest.fixture(scope="module")
-def checkout(tmp_path_factory: pytest.TempPathFactory) -> tuple[Code, dict[Path, bytes]]:
-    """A copy of this project's code that has been read, and what stands in its files."""
+def checkout(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[Path, bytes]]:
+    """A copy of this project's code, and what stands in its files."""
     root = tmp_path_factory.mktemp("checkout")
     for package in ("nasir", "stages"):
         shutil.copytree(ROOT / package, root / package, ignore=shutil.ignore_patterns("__pycache__"))
-    code = Code(root)
-    for path in files(root):
-        code.digest([name_of(path, root)])
-    return code, contents(root)
+    return root, contents(root)
 
 
 @pytest.fixture
-def root(checkout: tuple[Code, dict[Path, bytes]]) -> Iterator[Path]:
+def root(checkout: tuple[Path, dict[Path, bytes]]) -> Iterator[Path]:
     """The folder of that copy, which is afterwards as it was."""
-    code, as_it_was = checkout
-    READ[code.root] = checkout
-    yield code.root
-    for path, text in contents(code.root).items():
+    folder, as_it_was = checkout
+    yield folder
+    for path, text in contents(folder).items():
         if path not in as_it_was:
             path.unlink()
         elif text != as_it_was[path]:
             path.write_bytes(as_it_was[path])
-
-
-READ: dict[Path, tuple[Code, dict[Path, bytes]]] = {}
-"""Copies that have been read, by their folder."""
-
-
-def fresh(root: Path) -> Code:
-    """The code as it stands now; what is as it was is not parsed again, which would take seconds each time."""
-    code = Code(root)
-    if root in READ:
-        read, as_it_was = READ[root]
-        now = contents(root)
-        for path in (p for p in now if p.suffix == ".py"):
-            if all(now.get(part) == as_it_was.get(part) for part in (path, *map(path.with_suffix, DATA))):
-                code._trees[path], code._imported[path] = read._trees[path], read._imported[path]
-                code._digests[path] = read._digests[path]
-    return code
 
 
 def contents(root: Path) -> dict[Path, bytes]:
@@ -86,7 +65,7 @@ def contents(root: Path) -> dict[Path, bytes]:
 
 
 def digests(root: Path, chosen: Settings = RUN, steps: Iterable[str] = STEPS) -> dict[str, str]:
-    code = fresh(root)
+    code = Code(root)
     return {step: entries.digest(step, chosen, code=code) for step in steps}
 
 
@@ -162,7 +141,7 @@ def test_a_comment_and_blank_lines_in_every_file_as_it_is_change_no_digest(root)
 
 def test_code_changes_the_digest_of_every_step_that_reaches_it_and_of_no_other(root):
     before = digests(root)
-    reached = {step: set(fresh(root).reached(entries.entries(step, RUN))) for step in STEPS}
+    reached = {step: set(Code(root).reached(entries.entries(step, RUN))) for step in STEPS}
 
     for path in files(root):
         text = path.read_bytes()
@@ -258,7 +237,7 @@ def test_what_was_chosen_by_name_is_part_of_a_run(root, chosen, file, steps):
 
 
 def of_network(root: Path, network: str) -> str:
-    return entries.digest("retrain", RUN, network, fresh(root))
+    return entries.digest("retrain", RUN, network, Code(root))
 
 
 def test_a_baseline_is_part_of_its_own_training_alone(root):
@@ -282,7 +261,7 @@ def test_in_the_tables_too_a_file_is_part_of_the_cells_that_read_it(root):
     }  # fmt: skip
 
     def made() -> dict[str, str]:
-        code = fresh(root)
+        code = Code(root)
         return {name: entries.digest(kind, chosen, code=code) for name, (kind, chosen) in kinds.items()}
 
     for file, readers in {

@@ -12,13 +12,14 @@ import importlib.util
 import os
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import sys
 import time
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -244,12 +245,17 @@ def ui(port: int) -> int:
     print(f"MLflow: http://127.0.0.1:{port}/#/experiments/{experiment}/runs?{query}")
     print("It answers after some 20 seconds; Ctrl-C ends it.", flush=True)
     quiet = {name: "true" for name in ("MLFLOW_DISABLE_TELEMETRY", "DO_NOT_TRACK")}
+    environment = os.environ | quiet | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+    # asked to end, the server would leave its own children behind, so that it has a session that can be ended whole
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    server = subprocess.Popen(command, cwd=checkout(), env=environment, start_new_session=True)
     try:
-        return subprocess.call(
-            command, cwd=checkout(), env=os.environ | quiet | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
-        )
+        return server.wait()
     except KeyboardInterrupt:
         return 0
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(server.pid, signal.SIGTERM)
 
 
 # How it is sent.

@@ -18,6 +18,7 @@ from typing import Any
 
 from nasir import cluster
 from nasir.reporting.searches import page as pages
+from stages.around import orphans
 from stages.searches import plan as plans
 from stages.searches import sending
 from stages.searches.plan import Job, Plan
@@ -121,9 +122,15 @@ class _Near:
 def _near(chosen: Plan, data: Path, results: Path, workers: int) -> Iterator[_Near]:
     os.environ["OMP_NUM_THREADS"] = "1"
     with ProcessPoolExecutor(
-        workers, get_context("spawn"), initializer=os.nice, initargs=(NICE,), max_tasks_per_child=1
+        workers, get_context("spawn"), initializer=_begin, initargs=(os.getpid(),), max_tasks_per_child=1
     ) as pool:
         yield _Near(pool, chosen, data, results, workers)
+
+
+def _begin(owner: int) -> None:
+    """A worker works beside others, and no longer than the process that started it."""
+    os.nice(NICE)
+    orphans.watch(owner)
 
 
 def _is_ready(job: Job, waiting: Sequence[Job], running: Any) -> bool:

@@ -11,11 +11,13 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from urllib.parse import parse_qs
 
+import psutil
 import pytest
 from PIL import Image
 
@@ -29,6 +31,7 @@ mlflow = pytest.importorskip("mlflow")
 # MLflow and what it stands on warn about themselves; stages never load them.
 pytestmark = pytest.mark.filterwarnings("ignore")
 
+ROOT = Path(__file__).parents[3]
 PARAMS = {"profile": "demo", "dataset": "sample", "sigma": 50}
 PIPELINE = Pipeline(key="host-1-2", started=1_795_000_000_000, params=PARAMS)
 
@@ -439,7 +442,13 @@ def test_a_user_interface_on_a_port_in_use_is_refused(uri, monkeypatch):
 def test_a_user_interface_opens_on_the_runs_of_pipelines_and_tells_nobody(uri, monkeypatch, capsys):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
     environments = []
-    monkeypatch.setattr(tracking.subprocess, "call", lambda command, cwd, env: environments.append(env) or 0)
+
+    def popen(command, cwd, env, start_new_session):
+        environments.append(env)
+        return subprocess.Popen([sys.executable, "-c", ""], start_new_session=start_new_session)
+
+    monkeypatch.setattr(tracking, "subprocess", SimpleNamespace(Popen=popen))
+    monkeypatch.setattr(tracking.signal, "signal", lambda number, does: None)
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
 
@@ -451,6 +460,31 @@ def test_a_user_interface_opens_on_the_runs_of_pipelines_and_tells_nobody(uri, m
     assert parse_qs(address.partition("?")[2])["searchFilter"] == ["tags.`nasir.stage` = 'pipeline'"]
     assert experiment.tags["mlflow.experimentKind"] == "custom_model_development"
     assert environments[0]["MLFLOW_DISABLE_TELEMETRY"] == environments[0]["DO_NOT_TRACK"] == "true"
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_user_interface_that_is_asked_to_end_leaves_no_server(tmp_path, number):
+    server = tmp_path / "server"
+    server.write_text("#!/bin/sh\nsleep 60 &\necho up $! $$\nwait\n")
+    server.chmod(0o755)
+    code = (
+        "import sys; from types import SimpleNamespace; from stages.around import tracking\n"
+        "tracking._Server.connect = lambda *given: SimpleNamespace(experiment_id='1')\n"
+        f"sys.executable = {str(server)!r}\n"
+        "sys.exit(tracking.ui(0))"
+    )
+    environment = os.environ | {
+        "MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path}/mlflow.db",
+        "NASIR_TRACKING": str(tmp_path),
+    }
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, env=environment, **pipes, text=True) as ui:
+        pids = next(line.split()[1:] for line in ui.stdout if line.startswith("up "))
+        ui.send_signal(number)
+        assert (ui.wait(timeout=30), ui.stderr.read()) == (0, "")
+    for pid in pids:
+        with suppress(psutil.NoSuchProcess):
+            psutil.Process(int(pid)).wait(10)  # raises where it lives on
 
 
 @pytest.mark.parametrize("is_made", [True, False])

@@ -1,11 +1,16 @@
 """The study as a whole: what is missing is run in an order that works, and the page is written from what is there."""
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from concurrent.futures import Future
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import little_run
+import psutil
 import pytest
 from typer.testing import CliRunner
 
@@ -193,6 +198,23 @@ def test_the_command_takes_the_folders_and_limits(tmp_path, done, _blank):
     assert shown.exit_code == 0, shown.output
     assert (tmp_path / "page.md").is_file() and sorted(done) == sorted(NAMES)
     assert POOLS[0].options["workers"] == 2
+
+
+def test_a_worker_ends_soon_after_its_study_was_killed(tmp_path):
+    script = tmp_path / "driver.py"
+    script.write_text(
+        "import os, time\nfrom stages.searches import study\n\n"
+        "def job():\n    print(os.getpid(), flush=True)\n    time.sleep(60)\n\n"
+        "if __name__ == '__main__':\n"
+        "    with study._near(None, None, None, 1) as near:\n        near._pool.submit(job).result()\n"
+    )
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    with subprocess.Popen([sys.executable, str(script)], env=environment, stdout=subprocess.PIPE, text=True) as driver:
+        worker = psutil.Process(int(driver.stdout.readline()))
+        assert worker.nice() == study.NICE
+        driver.kill()
+    with suppress(psutil.NoSuchProcess):
+        worker.wait(30)  # raises where it lives on
 
 
 @pytest.mark.slow
