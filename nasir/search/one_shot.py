@@ -14,11 +14,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from statistics import fmean
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
+from nasir import cluster
 from nasir.config.reading import require, require_between
 from nasir.config.search import SearchConfig
 from nasir.config.training import MOST_CANDIDATES, MOST_STEPS, require_rates
@@ -29,6 +30,7 @@ from nasir.search import contract
 from nasir.search.contract import Control, Found, Problem
 from nasir.search.sampling import tokens as sampling
 from nasir.search.sampling.alone import build, train
+from nasir.search.sampling.away import packed, unpacked
 from nasir.search.sampling.evolution import evolve, select_random
 from nasir.search.sampling.finals import apart, rounds
 from nasir.search.sampling.statistics import calibration, set_statistics
@@ -146,6 +148,8 @@ def search(shared: Shared, problem: Problem) -> Found:
         ValueError: if the window holds no candidate.
     """
     config, section, team = problem.config, problem.of_strategy, problem.team
+    if section.rounds:
+        packed(problem)  # so that what workers cannot do is refused before the training
     shared.network.to(team.device)
     lay_out(shared.network)
     course = _Course(shared, problem)
@@ -176,6 +180,9 @@ class _Course:
         config, section = problem.config, problem.of_strategy
         self.shared, self.problem, self.history = shared, problem, list[tuple[int, str, float]]()
         self.candidates: list[dict[str, Any]] = []
+        self.ahead: dict[
+            int, dict[str, Any]
+        ] = {}  # finalists done before their turn, where several are trained at a time
         self._known: dict[Tokens, float] = {}
         self._generator = torch.Generator().manual_seed(problem.seed)
         self._drawing = torch.Generator().manual_seed(problem.seed)
@@ -267,7 +274,7 @@ class _Course:
         if problem.team.is_first:
             problem.log(step, news)
             if len(self.candidates) % KEEP == 0 or stopping.is_asked():
-                problem.save(self.state(problem.config.steps))
+                self.keep()
         return scores["score"]
 
     @cached_property
@@ -308,29 +315,35 @@ class _Course:
     def play_finals(self) -> None:
         """Train the finalists of each round, each alone, and score them again."""
         problem, section, number = self.problem, self.problem.of_strategy, 0
+        if not section.rounds:
+            return
         chosen = [self.candidates[place] for place in apart(self.candidates, section.finalists, section.apart)]
-        for index, (count, steps) in enumerate(section.rounds):
-            if index:
-                chosen = sorted(chosen, key=lambda candidate: -_latest(candidate)["score"])[:count]
-            seeded = replace(problem, seed=problem.seed + index)
-            for candidate in chosen:
-                number += 1
-                if len(candidate.setdefault("finals", [])) > index:  # before the run was stopped
-                    continue
-                genotype = problem.space.from_tokens(problem.of_space, candidate["tokens"])
-                network = build(genotype, seeded).to(problem.team.device)
-                problem.team.align(network, number)
-                loss = train(network, seeded, steps, f"finalist {number}", section.lr_max)
-                scores = problem.team.score(
-                    partial(validate, network, sigmas=problem.config.sigmas, seed=problem.seed), problem.images_v
-                )
-                candidate["finals"].append(scores)
-                step = problem.config.steps + len(self.candidates) + number
-                news = {"train_loss": loss} | scores
-                self.history += [(step, name, value) for name, value in news.items()]
-                if problem.team.is_first:
-                    problem.log(step, news)
-                    problem.save(self.state(problem.config.steps))
+        with cluster.pool(problem, unpacked, packed(problem)) as pool:
+            for index, (count, steps) in enumerate(section.rounds):
+                if index:
+                    chosen = sorted(chosen, key=lambda candidate: -_latest(candidate)["score"])[:count]
+                numbered = dict(enumerate(chosen, start=number + 1))
+                number += len(chosen)
+                jobs = {
+                    place: Final(place, candidate["tokens"], index, steps)
+                    for place, candidate in numbered.items()
+                    if len(candidate.setdefault("finals", []))
+                    <= index  # else it was trained before the run was stopped
+                }
+                for place, outcome in pool.each(play, jobs, self.ahead, self.keep):
+                    del self.ahead[place]
+                    numbered[place]["finals"].append(outcome["scores"])
+                    step = problem.config.steps + len(self.candidates) + place
+                    news = {"train_loss": outcome["train_loss"]} | outcome["scores"]
+                    self.history += [(step, name, value) for name, value in news.items()]
+                    if problem.team.is_first:
+                        problem.log(step, news)
+                    self.keep()
+
+    def keep(self) -> None:
+        """Leave a checkpoint of candidates and finalists."""
+        if self.problem.team.is_first:
+            self.problem.save(self.state(self.problem.config.steps))
 
     def state(self, step: int) -> dict[str, Any]:
         """All that the search needs to carry on behind `step`."""
@@ -341,6 +354,7 @@ class _Course:
             "generator": self._generator.get_state(),
             "history": self.history,
             "candidates": self.candidates,
+            "ahead": self.ahead,
         }
 
     def restore(self, state: dict[str, Any]) -> int:
@@ -349,7 +363,7 @@ class _Course:
         self._descent.optimiser.load_state_dict(state["optimiser"])
         self._generator.set_state(state["generator"])
         self.history = [tuple(row) for row in state["history"]]
-        self.candidates = state["candidates"]
+        self.candidates, self.ahead = state["candidates"], state["ahead"]
         self._known = {tuple(candidate["tokens"]): candidate["score"] for candidate in self.candidates}
         step: int = state["step"]
         return step
@@ -382,3 +396,22 @@ def _latest(candidate: dict[str, Any]) -> dict[str, Any]:
     """What has a candidate's last scores: those of its last final, or the candidate itself."""
     finals: list[dict[str, Any]] = candidate.get("finals", [])
     return finals[-1] if finals else candidate
+
+
+class Final(NamedTuple):
+    """A finalist to be trained alone and scored."""
+
+    number: int
+    tokens: Sequence[int]
+    before: int  # rounds; each has weights and batches of its own
+    steps: int
+
+
+def play(problem: Problem, job: Final) -> dict[str, Any]:
+    """A finalist's last training loss and its scores on V."""
+    seeded, team = replace(problem, seed=problem.seed + job.before), problem.team
+    network = build(problem.space.from_tokens(problem.of_space, job.tokens), seeded).to(team.device)
+    team.align(network, job.number)
+    loss = train(network, seeded, job.steps, f"finalist {job.number}", problem.of_strategy.lr_max)
+    scores = team.score(partial(validate, network, sigmas=problem.config.sigmas, seed=problem.seed), problem.images_v)
+    return {"train_loss": loss, "scores": scores}

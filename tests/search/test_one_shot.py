@@ -4,6 +4,7 @@ import copy
 import dataclasses
 import itertools
 import sys
+from contextlib import nullcontext
 from functools import cache
 from statistics import fmean
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 import torch
 from torch import nn
 
+from nasir import cluster
 from nasir.layers.cost import flops_per_pixel, parameters
 from nasir.layers.normalisation import MOMENTUM, BatchNorm
 from nasir.search import one_shot
@@ -29,6 +31,7 @@ from nasir.training.validation import validate
 from tests.search import test_darts
 from tests.search.test_darts import Killed, curve
 from tests.spaces.cells.small import SMALL
+from tests.test_cluster import Backwards
 from tests.toys import toy_space
 
 CONFIG = dataclasses.replace(test_darts.CONFIG, strategy="one_shot", val_period=3, warmup_steps=0)
@@ -323,6 +326,31 @@ def test_a_search_stopped_among_its_finalists_carries_on_with_the_next():
     found = run(change(finalists=3), state=saved[-1], log=lambda step, news: told.append(step))
     assert told == [CONFIG.steps + 5 + 2, CONFIG.steps + 5 + 3]
     assert_same(found, run(change(finalists=3)))
+
+
+def test_finalists_that_are_done_before_their_turn_change_nothing_and_are_kept(monkeypatch):
+    saved: list[dict] = []
+    problem = change(finalists=5, final_rounds=2)
+    expected = run(problem)
+    monkeypatch.setattr(cluster, "pool", lambda here, *given: nullcontext(Backwards(here)))
+    assert_same(run(problem, save=lambda state: saved.append(copy.deepcopy(state))), expected)
+    # the fifth to the second come first, then all have their turn; in the second round the seventh comes first
+    assert [sorted(state["ahead"]) for state in saved if state["ahead"]] == [
+        [5], [4, 5], [3, 4, 5], [2, 3, 4, 5], [2, 3, 4, 5], [3, 4, 5], [4, 5], [5], [7], [7],
+    ]  # fmt: skip
+    trained: list[str] = []
+    monkeypatch.setattr(one_shot, "train", lambda *given: trained.append(given[3]) or alone.train(*given))
+    [stopped] = [state for state in saved if sorted(state["ahead"]) == [3, 4, 5]][:1]
+    assert_same(run(problem, state=stopped), expected)
+    assert trained == ["finalist 2", "finalist 1", "finalist 7", "finalist 6"]
+
+
+def test_processes_that_share_batches_are_refused_beside_workers_before_the_training(monkeypatch):
+    monkeypatch.setenv(cluster.SCHEDULER, "tcp://127.0.0.1:9")
+    team, told = dataclasses.replace(PROBLEM.team, size=2), list[int]()
+    with pytest.raises(ValueError, match=r"search\.devices must be 1 with NASIR_SCHEDULER, .*, got 2; unset one"):
+        run(change(finalists=3), team=team, log=lambda step, news: told.append(step))
+    assert told == []
 
 
 def test_the_first_process_tells_each_step_and_then_each_candidate_up_to_the_count():

@@ -19,7 +19,7 @@ from nasir.search import random
 from nasir.search.contract import Found
 from nasir.spaces.cells.genotype import Genotype
 from nasir.training.parallel import Team
-from tests.search import test_random, test_rl
+from tests.search import test_one_shot, test_random, test_rl
 from tests.search.test_random import RANDOM, STEP, by_level, problem
 
 ROUNDS = test_rl.ROUNDS | {"cache": 4, "teacher": "dncnn", "teacher_steps": 1, "candidates": 7, "stop": "below_average"}
@@ -45,10 +45,12 @@ def _threads(monkeypatch):
 
 
 def test_workers_find_what_this_process_finds(monkeypatch, request):
-    expected = test_random.run(by_level), test_rl.run(**ROUNDS)
+    finals = test_one_shot.change(finalists=5, final_rounds=2)
+    expected = test_random.run(by_level), test_rl.run(**ROUNDS), test_one_shot.run(finals)
     request.getfixturevalue("_threads")
     assert_same(test_random.run(by_level), expected[0])
     assert_same(test_rl.run(**ROUNDS), expected[1])
+    assert_same(test_one_shot.run(finals), expected[2])
 
 
 def test_processes_that_share_batches_are_refused_beside_workers(monkeypatch):
