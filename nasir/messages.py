@@ -10,6 +10,16 @@ def shown(value: object, most: int = MOST_SHOWN) -> str:
         text = repr(value)
     except (ValueError, RecursionError):
         return f"a {type(value).__name__} that is too large to be shown"
+    return cut(text, most)
+
+
+def bare(name: str, most: int = MOST_SHOWN) -> str:
+    """A name as a message has it: cut off where it is long, on one line, without quotes."""
+    return cut(repr(name)[1:-1], most)
+
+
+def cut(text: str, most: int = MOST_SHOWN) -> str:
+    """A text's first characters, and dots where there are more."""
     return text if len(text) <= most else f"{text[:most]}..."
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import yaml
 
-from nasir.messages import MOST_SHOWN, shown
+from nasir.messages import bare, cut, shown
 
 DEEPEST = 50
 """Lists and mappings inside of each other; the shipped files have 5."""
@@ -47,8 +47,7 @@ def load(text: str) -> Any:
 
 
 def _on_one_line(error: Exception) -> str:
-    text = " ".join(str(error).split())
-    return text if len(text) <= MOST_SHOWN else f"{text[:MOST_SHOWN]}..."
+    return cut(" ".join(str(error).split()))
 
 
 def _require_plain(text: str) -> None:
@@ -80,7 +79,7 @@ def _require_plain(text: str) -> None:
             inner.size += 1
         elif isinstance(event, yaml.AliasEvent):
             if any(one.anchor == event.anchor for one in opened):
-                alias = shown(f"*{event.anchor}")[1:-1]
+                alias = bare(f"*{event.anchor}")
                 raise ValueError(f"must not hold itself, got the alias {alias} in line {line}; write it out")
             opened[-1].children += 1
             opened[-1].size += sizes.get(str(event.anchor), 1)

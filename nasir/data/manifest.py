@@ -7,6 +7,7 @@ from pathlib import Path, PurePosixPath
 
 from nasir.data.pictures.images import opened
 from nasir.files import read_csv, sha256_file, shortened, write_csv
+from nasir.messages import bare
 
 SPLITS = ("train", "test")
 
@@ -24,7 +25,7 @@ class Entry:
     mode: str  # Pillow's: "L", "RGB", ...
 
     def __post_init__(self) -> None:
-        parts, path = PurePosixPath(self.path).parts, shortened(self.path)[1:-1]
+        parts, path = PurePosixPath(self.path).parts, bare(self.path)
         if not parts or self.path.startswith("/") or ".." in parts or "\\" in self.path or ":" in self.path:
             raise ValueError(
                 f"the path of an entry must be relative, stay in its folder and use '/', got {shortened(self.path)}; "

@@ -108,12 +108,18 @@ def to_uint8(image: NDArray[np.floating]) -> NDArray[np.uint8]:
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[Image.Image]:
-    """An image file, without Pillow's warnings of large photographs and of metadata that are damaged."""
+def quiet() -> Iterator[None]:
+    """Without Pillow's warnings of large photographs and of metadata that are damaged."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module=r"PIL\.")
-        with Image.open(path) as image:
-            yield image
+        yield
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[Image.Image]:
+    """An image file, read quietly."""
+    with quiet(), Image.open(path) as image:
+        yield image
 
 
 def has_transparency(path: Path) -> bool:

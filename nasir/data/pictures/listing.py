@@ -6,6 +6,7 @@ from pathlib import Path
 
 from nasir.data.manifest import SPLITS
 from nasir.files import read_csv, shortened, write_csv
+from nasir.messages import bare
 
 FILE = "pictures.csv"
 
@@ -35,7 +36,7 @@ class Picture:
     height: int
 
     def __post_init__(self) -> None:
-        name = shortened(self.name)[1:-1]
+        name = bare(self.name)
         if self.split not in SPLITS:
             raise ValueError(
                 f"the split of {name} must be one of {list(SPLITS)}, got {shortened(self.split)}; correct it."

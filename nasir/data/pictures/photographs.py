@@ -4,7 +4,6 @@ Pixels are upright: where EXIF says that the camera was turned, they are turned,
 """
 
 import io
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image
 
 from nasir.data.pictures import deep
-from nasir.data.pictures.images import EIGHT_BIT_MODES, load_colour
+from nasir.data.pictures.images import EIGHT_BIT_MODES, load_colour, quiet
 from nasir.files import write_bytes
 
 Levels = NDArray[Any]
@@ -74,9 +73,7 @@ def read(path: Path) -> Photograph:
     Raises:
         ValueError: as `nasir.data.pictures.images.load_grey`, but for what has 16 bits in these formats.
     """
-    with warnings.catch_warnings():
-        # of large photographs, and of metadata, of which `notes` tells
-        warnings.filterwarnings("ignore", module=r"PIL\.")
+    with quiet():  # of damaged metadata `notes` tells
         return _read(path)
 
 
