@@ -180,9 +180,8 @@ class _Course:
         config, section = problem.config, problem.of_strategy
         self.shared, self.problem, self.history = shared, problem, list[tuple[int, str, float]]()
         self.candidates: list[dict[str, Any]] = []
-        self.ahead: dict[
-            int, dict[str, Any]
-        ] = {}  # finalists done before their turn, where several are trained at a time
+        # finalists done before their turn, where several are trained at a time
+        self.ahead: dict[int, dict[str, Any]] = {}
         self._known: dict[Tokens, float] = {}
         self._generator = torch.Generator().manual_seed(problem.seed)
         self._drawing = torch.Generator().manual_seed(problem.seed)
@@ -318,17 +317,20 @@ class _Course:
         if not section.rounds:
             return
         chosen = [self.candidates[place] for place in apart(self.candidates, section.finalists, section.apart)]
+        numbered: dict[int, dict[str, Any]] = {}
         with cluster.pool(problem, unpacked, packed(problem)) as pool:
             for index, (count, steps) in enumerate(section.rounds):
                 if index:
-                    chosen = sorted(chosen, key=lambda candidate: -_latest(candidate)["score"])[:count]
+                    # not by the latest: of a run that was stopped in this round some have one of this round
+                    before = {place: one["finals"][index - 1]["score"] for place, one in numbered.items()}
+                    chosen = [numbered[place] for place in sorted(before, key=lambda place: -before[place])[:count]]
                 numbered = dict(enumerate(chosen, start=number + 1))
                 number += len(chosen)
+                # the others were trained before the run was stopped
                 jobs = {
                     place: Final(place, candidate["tokens"], index, steps)
                     for place, candidate in numbered.items()
-                    if len(candidate.setdefault("finals", []))
-                    <= index  # else it was trained before the run was stopped
+                    if len(candidate.setdefault("finals", [])) <= index
                 }
                 for place, outcome in pool.each(play, jobs, self.ahead, self.keep):
                     del self.ahead[place]

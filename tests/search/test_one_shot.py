@@ -340,9 +340,26 @@ def test_finalists_that_are_done_before_their_turn_change_nothing_and_are_kept(m
     ]  # fmt: skip
     trained: list[str] = []
     monkeypatch.setattr(one_shot, "train", lambda *given: trained.append(given[3]) or alone.train(*given))
-    [stopped] = [state for state in saved if sorted(state["ahead"]) == [3, 4, 5]][:1]
+    stopped = next(state for state in saved if sorted(state["ahead"]) == [3, 4, 5])
     assert_same(run(problem, state=stopped), expected)
     assert trained == ["finalist 2", "finalist 1", "finalist 7", "finalist 6"]
+
+
+def test_a_search_stopped_at_any_finalist_carries_on_with_those_that_are_left(monkeypatch):
+    saved: list[dict] = []
+    problem = change(finalists=5, final_rounds=2)
+    expected = run(problem, save=lambda state: saved.append(copy.deepcopy(state)))
+    counts = [sum(len(one.get("finals", ())) for one in state["candidates"]) for state in saved]
+    for done in range(1, 8):
+        stopped = copy.deepcopy(saved[counts.index(done)])
+        for one in stopped["candidates"]:
+            if len(one["finals"]) > 1:
+                one["finals"][1]["score"] = -1.0  # of whom the second round is does not hang on how it goes
+        told: list[int] = []
+        found = run(problem, state=stopped, log=lambda step, news, told=told: told.append(step))
+        assert told == [CONFIG.steps + 5 + number for number in range(done + 1, 8)]
+        if done < 6:
+            assert_same(found, expected)
 
 
 def test_processes_that_share_batches_are_refused_beside_workers_before_the_training(monkeypatch):
