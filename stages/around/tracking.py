@@ -16,6 +16,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 import warnings
 from collections.abc import Iterator, Mapping
@@ -246,16 +247,23 @@ def ui(port: int) -> int:
     print("It answers after some 20 seconds; Ctrl-C ends it.", flush=True)
     quiet = {name: "true" for name in ("MLFLOW_DISABLE_TELEMETRY", "DO_NOT_TRACK")}
     environment = os.environ | quiet | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
-    # asked to end, the server would leave its own children behind, so that it has a session that can be ended whole
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    server = subprocess.Popen(command, cwd=checkout(), env=environment, start_new_session=True)
-    try:
-        return server.wait()
-    except KeyboardInterrupt:
-        return 0
-    finally:
-        with suppress(ProcessLookupError):
-            os.killpg(server.pid, signal.SIGTERM)
+    servers: list[subprocess.Popen[bytes]] = []
+    asked = threading.Event()
+
+    def end(*_: object) -> None:
+        """End the server's session whole: asked alone, it would leave its own children behind."""
+        asked.set()
+        for server in servers:
+            with suppress(ProcessLookupError):
+                os.killpg(server.pid, signal.SIGTERM)
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, end)
+    servers.append(subprocess.Popen(command, cwd=checkout(), env=environment, start_new_session=True))
+    if asked.is_set():  # before there was a server
+        end()
+    status = servers[0].wait()
+    return 0 if asked.is_set() else status
 
 
 # How it is sent.

@@ -45,8 +45,12 @@ def test_a_training_whose_state_nobody_keeps_is_left_on_request(monkeypatch):
 
 
 def test_signals_are_left_alone_outside_the_main_thread():
-    before = [signal.getsignal(one) for one in stopping.SIGNALS]
-    thread = threading.Thread(target=stopping.listen)
-    thread.start()
-    thread.join()
-    assert [signal.getsignal(one) for one in stopping.SIGNALS] == before and not stopping.is_listening()
+    before = [signal.signal(one, signal.SIG_DFL) for one in stopping.SIGNALS]  # another test may have listened
+    try:
+        thread = threading.Thread(target=stopping.listen)
+        thread.start()
+        thread.join()
+        assert {signal.getsignal(one) for one in stopping.SIGNALS} == {signal.SIG_DFL} and not stopping.is_listening()
+    finally:
+        for one, handler in zip(stopping.SIGNALS, before, strict=True):
+            signal.signal(one, handler)
