@@ -33,6 +33,7 @@ class Code:
     def __init__(self, root: Path = ROOT) -> None:
         self.root = root
         self._found: dict[str, Path | None] = {}
+        self._read: dict[Path, _Parsed] = {}
         self._imported: dict[Path, list[str]] = {}
         self._digests: dict[Path, str] = {}
 
@@ -71,10 +72,15 @@ class Code:
             self._found[module] = next((file for file in files if file.is_file()), None)
         return self._found[module]
 
+    def _parse(self, path: Path) -> "_Parsed":
+        if path not in self._read:
+            self._read[path] = _parsed(path.read_text())
+        return self._read[path]
+
     def _imports(self, path: Path) -> list[str]:
         """The project's modules that a file imports, but for those that only a type checker reads."""
         if path not in self._imported:
-            parsed = _parsed(path.read_text())
+            parsed = self._parse(path)
             if parsed.relative:
                 raise ValueError(
                     f"{path} must name what it imports in full, got a relative import in line {parsed.relative}."
@@ -84,7 +90,7 @@ class Code:
 
     def _of_file(self, path: Path) -> str:
         if path not in self._digests:
-            total = _parsed(path.read_text()).syntax.copy()
+            total = self._parse(path).syntax.copy()
             for data in map(path.with_suffix, DATA):
                 if data.is_file():
                     total.update(data.read_bytes())

@@ -3,6 +3,9 @@
 MOST_SHOWN = 500
 """Characters of a value in a message, where nothing else is said."""
 
+MOST_OF_NAME = 300
+"""Characters of a name in a message."""
+
 
 def shown(value: object, most: int = MOST_SHOWN) -> str:
     """A value as a message has it: cut off where it is long."""
@@ -13,7 +16,7 @@ def shown(value: object, most: int = MOST_SHOWN) -> str:
     return cut(text, most)
 
 
-def bare(name: str, most: int = MOST_SHOWN) -> str:
+def bare(name: str, most: int = MOST_OF_NAME) -> str:
     """A name as a message has it: cut off where it is long, on one line, without quotes."""
     return cut(repr(name)[1:-1], most)
 

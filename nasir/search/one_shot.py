@@ -12,7 +12,7 @@ The weights follow the loss on W by AdamW under a rate that rises over the first
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from functools import cached_property
 from statistics import fmean
 from typing import Any, NamedTuple
 
@@ -29,7 +29,7 @@ from nasir.layers.cost import flops_per_pixel, parameters
 from nasir.search import contract
 from nasir.search.contract import Control, Found, Problem
 from nasir.search.sampling import tokens as sampling
-from nasir.search.sampling.alone import build, train
+from nasir.search.sampling.alone import build, score, train
 from nasir.search.sampling.away import packed, unpacked
 from nasir.search.sampling.evolution import evolve, select_random
 from nasir.search.sampling.finals import apart, rounds
@@ -238,9 +238,7 @@ class _Course:
         if not self._batches:  # the same for all candidates
             self._batches = calibration(problem)
         set_statistics(network, self._batches)
-        return problem.team.score(
-            partial(validate, network, sigmas=problem.config.sigmas, seed=problem.seed), problem.images_v
-        )
+        return score(network, problem)
 
     def draw(self) -> Tokens:
         """A random candidate within the window."""
@@ -317,13 +315,10 @@ class _Course:
         if not section.rounds:
             return
         chosen = [self.candidates[place] for place in apart(self.candidates, section.finalists, section.apart)]
-        numbered: dict[int, dict[str, Any]] = {}
         with cluster.pool(problem, unpacked, packed(problem)) as pool:
             for index, (count, steps) in enumerate(section.rounds):
                 if index:
-                    # not by the latest: of a run that was stopped in this round some have one of this round
-                    before = {place: one["finals"][index - 1]["score"] for place, one in numbered.items()}
-                    chosen = [numbered[place] for place in sorted(before, key=lambda place: -before[place])[:count]]
+                    chosen = _ranked(chosen, index - 1)[:count]
                 numbered = dict(enumerate(chosen, start=number + 1))
                 number += len(chosen)
                 # the others were trained before the run was stopped
@@ -400,6 +395,11 @@ def _latest(candidate: dict[str, Any]) -> dict[str, Any]:
     return finals[-1] if finals else candidate
 
 
+def _ranked(candidates: Sequence[dict[str, Any]], index: int) -> list[dict[str, Any]]:
+    """By their scores in a round, and not their latest: where a run was stopped in the next round, some have one of that."""
+    return sorted(candidates, key=lambda candidate: -candidate["finals"][index]["score"])
+
+
 class Final(NamedTuple):
     """A finalist to be trained alone and scored."""
 
@@ -415,5 +415,4 @@ def play(problem: Problem, job: Final) -> dict[str, Any]:
     network = build(problem.space.from_tokens(problem.of_space, job.tokens), seeded).to(team.device)
     team.align(network, job.number)
     loss = train(network, seeded, job.steps, f"finalist {job.number}", problem.of_strategy.lr_max)
-    scores = team.score(partial(validate, network, sigmas=problem.config.sigmas, seed=problem.seed), problem.images_v)
-    return {"train_loss": loss, "scores": scores}
+    return {"train_loss": loss, "scores": score(network, problem)}

@@ -13,7 +13,6 @@ supernet.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from statistics import fmean
 from typing import Any, NamedTuple
 
@@ -27,13 +26,12 @@ from nasir.layers.cost import flops_per_pixel, parameters
 from nasir.search import contract
 from nasir.search.contract import Found, Problem
 from nasir.search.darts import spent_flops
-from nasir.search.sampling.alone import build, train
+from nasir.search.sampling.alone import build, score, train
 from nasir.search.sampling.away import packed, unpacked
 from nasir.search.sampling.tokens import TRIES, Windowed
 from nasir.spaces.contract import Genotype, part
 from nasir.training.loop import History
 from nasir.training.optimisers import KINDS
-from nasir.training.validation import validate
 
 LARGEST_BUDGET = 1000
 """Times the operations of the differentiable search."""
@@ -185,7 +183,7 @@ def attempt(problem: Problem, job: Attempt) -> dict[str, Any]:
     team.align(network, job.number)
     lr_max = problem.of_strategy.lr_max if problem.of_strategy.optimiser == "adamw" else None
     train_loss = train(network, problem, steps, f"candidate {job.number}", lr_max)
-    scores = team.score(partial(validate, network, sigmas=config.sigmas, seed=problem.seed), problem.images_v)
+    scores = score(network, problem)
     found = {"genotype": problem.space.to_json(job.genotype), "parameters": parameters(network)}
     found |= {"steps": steps, "flops": steps * step_flops, "train_loss": train_loss}
     weights = {name: value.cpu() for name, value in network.state_dict().items()}

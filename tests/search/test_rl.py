@@ -15,7 +15,8 @@ from nasir import cluster, settings
 from nasir.config import reading
 from nasir.search import rl
 from nasir.search.contract import Found, Problem
-from nasir.search.policy import assistance, trials
+from nasir.search.policy import assistance
+from nasir.search.sampling import alone
 from nasir.spaces.cells.genotype import Genotype
 from nasir.training import loop
 from tests.search.test_random import CONFIG, Killed, by_level
@@ -88,9 +89,7 @@ def test_with_one_training_nobody_is_stopped():
 def test_candidates_far_below_the_average_have_no_second_training(monkeypatch):
     # PSNR on V as it comes: of the first three after either training, then of the first training of each, which is the last
     scores = iter([20.0, 20.5, 22.0, 22.5, 19.0, 21.5, *[19.01] * 4])
-    monkeypatch.setattr(
-        trials, "validate", lambda *given, **named: {"psnr_db": next(scores), "ssim": 0.5, "score": 0.7}
-    )
+    monkeypatch.setattr(alone, "validate", lambda *given, **named: {"psnr_db": next(scores), "ssim": 0.5, "score": 0.7})
     found = run(candidates=7, stop="below_average", stop_decay=0.9)
     stopped = [one["is_stopped"] for one in found.candidates]
     # the first ones, even the worst of them, go on; their places among each other are 1/3, 1 and 0, the others' 1/300: a

@@ -98,10 +98,9 @@ def found(little, searched):
 
 
 def test_the_chain_from_search_to_retrain_is_repeatable_to_the_byte(found):
-    little = found
-    run_search(little, "again")
-    assert files(little / "again") == files(little / "found")
-    assert sorted(files(little / "found")) == [
+    run_search(found, "again")
+    assert files(found / "again") == files(found / "found")
+    assert sorted(files(found / "found")) == [
         "architecture.safetensors",
         "genotype.json",
         "history.csv",
@@ -109,22 +108,22 @@ def test_the_chain_from_search_to_retrain_is_repeatable_to_the_byte(found):
         "search.json",
         "supernet.safetensors",
     ]
-    assert not (little / "again.pt").exists()
+    assert not (found / "again.pt").exists()
 
-    run_derive(little, "found")
-    genotype = genotypes.load(little / "derived/genotype.json")
+    run_derive(found, "found")
+    genotype = genotypes.load(found / "derived/genotype.json")
     assert (genotype.nodes, genotype.layers, genotype.residual) == (1, 2, True)
     for out in ("once", "twice"):
-        run_retrain(little, out)
-    assert files(little / "once") == files(little / "twice")
+        run_retrain(found, out)
+    assert files(found / "once") == files(found / "twice")
 
-    metrics = {row["metric"] for row in read_csv(little / "found/history.csv")}
+    metrics = {row["metric"] for row in read_csv(found / "found/history.csv")}
     assert {"train_loss", "val_loss", "psnr_db", "ssim", "alpha_entropy", "skip_share"} <= metrics
     # A is untouched during the warm-up
-    assert min(int(r["step"]) for r in read_csv(little / "found/history.csv") if r["metric"] == "val_loss") == 3
+    assert min(int(r["step"]) for r in read_csv(found / "found/history.csv") if r["metric"] == "val_loss") == 3
 
 
-@pytest.mark.parametrize("step", [3, 5])
+@pytest.mark.parametrize("step", [3, 4, 5, 6])
 def test_a_search_that_was_killed_carries_on_to_the_same_bytes(little, searched, step):
     with pytest.raises(Killed):
         run_search(little, "killed", log=killed_at(step))
@@ -167,12 +166,14 @@ def test_the_random_strategy_gets_the_budget_of_the_differentiable_search(little
 
 def test_a_random_search_that_was_killed_carries_on_to_the_same_bytes(little):
     run_search(little, "whole", config=CONTROL)
-    with pytest.raises(Killed):
-        run_search(little, "killed", log=killed_at(2), config=CONTROL)
-    assert (little / "killed.pt").exists()
-    assert not (little / "killed").exists()
-    run_search(little, "killed", config=CONTROL)
-    assert files(little / "killed") == files(little / "whole")
+    for candidate in (2, 3):
+        out = f"killed-{candidate}"
+        with pytest.raises(Killed):
+            run_search(little, out, log=killed_at(candidate), config=CONTROL)
+        assert (little / f"{out}.pt").exists()
+        assert not (little / out).exists()
+        run_search(little, out, config=CONTROL)
+        assert files(little / out) == files(little / "whole")
 
 
 @pytest.mark.parametrize("strategy", ["darts", "random"])

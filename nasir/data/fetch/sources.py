@@ -13,8 +13,8 @@ from urllib.parse import quote, urlsplit
 from nasir.data.fetch.archives import BrokenArchiveError, ends_with, is_archive_name, read_members
 from nasir.data.fetch.transfer import Patience, TransferError, download
 from nasir.data.manifest import Dataset, Entry, find_problem, is_content, list_some
-from nasir.files import Log, write_bytes
-from nasir.messages import bare, shown
+from nasir.files import Log, shortened, write_bytes
+from nasir.messages import bare
 
 MOST_OTHER, TIMES = 2**30, 20
 """Bytes that an archive may have: so many, and those of the data set's files so often."""
@@ -115,7 +115,7 @@ def _choose_search(place: str) -> Callable[[Hunt, str, Patience], None]:
 
 def _search_malformed(hunt: Hunt, place: str, patience: Patience) -> None:
     """What looks like a URL and is none."""
-    hunt.troubles.append(f"{shown(place)}: no URL that can be read")
+    hunt.troubles.append(f"{shortened(place)}: no URL that can be read")
 
 
 def _search_local(hunt: Hunt, place: str, patience: Patience) -> None:
@@ -124,7 +124,7 @@ def _search_local(hunt: Hunt, place: str, patience: Patience) -> None:
         path = Path(place).expanduser()
         is_folder = path.is_dir()
     except (OSError, RuntimeError) as error:  # RuntimeError: of a ~user that there is not
-        hunt.troubles.append(f"{shown(place)}: cannot be looked into ({getattr(error, 'strerror', None) or error})")
+        hunt.troubles.append(f"{shortened(place)}: cannot be looked into ({getattr(error, 'strerror', None) or error})")
         return
     if is_folder:
         _search_folder(hunt, path, place)

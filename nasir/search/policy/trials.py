@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 from torch import Tensor
@@ -12,11 +11,10 @@ from nasir.memory import is_exhausted
 from nasir.search.contract import Problem
 from nasir.search.policy.assistance import Assistance, WithCells
 from nasir.search.policy.controller import Draw
-from nasir.search.sampling.alone import build
+from nasir.search.sampling.alone import build, score
 from nasir.search.sampling.away import unpacked
 from nasir.search.sampling.tokens import outline
 from nasir.spaces.contract import Genotype
-from nasir.training.validation import validate
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,9 +90,7 @@ def _train(
     loss = assistance.train(helped, steps, f"candidate {number}", section.lr_max, stage, count)
     if not all(bool(value.isfinite().all()) for value in helped.network.state_dict().values()):
         raise FloatingPointError(f"the weights must be finite, got others after step {steps} of candidate {number}.")
-    scores = problem.team.score(
-        partial(validate, helped.network, sigmas=problem.config.sigmas, seed=problem.seed), problem.images_v
-    )
+    scores = score(helped.network, problem)
     candidate |= {"train_loss": loss} | scores
     if stage == 0:
         candidate["first_psnr_db"] = scores["psnr_db"]

@@ -1,6 +1,7 @@
-"""A candidate with weights of its own, trained briefly."""
+"""A candidate with weights of its own, trained briefly, and its scores."""
 
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import nn
@@ -11,6 +12,7 @@ from nasir.training import stopping
 from nasir.training.averaging import Average
 from nasir.training.loop import Descent
 from nasir.training.optimisers import weights_optimiser
+from nasir.training.validation import validate
 
 AGAIN = 1000
 """What each further training of a candidate adds to the seed of its batches."""
@@ -78,3 +80,10 @@ def train(
     if average > 0:
         network.load_state_dict(mean.network.state_dict())
     return loss
+
+
+def score(network: nn.Module, problem: Problem) -> dict[str, float]:
+    """A candidate's scores on V, by all processes of the problem's team."""
+    return problem.team.score(
+        partial(validate, network, sigmas=problem.config.sigmas, seed=problem.seed), problem.images_v
+    )
