@@ -26,9 +26,8 @@ export DVC_NO_ANALYTICS := 1
 help:
 	@sed -n '1,7p' Makefile
 
-# DVC writes its table of locks in place: killed in between it leaves an empty one, which no DVC reads
 setup: $(VENV)/.ready
-	@find .dvc/tmp -maxdepth 1 -name rwlock -empty -delete 2> /dev/null || true
+	@$(BIN)/python -m stages mend
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "nasir needs Python 3.11 or newer, got " + sys.version.split()[0] + "; set PYTHON=python3.11")'
@@ -37,6 +36,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	touch $@
 
 $(VENV)/.ready: $(VENV)/.installed data.dvc
+	$(BIN)/python -m stages mend
 	$(BIN)/dvc pull --quiet data.dvc
 	$(BIN)/python -m stages prepare
 	touch $@

@@ -229,7 +229,7 @@ def summary(
     report: Annotated[Path, typer.Option(help="The page.")] = Path("reports/report.md"),
 ) -> None:
     """Say what a run came to, and whether its search has collapsed (the end of `make repro`)."""
-    from stages import summary as stage
+    from stages.aside import summary as stage
 
     print(stage.write(runs, report))
 
@@ -244,7 +244,7 @@ def status(
     folders = checkpoints or [Path("runs/checkpoints"), Path("tables/runs/checkpoints")]
     found = [path for folder in folders for path in sorted(folder.glob("*.pt"))]
     if json:
-        from stages import status as stage
+        from stages.aside import status as stage
 
         print_json(stage.facts(folders, found))
         return
@@ -275,6 +275,15 @@ def prepare() -> None:
     tracking.prepare()
 
 
+def mend() -> None:
+    """Remove what a kill left half written of DVC's own files (part of every target of make)."""
+    from stages.aside import mend as stage
+
+    for project in (Path(), Path("tables")):
+        for line in stage.remove(project):
+            print(line)
+
+
 def ui(port: Annotated[int, typer.Option(help="Port on loopback.")] = 5000) -> None:
     """Say where the report's page lies, and show MLflow's pages on loopback."""
     from stages.around import tracking
@@ -299,6 +308,7 @@ OTHERS: tuple[Callable[..., None], ...] = (
     overnight,
     sync,
     prepare,
+    mend,
     ui,
 )
 """Commands that are no stage with a `run`."""

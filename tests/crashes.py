@@ -2,8 +2,8 @@
 
 `dvc repro` runs in a process group of its own, which SIGKILL ends as a whole: DVC, the stage and what it started. Half of the
 kills come after a random time, half at a fault point: right before, between or behind the calls that make a file whole, counted
-from a random number on, in whichever stage gets there. Nothing is cleaned up between two calls but what `make` does for DVC: its
-table of locks, which it writes in place, is removed where a kill in between left it empty.
+from a random number on, in whichever stage gets there. Nothing is cleaned up between two calls but what `make` does for DVC: it
+writes dvc.lock and its table of locks in place: one that a kill left half written is removed (stages/aside/mend.py).
 """
 
 import hashlib
@@ -17,6 +17,8 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from stages.aside import mend
 
 POINTS = ("fsync", "replace", "replaced")
 """Of a file's writing: its bytes are there but not on disk; it is on disk beside the old one; it has replaced that."""
@@ -54,7 +56,7 @@ class Report:
     rounds: int = 0  # pipelines that ended
     stages: Counter[str] = field(default_factory=Counter)  # what was running when it was killed
     kinds: Counter[str] = field(default_factory=Counter)  # time, or the fault point
-    empty_locks: int = 0  # of DVC's own
+    torn: Counter[str] = field(default_factory=Counter)  # files of DVC's that a kill left half written
     different: list[str] = field(default_factory=list)  # files that were not those of the run left alone
 
 
@@ -110,10 +112,8 @@ def torture(
 
 def _call(place: Path, environment: Mapping[str, str], after: float | None, kind: str, report: Report) -> bool:
     """Call `dvc repro` and kill it after some seconds; whether it ended first, or was not to be killed."""
-    said, locks = place.parent / "said", place / ".dvc/tmp/rwlock"
-    if locks.is_file() and not locks.stat().st_size:
-        locks.unlink()
-        report.empty_locks += 1
+    said = place.parent / "said"
+    report.torn.update(line.split(":")[0].rpartition("/")[2] for line in mend.remove(place))
     with said.open("wb") as file:
         process = subprocess.Popen(
             ["dvc", "repro"], cwd=place, env=environment, stdout=file, stderr=file, start_new_session=True

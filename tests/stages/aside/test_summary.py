@@ -6,9 +6,9 @@ import pytest
 
 from nasir.files import write_json
 from stages import __main__ as commands
-from stages import summary
+from stages.aside import summary
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 def lay(folder: Path, collapse: str) -> None:
