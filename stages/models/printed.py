@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from nasir.config.tables import load
-from nasir.files import read_csv, sha256_file, write_csv, write_json, write_text
+from nasir.files import read_csv, sha256_file, write_bytes, write_csv, write_json, write_text
 from nasir.inference import model as models
 from nasir.inference import zoo
+from nasir.reporting import history
 from nasir.reporting.cells import folder_name
-from nasir.reporting.paper import page, patch_form, printed_csv, protocol_matrix
+from nasir.reporting.paper import hours, page, patch_form, printed_csv, protocol_matrix
 from nasir.reporting.paper.study import HOME, NOT_RUN, SHIPPED, TASK_OF, Method, Part, Plan
-from stages.models.shelve import COLUMNS
+from stages.models.shelve import COLUMNS, HISTORY
 from stages.tables.page import plan_of
 from stages.tables.score import CLASSICAL
 
@@ -32,7 +33,7 @@ Key = tuple[str, str, float]
 
 
 def run(*, published: Path, rows: Path, plan: Path, others: Path, out: Path) -> None:
-    """Write `tables.md`, and into `tables/` every number as CSV.
+    """Write `tables.md`, `hours.png`, and into `tables/` every number as CSV.
 
     Of several networks for one row and noise level the one with the best score under `whole` stands in it.
 
@@ -61,7 +62,12 @@ def run(*, published: Path, rows: Path, plan: Path, others: Path, out: Path) -> 
         read = page.read(study, published, study / "rows.csv", chosen)
     for name, rest in (("cells", printed_csv), ("protocols", protocol_matrix), ("patches", patch_form)):
         write_csv(out / "tables" / f"{name}.csv", rest.csv_rows(read), rest.COLUMNS)
-    write_text(out / "tables.md", page.render(read))
+    trainings = _trainings()
+    text = page.render(read)
+    if trainings:
+        write_bytes(out / "hours.png", hours.draw(trainings))
+        text = f"{text.rstrip()}\n\n{hours.section(trainings, 'hours.png')}"
+    write_text(out / "tables.md", text)
     print(f"{out / 'tables.md'}: {sum(result.reason is None for result in read.results.values())} results")
 
 
@@ -106,6 +112,28 @@ def _shipped(datasets: Mapping[str, str]) -> dict[Key, dict[str, Any]]:
             if key not in found or found[key]["score"] < score:
                 found[key] = cell
     return found
+
+
+def _trainings() -> list[hours.Training]:
+    """How the shipped networks were trained that kept their scores on V."""
+    found = []
+    for name in zoo.names():
+        card, path = zoo.card(name), zoo.SHELF / name / HISTORY
+        if HISTORY not in card["sha256"]:
+            continue
+        zoo.folder(name)  # checks it
+        level = f"sigma {card['sigma']:g}" if card["task"] == HOME else card["task"]
+        run = card["runs"]["retrain"]
+        found.append(
+            hours.Training(
+                name=name,
+                group=f"{card['data']['dataset']}, {level}",
+                seconds=run["seconds"],
+                device=run["device"],
+                psnr=history.read(path)["psnr_db"],
+            )
+        )
+    return sorted(found, key=lambda one: (one.group, one.name))
 
 
 def _scored(folder: Path) -> dict[Key, dict[str, Any]]:

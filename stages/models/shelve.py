@@ -18,6 +18,9 @@ from nasir.settings import Settings
 FILES = ("model.json", "best.safetensors", "scores.csv")
 """What a card vouches for."""
 
+HISTORY = "validation.csv"
+"""Scores on V in the course of the training, which a card vouches for where the run has kept them."""
+
 COLUMNS = ("protocol", "name", *MEASURES)
 
 
@@ -84,9 +87,20 @@ def run(*, runs: Path, settings: Settings, name: str, out: Path) -> None:
     for path in (needed["model"], needed["weights"]):
         shutil.copyfile(path, folder / path.name)
     write_csv(folder / "scores.csv", [{column: row[column] for column in COLUMNS} for row in rows], COLUMNS)
-    hashes = {file: sha256_file(folder / file) for file in FILES}
+    kept = _keep_history(runs / "retrain/history.csv", folder / HISTORY)
+    hashes = {file: sha256_file(folder / file) for file in (*FILES, *kept)}
     write_json(folder / zoo.CARD, card | {"sha256": hashes})
     print(f"{folder}: {metrics['parameters']:,} parameters, {len(rows)} scores")
+
+
+def _keep_history(source: Path, target: Path) -> list[str]:
+    """Write the scores on V among what a training recorded; the names of the files that this has made."""
+    target.unlink(missing_ok=True)
+    if not source.is_file():
+        return []
+    rows = [row for row in read_csv(source) if row["metric"] in ("psnr_db", "ssim")]
+    write_csv(target, rows, ("step", "metric", "value"))
+    return [target.name]
 
 
 def add(name: str, rows: Sequence[Mapping[str, Any]]) -> None:

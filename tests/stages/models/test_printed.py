@@ -58,6 +58,12 @@ def test_every_value_is_the_mean_of_the_scores_beside_the_network(shelf, tmp_pat
     assert found["1", "IR-NAS", "70.0"]["reason"] == "no such network is shipped"
     page = (tmp_path / "out/tables.md").read_text()
     assert "The networks of models/" in page and "Table C" not in page
+    last = read_csv(shelf / "clearer-rain800/validation.csv", ("step", "metric", "value"))[-1]
+    assert (
+        f"| clearer-rain800 | {int(last['step']):,} |" in page
+        and "![PSNR on V against hours of training](hours.png)" in page
+    )
+    assert (tmp_path / "out/hours.png").stat().st_size > 1000
 
 
 def test_where_both_losses_have_a_row_a_network_stands_in_that_of_its_own(shelf, tmp_path):

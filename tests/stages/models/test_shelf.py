@@ -88,6 +88,22 @@ def test_the_folder_has_network_scores_and_card(runs, tmp_path, monkeypatch):
     assert model.load("mine").sigma == 50
 
 
+def test_scores_on_v_lie_beside_the_network_where_the_run_has_kept_them(runs, tmp_path, monkeypatch):
+    monkeypatch.setattr(zoo, "SHELF", tmp_path / "models")
+    recorded = [("1", "train_loss", "0.5"), ("2", "psnr_db", "25.5"), ("2", "ssim", "0.7")]
+    columns = ("step", "metric", "value")
+    write_csv(runs / "retrain/history.csv", [dict(zip(columns, row, strict=True)) for row in recorded], columns)
+    shelve.run(runs=runs, settings=settings(), name="mine", out=tmp_path / "models")
+    kept = read_csv(tmp_path / "models/mine/validation.csv")
+    assert [tuple(row.values()) for row in kept] == recorded[1:]
+    assert "validation.csv" in zoo.card("mine")["sha256"] and zoo.folder("mine")
+
+    (runs / "retrain/history.csv").unlink()
+    shelve.run(runs=runs, settings=settings(), name="mine", out=tmp_path / "models")
+    assert not (tmp_path / "models/mine/validation.csv").exists()
+    assert "validation.csv" not in zoo.card("mine")["sha256"] and zoo.folder("mine")
+
+
 def test_a_run_that_is_not_finished_leaves_nothing(runs, tmp_path):
     (runs / "evaluate/scores.csv").unlink()
     with pytest.raises(ValueError, match=r"must have the file .*evaluate/scores\.csv, got none"):
