@@ -44,7 +44,7 @@ STAGES = {
 Out = Annotated[Path, typer.Option(help="File to write.")]
 Plan = Annotated[Path, typer.Option(help="tables/params.yaml.")]
 Profiles = Annotated[Path, typer.Option(help="Folder of base.yaml and of the profiles.")]
-Profile = Annotated[str, typer.Option(help="demo, small, fast or paper.")]
+Profile = Annotated[str, typer.Option(help="demo, small, overnight, fast or paper.")]
 
 
 def settings(

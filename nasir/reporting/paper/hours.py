@@ -58,8 +58,8 @@ def section(trainings: Sequence[Training], figure: str) -> str:
 {table(columns, rows, ("steps", "hours", "V, dB", "at a half", "at a quarter", "second half brought"))}
 
 V is the part of the training images that no training sees; it is not the test part. The rate falls to the end of each training,
-so one that is stopped at its half is not one of half the steps: what a doubling of steps brings show two trainings of one
-network. The hours are by the clock, beside other work on the same machine.
+so one that is stopped at its half is not one of half the steps: only two trainings of one network show what twice the steps
+bring (sigma 50: ../README.md). The hours are by the clock, beside other work on the same machine.
 """
 
 

@@ -111,7 +111,9 @@ def _top(
         f"{_sizes(plan)}the same recipe and {_budget(plan)}.",
     ]
     if len(results) < len(jobs):
-        lines.append(f"**Unfinished: {len(results)} of {len(jobs)} jobs are done.** `make study` goes on.")
+        lines.append(
+            f"**Unfinished: {len(results)} of {len(jobs)} jobs are done.** `make study PLAN={plan['name']}` goes on."
+        )
     whole = {name: those for name, those in found.items() if len(those) == len(plan["seeds"])}
     good = [name for name, those in whole.items() if min(one.percentile for one in those) >= ENOUGH]
     if good:
@@ -271,11 +273,17 @@ def _made(plan: Mapping[str, Any]) -> str:
         ]
         for name, of in plan["searches"].items()
     ]
+    of_strategy = [
+        f"For every search of {strategy}: {'; '.join(changes)}."
+        for strategy, changes in plan.get("changes_of", {}).items()
+        if changes
+    ]
     shared, name = "; ".join(plan["changes"]) or "none", plan["name"]
     return "\n\n".join(
         [
             "## How it was made",
             f"`make study PLAN={name}`, from `study/{name}.yaml`: profile `{plan['profile']}`, changed for all: {shared}.",
+            *of_strategy,
             table(["search", "strategy", "changes", "seeds"], rows),
             f"Each job ran in one thread; its result, with settings and commit, is a file of `study/{name}`.",
         ]

@@ -22,6 +22,7 @@ PLAN: dict[str, Any] = {
     "random": 10,
     "seeds": [0, 1],
     "changes": ["search.steps=1200", "search.sigmas=[50]"],
+    "changes_of": {"one_shot": ["search.steps=900", "strategy.finalists=0"], "darts": []},
     "searches": {
         "one_shot": {"strategy": "one_shot", "changes": []},
         "darts, beta decay": {"strategy": "darts", "changes": ["strategy.beta_decay=0.5"]},

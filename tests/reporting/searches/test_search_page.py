@@ -144,6 +144,8 @@ def test_tau_is_scipys_and_only_of_searches_with_shared_weights(whole):
 
 def test_the_settings_say_how_it_was_made(whole):
     assert "profile `small`, changed for all: search.steps=1200; search.sigmas=[50]." in whole
+    assert "\n\nFor every search of one_shot: search.steps=900; strategy.finalists=0.\n\n" in whole
+    assert "For every search of darts" not in whole
     assert row(whole, "How it was made", "darts, beta decay")[1:] == ["darts", "strategy.beta_decay=0.5", "0, 1"]
     assert row(whole, "How it was made", "one_shot")[1:] == ["one_shot", "none", "0, 1"]
 
@@ -169,7 +171,7 @@ def test_the_same_results_give_the_same_bytes(whole, folder, tmp_path):
 def test_an_unfinished_study_says_so_and_judges_a_search_only_with_all_its_seeds(tmp_path, _undrawn):
     found = without("found-one-shot-1", "search-one-shot-1", "found-darts-beta-decay-1")
     text = write(tmp_path, found)
-    assert "**Unfinished: 15 of 18 jobs are done.** `make study` goes on." in text
+    assert "**Unfinished: 15 of 18 jobs are done.** `make study PLAN=bsd500` goes on." in text
     assert "At or above" not in text and "No strategy" not in text  # neither has both seeds
     assert row(text, "Strategies", "one_shot")[1:3] == ["28.50", "90"]
     assert "one_shot, seed 1" not in text

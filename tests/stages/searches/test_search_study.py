@@ -153,7 +153,7 @@ def test_no_job_is_begun_after_the_hours_and_the_page_says_what_is_wanting(tmp_p
     monkeypatch.setattr(study.time, "monotonic", lambda: next(times))
     page = run(tmp_path, hours=1)
     assert done == NAMES[:2]
-    assert "**Unfinished: 2 of 11 jobs are done.** `make study` goes on." in page
+    assert "**Unfinished: 2 of 11 jobs are done.** `make study PLAN=plan` goes on." in page
 
 
 def test_a_failure_ends_the_study_with_its_error_and_what_was_done_is_kept(tmp_path, done, monkeypatch, _blank):
