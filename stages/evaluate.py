@@ -14,7 +14,7 @@ from nasir.data.pictures.images import save_png, to_uint8
 from nasir.evaluation import classical, protocols, scoring
 from nasir.evaluation.protocols import Denoiser, Score
 from nasir.evaluation.scoring import MEASURES, Scored
-from nasir.files import Log, read_csv, to_float, to_int, write_csv, write_json
+from nasir.files import Log, read_csv, sha256_file, to_float, to_int, write_csv, write_json
 from nasir.inference import model as models
 from nasir.layers import cost
 from nasir.task import Task
@@ -104,6 +104,7 @@ def run(
         "sigma": sigma,
         "images": len(test),
         "parameters": parameters,
+        "weights_sha256": sha256_file(model / "best.safetensors"),
         "flops_per_pixel": cost.flops_per_pixel(network.network, network.channels),
         "methods": means,
         "classical": settings,

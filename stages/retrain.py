@@ -88,7 +88,7 @@ def train(
     """What `run` does; `finished` keeps the last checkpoint, from which the same training is written again at once."""
     if (genotype is None) == (network is None):
         raise ValueError(f"retrain takes --genotype or --network, got {genotype} and {network}; give one of them.")
-    inputs = {"pictures": pictures / listing.FILE, "split": split / "split.json"}
+    inputs: dict[str, Path | str] = {"pictures": listing.digest(pictures), "split": split / "split.json"}
     if genotype is not None:
         inputs["genotype"] = genotype
     elif network is not None:

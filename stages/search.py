@@ -63,7 +63,7 @@ def run(
         settings = flat(config, "search.") | flat(of_space, "space.") | flat(of_strategy, "strategy.")
         made_with = checkpoints.fingerprint(
             settings | facts(device, team.precision) | {"task": task, "space": space.name, "seed": seed},
-            {"pictures": pictures / listing.FILE, "split": split / "split.json"},
+            {"pictures": listing.digest(pictures), "split": split / "split.json"},
             code,
         )
         state = checkpoints.load(checkpoint, made_with, team.say)

@@ -119,6 +119,7 @@ class Restorer:
             raise BadPicture(_said(error, errand)) from error
         name, noise = self._choose(photograph, errand)
         denoiser = self._load(name)
+        denoiser.forget_tiling()
         try:
             restored = self._restore(denoiser, name, photograph.levels)
         except (ValueError, MemoryError, RuntimeError) as error:

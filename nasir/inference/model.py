@@ -114,6 +114,10 @@ class Denoiser:
         """How images were cut so far; None if none was."""
         return self._tiled.tiling
 
+    def forget_tiling(self) -> None:
+        """Let `tiling` be of the images to come."""
+        self._tiled.tiling = None
+
     def __call__(self, noisy: Images, sigma: float | None = None) -> Images:
         """Restore images: tensors, or one image as an array or Pillow's.
 

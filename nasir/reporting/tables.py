@@ -119,11 +119,12 @@ def scores(record: Record) -> str:
         for method in scored:
             score = record.metrics["methods"][method][protocol]
             means = [psnr(score["psnr_db"]), ssim(score["ssim_zero_padded"]), ssim(score["ssim_valid"])]
-            values = [f"**{v}**" if winners[m] == method else v for m, v in zip(MEASURES, means, strict=True)]
-            bounds = interval(mean_interval(list(record.scores[method][protocol]["psnr_db"].values())), 2)
+            shown = [f"**{v}**" if winners[m] == method else v for m, v in zip(MEASURES, means, strict=True)]
+            values = list(record.scores[method][protocol]["psnr_db"].values())
+            bounds = interval(mean_interval(values), 2) if len(values) > 1 else "one image"
             seconds = record.seconds_per_image.get(method, {}).get(protocol)
             cost = "" if seconds is None else number(seconds, 3)
-            rows.append([f"`{protocol}`", label(record, method), values[0], bounds, *values[1:], cost])
+            rows.append([f"`{protocol}`", label(record, method), shown[0], bounds, *shown[1:], cost])
     return table(columns, rows, columns[2:])
 
 

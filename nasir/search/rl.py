@@ -368,7 +368,7 @@ class _Course:
             history=self.history,
             tensors={CONTROLLER: {name: value.clone() for name, value in self.teacher.controller.state_dict().items()}}
             | self.assistance.known,
-            control=Control(found=best["score"], random=first),
+            control=Control(found=best["score"], random=first) if first else None,
             candidates=self.candidates,
             facts={
                 "candidates": len(self.candidates),

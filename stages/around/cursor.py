@@ -5,6 +5,7 @@ sends it) and the folder `X` (copies of artifacts, until they are sent).
 """
 
 import json
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -15,6 +16,9 @@ from nasir.files import read_json, write_json
 from stages.around.journal import is_alive, read_events
 
 Event = dict[str, Any]
+
+AT_ONCE = 60.0
+"""Seconds in which a stage has written the first line of its journal."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,6 +56,12 @@ def has_ended(journal: Path) -> bool:
         return True
     start = start_event(journal)
     return start is not None and not is_running(journal, start)
+
+
+def is_abandoned(journal: Path) -> bool:
+    """Whether a journal never got its first line: a stage writes it in the moment in which it makes the file."""
+    found = journal.stat()
+    return found.st_size == 0 and time.time() - found.st_mtime > AT_ONCE
 
 
 def read_cursor(journal: Path) -> Cursor:

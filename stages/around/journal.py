@@ -55,8 +55,12 @@ class Journal:
 
     def _append(self, event: str, **fields: object) -> None:
         line = json.dumps({"event": event, "time": _now(), **fields}, allow_nan=False)
-        self._file.write(line + "\n")
-        self._file.flush()
+        try:
+            self._file.write(line + "\n")
+            self._file.flush()
+        except OSError as error:
+            error.filename = str(self.path)  # of a full disk nothing else says where
+            raise
 
     def start(self, stage: str, params: Mapping[str, Any], pipeline: Pipeline) -> None:
         """Say which stage runs, with which flat parameters, in which pipeline run and process."""

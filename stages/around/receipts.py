@@ -4,6 +4,7 @@ import platform
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -18,8 +19,15 @@ PACKAGES = ("torch", "numpy", "pillow", "scikit-image", "scipy", "dvc", "mlflow"
 class Receipt:
     """Started with a stage, written when it is done."""
 
-    def __init__(self, stage: str, params: Params, checkpoint: Path | None, precision: str | None = None) -> None:
-        self.stage, self.params, self.precision = stage, params, precision
+    def __init__(
+        self,
+        stage: str,
+        params: Params,
+        settings: Mapping[str, object],
+        checkpoint: Path | None,
+        precision: str | None = None,
+    ) -> None:
+        self.stage, self.params, self.settings, self.precision = stage, params, settings, precision
         self.is_resumed = checkpoint is not None and checkpoint.exists()
         self.started = datetime.now(UTC)
         self.clock = time.perf_counter()
@@ -32,7 +40,7 @@ class Receipt:
         }
 
     def write(self, path: Path) -> None:
-        """Write seconds, peak memory, device, versions, commit and seed."""
+        """Write seconds, peak memory, device, versions, commit, seed and what the stage takes of the settings."""
         write_json(
             path,
             {
@@ -46,6 +54,7 @@ class Receipt:
                 "commit": commit(),
                 "seed": self.params.seed,
                 "profile": self.params.profile,
+                "settings": dict(self.settings),
             },
         )
 

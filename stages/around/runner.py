@@ -206,7 +206,7 @@ def around(
         yield lambda step, news: None
         return
     orphans.watch()
-    cost = Receipt(step, params, checkpoint, precision)
+    cost = Receipt(step, params, facts, checkpoint, precision)
     record = journal.Journal(journal.new_path(tracking.folder(), step))
     record.start(step, flat(params) | dict(facts), journal.find_pipeline(whole))
     record.tags({"mlflow.source.git.commit": commit()})

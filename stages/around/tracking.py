@@ -31,6 +31,7 @@ from stages.around.cursor import (
     Event,
     finish_event,
     has_ended,
+    is_abandoned,
     is_complete,
     is_running,
     locked,
@@ -199,6 +200,9 @@ def sync(journals: Path, uri: str | None = None) -> Delivery:
         with locked(path.with_suffix(".lock"), wait=False) as is_ours:
             if not is_ours:
                 waiting.append((path, "another process is sending it"))
+                continue
+            if is_abandoned(path):
+                path.unlink()
                 continue
             try:
                 if _send(path, server):

@@ -42,9 +42,8 @@ def run(*, names: list[str], profiles: Path, shipped: Path, known: Path, work: P
         folder, card = zoo.folder(name), zoo.card(name)
         settings = _settings(card, profiles)
         data = work / f"{card['made_with']['profile']}-{card['task']}-{card['data']['dataset']}"
-        if not (data / "checks" / "audit.json").is_file():
-            images = work / f"{card['data']['dataset']}-images"
-            import_module(DATA).run(settings=settings, shipped=shipped, known=known, images=images, out=data)
+        images = work / f"{card['data']['dataset']}-images"
+        import_module(DATA).bring(settings=settings, shipped=shipped, known=known, images=images, out=data)
         task = tasks.find(card["task"])
         test = load_samples(data / "pictures", split_lists.read(data / "split" / "split.json", ["test"])["test"], task)
         further = [protocol for protocol in also if protocol not in card["scores"]]

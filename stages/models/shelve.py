@@ -10,13 +10,16 @@ from typing import Any
 from nasir.data.datasets import catalogue
 from nasir.evaluation.scoring import MEASURES
 from nasir.evaluation.statistics import mean_interval
-from nasir.files import read_csv, read_json, sha256_file, write_csv, write_json
+from nasir.files import read_csv, read_json, sha256_file, shortened, write_csv, write_json
 from nasir.inference import model as models
 from nasir.inference import zoo
 from nasir.settings import Settings
 
 FILES = ("model.json", "best.safetensors", "scores.csv")
 """What a card vouches for."""
+
+STAGES = ("search", "retrain", "evaluate")
+"""Whose receipts a card has."""
 
 HISTORY = "validation.csv"
 """Scores on V in the course of the training, which a card vouches for where the run has kept them."""
@@ -34,8 +37,8 @@ def run(*, runs: Path, settings: Settings, name: str, out: Path) -> None:
         out: folder of all of them.
 
     Raises:
-        ValueError: if a file of the run is missing, the settings are another run's, the images are a folder of one's own, whose
-            terms nobody knows, or `whole` was not scored. Nothing is written then.
+        ValueError: if a file of the run is missing, the settings are another run's or the scores another network's, the images
+            are a folder of one's own, whose terms nobody knows, or `whole` was not scored. Nothing is written then.
     """
     needed = {
         name: runs / path
@@ -58,6 +61,13 @@ def run(*, runs: Path, settings: Settings, name: str, out: Path) -> None:
             f"{settings.where} must be the settings of the run in {runs}, a network for {model['task']} at sigma "
             f"{model['sigma']:g}, got {params.task} at {sigma:g}; give its own with --settings."
         )
+    _check_settings(runs, settings)
+    scored = read_json(needed["metrics"]).get("weights_sha256")
+    if scored != sha256_file(needed["weights"]):
+        raise ValueError(
+            f"{needed['metrics']} must be of the network in {needed['weights'].parent}, got scores of another; run evaluate "
+            "again."
+        )
     rows = [row for row in read_csv(needed["scores"]) if row["method"] == "nasir"]
     scores = of_protocols(rows)
     if "whole" not in scores:
@@ -79,7 +89,7 @@ def run(*, runs: Path, settings: Settings, name: str, out: Path) -> None:
         },
         "made_with": {"profile": params.profile, "seed": params.seed}
         | {part: settings.values[part] for part in ("search", "strategy", "space", "network", "retrain")},
-        "runs": {stage: _receipt(runs / f"receipts/{stage}.json") for stage in ("search", "retrain", "evaluate")},
+        "runs": {stage: _receipt(runs / f"receipts/{stage}.json") for stage in STAGES},
     }
     folder = out / name
     folder.mkdir(parents=True, exist_ok=True)
@@ -91,6 +101,21 @@ def run(*, runs: Path, settings: Settings, name: str, out: Path) -> None:
     hashes = {file: sha256_file(folder / file) for file in (*FILES, *kept)}
     write_json(folder / zoo.CARD, card | {"sha256": hashes})
     print(f"{folder}: {metrics['parameters']:,} parameters, {len(rows)} scores")
+
+
+def _check_settings(runs: Path, settings: Settings) -> None:
+    """Refuse settings that a stage of the run did not have; one that was not run here has no receipt."""
+    asked = {f"{section}.{key}": value for section, values in settings.values.items() for key, value in values.items()}
+    for stage in STAGES:
+        path = runs / f"receipts/{stage}.json"
+        had = read_json(path) if path.is_file() else {}
+        facts = {f"params.{key}": had[key] for key in ("seed", "profile") if key in had} | had.get("settings", {})
+        for key, value in facts.items():
+            if key in asked and asked[key] != value:
+                raise ValueError(
+                    f"{settings.where} must be the settings of the run in {runs}, got {key} {shortened(asked[key])} where "
+                    f"its {stage} had {shortened(value)}; run the pipeline to its end, or give the run's own with --settings."
+                )
 
 
 def _keep_history(source: Path, target: Path) -> list[str]:
@@ -120,15 +145,15 @@ def add(name: str, rows: Sequence[Mapping[str, Any]]) -> None:
 
 
 def of_protocols(rows: Sequence[Mapping[str, str]]) -> dict[str, dict[str, float]]:
-    """Of each protocol: how many images, the mean of each measure, and the 95 % interval of PSNR in dB."""
+    """Of each protocol: how many images, the mean of each measure, and of two images or more the 95 % interval of PSNR in dB."""
     found = {}
     for protocol in dict.fromkeys(row["protocol"] for row in rows):
         own = [row for row in rows if row["protocol"] == protocol]
-        interval = asdict(mean_interval([float(row["psnr_db"]) for row in own]))
+        interval = asdict(mean_interval([float(row["psnr_db"]) for row in own])) if len(own) > 1 else {}
         found[protocol] = (
             {"images": len(own)}
             | {measure: fmean(float(row[measure]) for row in own) for measure in MEASURES}
-            | {f"psnr_db_{bound}": interval[bound] for bound in ("low", "high")}
+            | {f"psnr_db_{bound}": interval[bound] for bound in ("low", "high") if interval}
         )
     return found
 
@@ -139,5 +164,7 @@ def _receipt(path: Path) -> dict[str, Any]:
         return {}
     found: dict[str, Any] = read_json(path)
     return {
-        key: found[key] for key in ("seconds", "peak_memory_mib", "device", "precision", "commit") if key in found
+        key: found[key]
+        for key in ("seconds", "is_resumed", "peak_memory_mib", "device", "precision", "commit")
+        if key in found
     } | {"torch": found["versions"]["torch"]}

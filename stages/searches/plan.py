@@ -181,7 +181,12 @@ def result(results: Path, plan: Plan, job: Job) -> dict[str, Any] | None:
     if not path.is_file():
         return None
     found: dict[str, Any] = read_json(path)
-    return found if found["made_with"] == plan.made_with(job) else None
+    if found["made_with"] != plan.made_with(job):
+        return None
+    search = results / f"{job.follows}.json"
+    if job.follows is not None and search.is_file() and read_json(search).get("genotype") != found.get("genotype"):
+        return None  # the search was made again since, and found another network
+    return found
 
 
 def results_of(folder: Path, plan: Plan) -> dict[str, dict[str, Any]]:

@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict
 from importlib import import_module
@@ -68,10 +69,9 @@ def run(
 
 def _bring(chosen: Plan, shipped: Path, known: Path, work: Path, data: Path) -> None:
     """Make the pictures and the split, unless they are there."""
-    if not (data / "checks" / "audit.json").is_file():
-        stage = import_module("stages.tables.data")
-        images = work / f"{chosen.values['dataset']}-images"
-        stage.run(settings=chosen.settings(None), shipped=shipped, known=known, images=images, out=data)
+    images = work / f"{chosen.values['dataset']}-images"
+    stage = import_module("stages.tables.data")
+    stage.bring(settings=chosen.settings(None), shipped=shipped, known=known, images=images, out=data)
 
 
 def _work_off(chosen: Plan, missing: Sequence[Job], data: Path, results: Path, workers: int, hours: float) -> None:
@@ -115,7 +115,13 @@ class _Near:
 
     def finish(self, job: Job, future: Future[None]) -> None:
         """Raise a job's error where it has one."""
-        future.result()
+        try:
+            future.result()
+        except BrokenProcessPool as error:
+            raise ConnectionError(
+                f"{job.name} must end by itself, got a process of the study that was ended from outside (too little memory for "
+                f"--workers {self._workers}?); call again to carry on, with fewer workers if so."
+            ) from error
 
 
 @contextmanager

@@ -135,6 +135,21 @@ def test_a_candidate_that_fails_is_rewarded_with_nothing_and_the_search_goes_on(
         run(lambda genotype: Spoilt(1, 1, 3, padding=1))
 
 
+def test_without_any_first_candidate_that_ended_well_there_is_no_control(monkeypatch):
+    trained, train = [], assistance.train
+
+    def some(*given: Any) -> float:
+        trained.append(given)
+        if len(trained) <= 3:
+            raise RuntimeError("not enough memory: you tried to allocate 9 bytes")
+        return train(*given)
+
+    monkeypatch.setattr(assistance, "train", some)
+    found = run(candidates=6, more_steps=0)
+    assert ["failure" in one for one in found.candidates] == [True] * 3 + [False] * 3
+    assert found.control is None
+
+
 def test_a_failure_is_never_what_was_found_whatever_the_price():
     class Late(nn.Conv2d):
         """Is not finite behind its last step."""
@@ -288,6 +303,20 @@ def test_a_batch_in_parts_is_refused_with_what_takes_it_as_a_whole():
             ValueError, match=r"search\.accumulate must be 1 with strategy\.auxiliary or strategy\.cache"
         ):
             rl.STRATEGY.check(dataclasses.replace(RL, **changes), config)
+
+
+@pytest.mark.parametrize("parts", [1, 2])
+def test_without_cells_and_teacher_a_batch_is_taken_in_parts(parts):
+    sizes = set()
+
+    class Seen(nn.Conv2d):
+        def forward(self, x: Tensor) -> Tensor:
+            if self.training:
+                sizes.add(len(x))
+            return super().forward(x)
+
+    run(lambda genotype: Seen(1, 1, 3, padding=1), candidates=3, config=dataclasses.replace(CONFIG, accumulate=parts))
+    assert sizes == {CONFIG.batch // parts}
 
 
 def test_the_news_are_one_for_each_candidate():

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from nasir.config.evaluate import EvaluateConfig
 from nasir.config.synthesize import SynthesizeConfig
 from nasir.data.pictures.images import load_grey, load_rgb, save_png
-from nasir.files import read_csv, read_json, write_csv, write_json
+from nasir.files import read_csv, read_json, sha256_file, write_csv, write_json, write_text
 from nasir.inference import model
 from nasir.inference.tiling import Tiling
 from stages import evaluate, synthesize
@@ -60,6 +60,7 @@ def folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Path]:
         pictures=images, out=tmp_path / "synthesize", task="denoise", sigma=50, seed=0, config=SILENT, log=ignore
     )
     write_json(tmp_path / "split" / "split.json", {"seed": 0, **PARTS})
+    write_text(tmp_path / "model/best.safetensors", "weights")
     monkeypatch.setattr(model, "load", lambda folder, device: Smoother())
     return {name: tmp_path / name for name in ("pictures", "synthesize", "split", "model")}
 
@@ -107,6 +108,7 @@ def test_metrics_are_means_of_the_scores_and_the_costs_of_the_network(folders, t
         "parameters": 25,
         "flops_per_pixel": 50,
     }
+    assert metrics["weights_sha256"] == sha256_file(folders["model"] / "best.safetensors")
     for method in METHODS:
         for protocol in ("whole", "overlap"):
             mine = [row for row in rows if (row["method"], row["protocol"]) == (method, protocol)]

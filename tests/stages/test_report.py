@@ -10,7 +10,7 @@ from finished_run import NAMES, PARAMS, render, write_checks, write_curves, writ
 from picture_folder import list_pictures
 from PIL import Image
 
-from nasir.files import read_json, sha256_file, write_json, write_text
+from nasir.files import read_csv, read_json, sha256_file, write_csv, write_json, write_text
 from nasir.reporting.html import library
 
 
@@ -348,3 +348,15 @@ def test_images_that_were_cut_into_tiles_are_said_to(runs, tmp_path):
         "restored large images in 24 tiles of up to 512x512 pixels with a halo of 26, for deformable convolutions that reach "
         "up to 3.2 pixels out of their way."
     ) in page
+
+
+def test_a_run_with_one_test_image_has_scores_without_an_interval(runs, tmp_path):
+    name = NAMES["test"][0]
+    rows = [row for row in read_csv(runs / "evaluate/scores.csv") if row["name"] == name]
+    write_csv(runs / "evaluate/scores.csv", rows, list(rows[0]))
+    metrics = read_json(runs / "evaluate/metrics.json")
+    write_json(runs / "evaluate/metrics.json", metrics | {"images": 1})
+    split = read_json(runs / "split/split.json")
+    write_json(runs / "split/split.json", split | {"test": [name]})
+    page = render(runs, tmp_path / "out")
+    assert "| one image |" in page

@@ -2,10 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
+from hashlib import sha256
 from pathlib import Path
 
 from nasir.data.manifest import SPLITS
-from nasir.files import read_csv, shortened, write_csv
+from nasir.files import read_csv, sha256_file, shortened, write_csv
 from nasir.messages import bare
 
 FILE = "pictures.csv"
@@ -91,6 +92,14 @@ def read(folder: Path) -> list[Picture]:
 def write(folder: Path, pictures: Sequence[Picture]) -> None:
     """Write `folder / pictures.csv`, in the given order; atomic."""
     write_csv(folder / FILE, [asdict(picture) for picture in pictures], COLUMNS)
+
+
+def digest(folder: Path) -> str:
+    """SHA-256 of `folder / pictures.csv` and of all files that it names: of what is listed and of every pixel."""
+    listed = read(folder)
+    files = sorted({file for picture in listed for file in (picture.clean, picture.degraded) if file})
+    hashes = [sha256_file(folder / file) for file in (FILE, *files)]
+    return sha256("".join(hashes).encode()).hexdigest()
 
 
 def names(pictures: Sequence[Picture], split: str) -> list[str]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from nasir.evaluation.statistics import mean_interval
+from nasir.evaluation.statistics import Interval, mean_interval
 from nasir.reporting import tables
 from nasir.reporting.history import Curve, smooth
 from nasir.reporting.html.views import Spec, curves, guides, line, quantity, rounded, series, tooltip, view
@@ -38,7 +38,10 @@ def scores(record: Record) -> list[Spec]:
             shown.remove(tables.INPUT)
         rows = []
         for method in shown:
-            found = mean_interval(list(record.scores[method][protocol]["psnr_db"].values()))
+            values = list(record.scores[method][protocol]["psnr_db"].values())
+            found = (
+                mean_interval(values) if len(values) > 1 else Interval(mean=values[0], low=values[0], high=values[0])
+            )
             bounds = {"mean": found.mean, "low": found.low, "high": found.high}
             rows.append({"method": short(record, method)} | {key: rounded(value) for key, value in bounds.items()})
         columns = {"method": "method", "mean": "PSNR, dB", "low": "from", "high": "to"}

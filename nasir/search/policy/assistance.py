@@ -201,9 +201,11 @@ class AssistedDescent(Descent):
         return self.cache.look(self.team.shard(rows.to(self.cache.noisy.device), self.parts))
 
     def loss(self, batch: Batch) -> Tensor:
-        """The loss on a batch."""
+        """The loss on a batch; without cells and teacher that of every training, which takes a batch in parts."""
         noisy, clean = batch
         assert isinstance(self.network, WithCells)
+        if not self.network.names and self.cache is None:
+            return super().loss(batch)
         with self.team.autocast():
             restored = self.network(noisy)
         outputs = [restored, *self.network.outputs]
@@ -331,6 +333,7 @@ class Assistance:
         if name in self.known:
             network.load_state_dict(self.known[name])
         else:
+            problem.team.align(network, 0)
             train(network, problem, steps, f"the {name}", lr_max, AVERAGE, again)
             self.known[name] = {key: value.cpu().clone() for key, value in network.state_dict().items()}
         network.eval()

@@ -56,3 +56,19 @@ def test_a_name_that_stands_twice_and_a_missing_column_are_refused(tmp_path):
     write_csv(tmp_path / "pictures.csv", [{"name": "a", "split": "train"}], ("name", "split"))
     with pytest.raises(ValueError, match=r"line 2 .* must have the columns"):
         listing.read(tmp_path)
+
+
+def test_the_digest_is_of_the_list_and_of_every_file(tmp_path):
+    listed = [PICTURE, dataclasses.replace(PICTURE, name="test/2", split="test", clean="files/2.png", degraded="")]
+    for name in ("files/train/1.jpg", "files/2.png", "files/unlisted.png"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(name)
+    listing.write(tmp_path, listed)
+    before = listing.digest(tmp_path)
+    (tmp_path / "files/unlisted.png").write_text("other")
+    assert listing.digest(tmp_path) == before
+    (tmp_path / "files/2.png").write_text("other, of the same size")
+    after = listing.digest(tmp_path)
+    assert after != before
+    listing.write(tmp_path, [dataclasses.replace(listed[0], group="test/2"), listed[1]])
+    assert listing.digest(tmp_path) not in (before, after)

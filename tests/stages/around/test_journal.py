@@ -1,5 +1,7 @@
 """The journal: whole lines, in order, readable while it is written and after its process was killed."""
 
+import errno
+import io
 import json
 import os
 import socket
@@ -105,6 +107,19 @@ def test_a_missing_artifact_and_an_unknown_status_are_refused(tmp_path):
     with pytest.raises(ValueError, match="FINISHED, FAILED, KILLED, got 'DONE'"):
         record.finish("DONE")
     record.finish("FAILED")
+
+
+def test_a_full_disk_is_an_error_that_says_where(tmp_path, monkeypatch):
+    class Full(io.StringIO):
+        def flush(self) -> None:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    record = Journal(tmp_path / "a.jsonl")
+    record._file.close()
+    monkeypatch.setattr(record, "_file", Full())
+    with pytest.raises(OSError, match="No space left") as caught:
+        record.metrics(1, {"train_loss": 0.5})
+    assert caught.value.filename == str(tmp_path / "a.jsonl")
 
 
 def test_a_journal_is_never_continued_by_another_process(tmp_path):

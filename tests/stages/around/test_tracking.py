@@ -313,6 +313,14 @@ def test_a_journal_that_another_process_sends_is_left_to_it(uri, tmp_path):
     assert len(tracking.sync(tmp_path / "tracking", uri).sent) == 1
 
 
+def test_a_journal_that_never_got_a_line_is_waited_for_a_minute_and_then_removed(uri, tmp_path):
+    empty = Journal(tmp_path / "tracking/0-search.jsonl").path
+    assert [path for path, _ in tracking.sync(tmp_path / "tracking", uri).waiting] == [empty]
+    os.utime(empty, (time.time() - 100, time.time() - 100))
+    assert tracking.sync(tmp_path / "tracking", uri) == tracking.Delivery(sent=(), waiting=())
+    assert not empty.exists()
+
+
 def test_a_server_that_is_down_keeps_the_journals_until_another_sync(uri, tmp_path):
     with socket.create_server(("127.0.0.1", 0)) as listener:
         dead = f"http://127.0.0.1:{listener.getsockname()[1]}"

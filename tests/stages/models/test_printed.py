@@ -104,6 +104,15 @@ def test_networks_of_one_architecture_have_one_hash(shelf, tmp_path):
     assert found["1", "IR-NAS", "30.0"]["genotypes"] == found["1", "IR-NAS", "50.0"]["genotypes"] != ""
 
 
+def test_a_training_that_was_carried_on_stands_against_no_hours(shelf, tmp_path):
+    for name, change in (("clearer-rain800", {"is_resumed": True}), ("irnas-rain800", {})):
+        card = read_json(shelf / name / "card.json")
+        card["runs"]["retrain"] = card["runs"]["retrain"] | change if change else {}
+        write_json(shelf / name / "card.json", card)
+    cells(tmp_path / "out")
+    assert "What hours brought" not in (tmp_path / "out/tables.md").read_text()
+
+
 def test_the_command_writes_into_the_folder_that_it_is_given(tmp_path, monkeypatch):
     monkeypatch.chdir(ROOT)
     done = CliRunner().invoke(commands.build("printed"), ["printed", "--out", str(tmp_path / "page")])

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from nasir.data.pictures.collection import load_samples
 from nasir.data.pictures.images import save_png
 from nasir.evaluation import scoring
-from nasir.files import read_csv, read_json, write_csv, write_json, write_text
+from nasir.files import read_csv, read_json, sha256_file, write_csv, write_json
 from nasir.inference import model, zoo
 from nasir.layers.cost import parameters
 from nasir.settings import Settings, resolve
@@ -19,6 +19,7 @@ from nasir.spaces.contract import find, random_tokens
 from nasir.task import find as find_task
 from stages import __main__ as commands
 from stages.models import scores, shelve
+from stages.tables import data as data_stage
 from tests.spaces.cells.small import SMALL
 
 ROOT = Path(__file__).parents[3]
@@ -63,7 +64,9 @@ def runs(tmp_path) -> Path:
     rows = [row for protocol, one in found.items() for row in one.rows(method="nasir", protocol=protocol)]
     others = [row | {"method": "noisy"} for row in rows]
     write_csv(folder / "evaluate/scores.csv", [*rows, *others], ["method", *shelve.COLUMNS])
-    write_json(folder / "evaluate/metrics.json", {"parameters": parameters(network), "flops_per_pixel": 1234.0})
+    weights = sha256_file(folder / "retrain/model/best.safetensors")
+    costs = {"parameters": parameters(network), "flops_per_pixel": 1234.0}
+    write_json(folder / "evaluate/metrics.json", costs | {"weights_sha256": weights})
     write_json(
         folder / "receipts/retrain.json",
         {"seconds": 3.5, "device": "CPU", "commit": "abc", "precision": "32-true", "versions": {"torch": "2"}},
@@ -126,6 +129,40 @@ def test_another_run_s_settings_and_images_of_one_s_own_are_refused(runs, tmp_pa
     assert not (tmp_path / "models").exists()
 
 
+@pytest.mark.parametrize(
+    ("receipt", "message"),
+    [
+        (
+            {"seed": 1},
+            r"must be the settings of the run in .*, got params\.seed 0 where its retrain had 1; run the pipeline",
+        ),
+        ({"profile": "small"}, r"got params\.profile 'demo' where its retrain had 'small'"),
+        ({"settings": {"retrain.lr_max": 0.5}}, r"got retrain\.lr_max .* where its retrain had 0\.5"),
+    ],
+)
+def test_settings_that_a_stage_did_not_have_are_refused(runs, tmp_path, receipt, message):
+    had = read_json(runs / "receipts/retrain.json")
+    write_json(runs / "receipts/retrain.json", had | receipt)
+    with pytest.raises(ValueError, match=message):
+        shelve.run(runs=runs, settings=settings(), name="mine", out=tmp_path / "models")
+    assert not (tmp_path / "models").exists()
+
+
+def test_scores_of_other_weights_are_refused(runs, tmp_path):
+    metrics = read_json(runs / "evaluate/metrics.json")
+    write_json(runs / "evaluate/metrics.json", metrics | {"weights_sha256": "0" * 64})
+    with pytest.raises(ValueError, match=r"must be of the network in .*, got scores of another; run evaluate again"):
+        shelve.run(runs=runs, settings=settings(), name="mine", out=tmp_path / "models")
+    assert not (tmp_path / "models").exists()
+
+
+def test_one_image_has_no_interval():
+    row = {"protocol": "whole", "psnr_db": "30.5", "ssim_zero_padded": "0.9", "ssim_valid": "0.8"}
+    assert shelve.of_protocols([row])["whole"] == {
+        "images": 1, "psnr_db": 30.5, "ssim_zero_padded": 0.9, "ssim_valid": 0.8,
+    }  # fmt: skip
+
+
 def test_scores_without_whole_are_refused(runs, tmp_path):
     rows = [row for row in read_csv(runs / "evaluate/scores.csv") if row["protocol"] != "whole"]
     write_csv(runs / "evaluate/scores.csv", rows, ["method", *shelve.COLUMNS])
@@ -143,7 +180,7 @@ def data(runs, tmp_path, monkeypatch) -> Path:
     data.mkdir(parents=True)
     (runs / "pair").rename(data / "pictures")
     (runs / "split").rename(data / "split")
-    write_text(data / "checks/audit.json", "{}")
+    write_json(data / "made_with.json", data_stage.facts(settings()))
     return data
 
 

@@ -5,9 +5,10 @@ from typing import Any
 
 import yaml
 
-from nasir.files import write_text
+from nasir.files import write_json, write_text
 from stages.searches import plan as plans
 from stages.searches.plan import Plan
+from stages.tables import data
 
 ROOT = Path(__file__).parents[3]
 
@@ -45,6 +46,11 @@ def write(path: Path, **changes: Any) -> Path:
     values = {key: value for key, value in (VALUES | changes).items() if value is not None}
     write_text(path, yaml.safe_dump(values, sort_keys=False))
     return path
+
+
+def bring(folder: Path) -> None:
+    """Mark the pictures of `folder / "work"` as those that the study has brought."""
+    write_json(folder / "work/sample/made_with.json", data.facts(read(folder).settings(None)))
 
 
 def read(folder: Path, **changes: Any) -> Plan:

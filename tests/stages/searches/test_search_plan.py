@@ -177,6 +177,18 @@ def test_a_result_is_made_again_where_a_setting_has_changed_that_it_depends_on(t
         assert stale == set()
 
 
+def test_a_found_network_is_trained_again_where_its_search_now_finds_another(tmp_path):
+    plan = read(tmp_path)
+    jobs = {job.name: job for job in plan.jobs()}
+    for name in ("search-darts-0", "found-darts-0"):
+        write_json(tmp_path / f"{name}.json", {"made_with": plan.made_with(jobs[name]), "genotype": {"path": [1]}})
+    assert plans.result(tmp_path, plan, jobs["found-darts-0"]) is not None
+    search = read_json(tmp_path / "search-darts-0.json")
+    write_json(tmp_path / "search-darts-0.json", search | {"genotype": {"path": [2]}})
+    assert plans.result(tmp_path, plan, jobs["search-darts-0"]) is not None
+    assert plans.result(tmp_path, plan, jobs["found-darts-0"]) is None
+
+
 def test_what_one_strategy_alone_depends_on_leaves_the_others_and_the_random_networks(tmp_path):
     before = read(tmp_path)
     after = read(tmp_path, changes_of=VALUES["changes_of"] | {"darts": ["strategy.keep_from=1"]})

@@ -16,7 +16,7 @@ from nasir.files import read_json, write_json, write_text
 from stages.searches import plan as plans
 from stages.searches import sending, study
 from stages.searches.plan import Job, Plan
-from tests.stages.searches.little_study import ROOT, read, write
+from tests.stages.searches.little_study import ROOT, bring, read, write
 
 RESULT = {"psnr_db": {"a": 20.0}}
 
@@ -55,7 +55,7 @@ def workers(monkeypatch, tmp_path) -> list[Workers]:
     monkeypatch.setattr(sending, "work", work)
     monkeypatch.setattr(study.pages, "write", lambda page, *given: write_text(page, "\n"))
     little_run.write_pictures(tmp_path / "work/sample", tests=5)
-    write_text(tmp_path / "work/sample/checks/audit.json", "{}")
+    bring(tmp_path)
     return found
 
 

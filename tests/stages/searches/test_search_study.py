@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from concurrent.futures import Future
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from nasir.files import write_json, write_text
 from stages import __main__ as commands
 from stages.searches import jobs, study
 from stages.searches.plan import Job, Plan
-from tests.stages.searches.little_study import ROOT, read, write
+from tests.stages.searches.little_study import ROOT, bring, read, write
 
 NAMES = [
     "random-00", "random-01", "random-02",
@@ -58,7 +59,7 @@ def done(monkeypatch, tmp_path) -> list[str]:
     names: list[str] = []
 
     def work(plan: Plan, job: Job, data: Path, results: Path) -> None:
-        assert data == tmp_path / "work/sample" and (data / "checks/audit.json").is_file()
+        assert data == tmp_path / "work/sample" and (data / "made_with.json").is_file()
         needed = job.name.replace("found-", "search-", 1)
         assert (results / f"{needed}.json").is_file() or needed == job.name
         names.append(job.name)
@@ -74,14 +75,14 @@ def done(monkeypatch, tmp_path) -> list[str]:
             "steps": 5,
         }
         trained |= {"seconds": 0.5, "v_psnr_db": 21.0, "psnr_db": {"a": 20.0 + len(names), "b": 21.0 + len(names)}}
-        searched = {"seconds": 60.0, "peak_memory_mib": 100.0, "ranking": [1.0, 2.0, 3.0]}
+        searched = {"genotype": genotype, "seconds": 60.0, "peak_memory_mib": 100.0, "ranking": [1.0, 2.0, 3.0]}
         result = trained if job.is_training else searched
         write_json(results / f"{job.name}.json", result | {"made_with": plan.made_with(job)})
 
     POOLS.clear()
     monkeypatch.setattr(jobs, "work", work)
     monkeypatch.setattr(study, "ProcessPoolExecutor", Pool)
-    write_text(tmp_path / "work/sample/checks/audit.json", "{}")
+    bring(tmp_path)
     return names
 
 
@@ -117,6 +118,17 @@ def test_of_several_workers_none_trains_what_is_not_found_yet(tmp_path, done, _b
     # the fourth is a search: its training waits, and what stands behind it goes first
     assert done[:4] == NAMES[:4]
     assert sorted(done) == sorted(NAMES)
+
+
+def test_a_process_that_was_ended_from_outside_is_one_line_that_says_what_to_do(tmp_path, done, monkeypatch, _blank):
+    def end(*given: Any) -> None:
+        raise BrokenProcessPool
+
+    monkeypatch.setattr(jobs, "work", end)
+    with pytest.raises(
+        ConnectionError, match=r"random-00 must end by itself, got .* --workers 1\?\); call again to carry on"
+    ):
+        run(tmp_path)
 
 
 def test_a_training_is_ready_when_its_search_neither_waits_nor_runs(tmp_path):
@@ -178,9 +190,9 @@ def test_the_pictures_are_made_once(tmp_path, done, monkeypatch, _blank):
     monkeypatch.setattr(stage, "run", lambda **given: made.append(given))
     run(tmp_path)
     assert made == []
-    (tmp_path / "work/sample/checks/audit.json").unlink()
-    with pytest.raises(AssertionError):  # of the stand-in for the jobs: there is no data set
-        run(tmp_path, seconds=2)
+    (tmp_path / "work/sample/made_with.json").unlink()
+    run(tmp_path, seconds=2)
+    run(tmp_path, seconds=3)
     [given] = made
     assert given["images"] == tmp_path / "work/sample-images" and given["out"] == tmp_path / "work/sample"
     assert given["settings"].params.dataset == "sample"
@@ -220,6 +232,6 @@ def test_a_worker_ends_soon_after_its_study_was_killed(tmp_path):
 @pytest.mark.slow
 def test_jobs_run_in_processes_of_their_own(tmp_path):
     little_run.write_pictures(tmp_path / "work/sample", tests=5)
-    write_text(tmp_path / "work/sample/checks/audit.json", "{}")
+    bring(tmp_path)
     page = run(tmp_path, workers=2)
     assert "Unfinished" not in page and "## Strategies" in page

@@ -66,3 +66,24 @@ def test_a_leak_into_the_test_images_stops_it(settings, tmp_path):
         run(settings, tmp_path)
     assert read_json(tmp_path / "out/checks/split.json")["success"] is True
     assert read_json(tmp_path / "out/checks/audit.json")["success"] is False
+
+
+def test_what_was_brought_is_not_made_again_unless_a_check_failed_or_a_setting_changed(settings, tmp_path, monkeypatch):
+    made, run_all = [], data.run
+    monkeypatch.setattr(data, "run", lambda **given: (made.append(given["settings"]), run_all(**given)))
+    monkeypatch.setattr(data.entries, "OF_TASK", ("download", "pair", "split"))  # the audit takes long
+
+    def bring(with_settings: Settings) -> None:
+        place = {name: tmp_path / name for name in ("images", "out")}
+        data.bring(settings=with_settings, shipped=tmp_path, known=tmp_path / "known.csv", **place)
+
+    bring(settings)
+    bring(settings)
+    bring(change(settings.values, ["search.steps=7"], "settings.yaml"))
+    assert made == [settings]
+    other = change(settings.values, ["split.w=0.4"], "settings.yaml")
+    monkeypatch.setattr(data.checking, "check", lambda *given: (_ for _ in ()).throw(ValueError("a leak")))
+    for _ in range(2):  # the first failure leaves nothing that the second call takes for done
+        with pytest.raises(ValueError, match="a leak"):
+            bring(other)
+    assert made == [settings, other, other]
