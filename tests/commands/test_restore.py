@@ -103,6 +103,16 @@ def test_a_folder_goes_on_after_a_bad_file_and_lists_it(monkeypatch, capsys, loa
     assert len(loaded) == 1  # once for all
 
 
+def test_tiles_are_those_of_each_picture(monkeypatch, capsys, loaded, tmp_path):
+    for name, shape in (("a", (96, 96)), ("b", (48, 48)), ("c", (96, 96))):
+        save(tmp_path / f"in/{name}.png", shape)
+
+    run(monkeypatch, tmp_path / "in", "--out", tmp_path / "out", "--sigma", 50, "--tile", 64, "--json")
+
+    tiles = [one["tiles"] for one in json.loads(capsys.readouterr().out)["restored"]]
+    assert len(loaded) == 1 and tiles[0].startswith("4 tiles") and tiles[1:] == [None, tiles[0]]
+
+
 def test_a_program_reads_what_became_of_each_picture(monkeypatch, capsys, loaded, tmp_path):
     save(tmp_path / "in/a.png"), save(tmp_path / "in/b.png"), save(tmp_path / "out/b.png", level=7)
     (tmp_path / "in/c.png").write_bytes(b"no picture")
