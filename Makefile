@@ -21,12 +21,14 @@ BIN := $(abspath $(VENV))/bin
 export PATH := $(BIN):$(PATH)
 export DVC_NO_ANALYTICS := 1
 
-.PHONY: help setup repro tables overnight study scores test test-slow test-paper chaos soak lint ui bench
+.PHONY: help setup mend repro tables overnight study scores test test-slow test-paper chaos soak lint ui bench
 
 help:
 	@sed -n '1,7p' Makefile
 
-setup: $(VENV)/.ready
+setup: mend $(VENV)/.ready
+
+mend: $(VENV)/.installed
 	@$(BIN)/python -m stages mend
 
 $(VENV)/.installed: pyproject.toml constraints.txt
@@ -35,8 +37,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) --editable '.[pipeline,cluster,export,dev]'
 	touch $@
 
-$(VENV)/.ready: $(VENV)/.installed data.dvc
-	$(BIN)/python -m stages mend
+$(VENV)/.ready: $(VENV)/.installed data.dvc | mend
 	$(BIN)/dvc pull --quiet data.dvc
 	$(BIN)/python -m stages prepare
 	touch $@

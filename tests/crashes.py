@@ -2,8 +2,8 @@
 
 `dvc repro` runs in a process group of its own, which SIGKILL ends as a whole: DVC, the stage and what it started. Half of the
 kills come after a random time, half at a fault point: right before, between or behind the calls that make a file whole, counted
-from a random number on, in whichever stage gets there. Nothing is cleaned up between two calls but what `make` does for DVC: it
-writes dvc.lock and its table of locks in place: one that a kill left half written is removed (stages/aside/mend.py).
+from a random number on, in whichever stage gets there. Nothing is cleaned up between two calls but what `make` does for DVC:
+dvc.lock and its table of locks, which it writes in place, are removed where a kill left half of them (stages/aside/mend.py).
 """
 
 import hashlib

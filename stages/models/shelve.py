@@ -62,8 +62,8 @@ def run(*, runs: Path, settings: Settings, name: str, out: Path) -> None:
             f"{model['sigma']:g}, got {params.task} at {sigma:g}; give its own with --settings."
         )
     _check_settings(runs, settings)
-    scored = read_json(needed["metrics"]).get("weights_sha256")
-    if scored != sha256_file(needed["weights"]):
+    metrics, split = read_json(needed["metrics"]), read_json(needed["split"])
+    if metrics.get("weights_sha256") != sha256_file(needed["weights"]):
         raise ValueError(
             f"{needed['metrics']} must be of the network in {needed['weights'].parent}, got scores of another; run evaluate "
             "again."
@@ -74,7 +74,6 @@ def run(*, runs: Path, settings: Settings, name: str, out: Path) -> None:
         raise ValueError(
             f"{needed['scores']} must have scores under the protocol whole, got {list(scores)}; add it to evaluate.protocols."
         )
-    metrics, split = read_json(needed["metrics"]), read_json(needed["split"])
     card: dict[str, Any] = {
         "name": name,
         "task": params.task,

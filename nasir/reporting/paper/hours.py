@@ -1,5 +1,6 @@
 """What hours of training brought: PSNR on V in the course of each shipped network's training, drawn and as a table."""
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -47,15 +48,17 @@ def section(trainings: Sequence[Training], figure: str) -> str:
     columns = ("network", "steps", "hours", "on", "V, dB", "at a half", "at a quarter", "second half brought")
     rows = []
     for one in trainings:
-        end, half, quarter = one.at(1), one.at(0.5), one.at(0.25)
-        texts = [psnr(value) if value is not None else "-" for value in (end, half, quarter)]
-        gain = signed(end - half, 2) if end is not None and half is not None else "-"
-        rows.append([one.name, f"{one.psnr.steps[-1]:,}", f"{one.hours[-1]:.2f}", one.device, *texts, gain])
+        end, half, quarter = one.psnr.values[-1], one.at(0.5), one.at(0.25)
+        earlier = [psnr(value) if value is not None else "-" for value in (half, quarter)]
+        gain = signed(end - half, 2) if half is not None else "-"
+        rows.append(
+            [one.name, f"{one.psnr.steps[-1]:,}", f"{one.hours[-1]:.2f}", one.device, psnr(end), *earlier, gain]
+        )
     return f"""## What hours brought
 
 ![PSNR on V against hours of training]({figure})
 
-{table(columns, rows, ("steps", "hours", "V, dB", "at a half", "at a quarter", "second half brought"))}
+{table(columns, rows, [name for name in columns if name not in ("network", "on")])}
 
 V is the part of the training images that no training sees; it is not the test part. The rate falls to the end of each training,
 so one that is stopped at its half is not one of half the steps: only two trainings of one network show what twice the steps
@@ -72,7 +75,7 @@ def draw(trainings: Sequence[Training]) -> bytes:
         drawn = Figure(figsize=(8.5, 2.6 * -(-len(groups) // 2)), layout="constrained")
         for number, (group, members) in enumerate(groups.items(), 1):
             axes = drawn.add_subplot(-(-len(groups) // 2), 2, number)
-            for colour, one in zip(_COLOURS * len(members), members, strict=False):
+            for colour, one in zip(itertools.cycle(_COLOURS), members, strict=False):
                 axes.plot(one.hours, one.psnr.values, color=colour, marker=".", label=one.name)
             axes.set(title=f"{group}: PSNR on V in dB", xlabel="hours", xlim=(0, None))
             axes.legend(loc="lower right")
