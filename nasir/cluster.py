@@ -1,4 +1,4 @@
-"""Independent jobs: in this process, or on the workers of a dask scheduler that NASIR_SCHEDULER names.
+"""Independent jobs: in this process, or on the workers of a dask scheduler that NASIR_SCHEDULER names, `local` one of its own.
 
 A job is a function of this project, what all jobs of a pool work with (their bench), and a value of its own. It draws from seeds
 that it is given alone, so that results do not depend on where and in which order jobs are done. A job whose worker is lost is
@@ -10,6 +10,7 @@ The only import of distributed, which is only needed where a scheduler is named 
 import hashlib
 import logging
 import os
+import re
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
 
 SCHEDULER = "NASIR_SCHEDULER"
 
+LOCAL = re.compile(r"local(?::([1-9]\d{0,2}))?")
+"""In place of an address: processes of this machine, as many as its cores hold with torch's threads, or the number given."""
+
 PATIENCE = 20
 """Seconds in which a scheduler has to answer."""
 
@@ -34,7 +38,7 @@ Work = Callable[[Any, Any], Any]
 
 
 def address() -> str | None:
-    """The scheduler's, such as tcp://10.0.0.1:8786; None where none is named."""
+    """The scheduler's, such as tcp://10.0.0.1:8786, or one that `LOCAL` matches; None where none is named."""
     return os.environ.get(SCHEDULER) or None
 
 
@@ -138,7 +142,7 @@ def pool(here: Any, make: Callable[..., Any], *given: Any) -> Iterator[Pool]:
 @contextmanager
 def far(make: Callable[..., Any], *given: Any) -> Iterator[Far]:
     """The workers of the scheduler that is named; see `pool`."""
-    named = address()
+    named = address() or ""
     try:
         import dask
         from distributed import Client
@@ -150,18 +154,38 @@ def far(make: Callable[..., Any], *given: Any) -> Iterator[Far]:
     logging.getLogger("distributed.client").setLevel(
         logging.CRITICAL
     )  # it would show a lost scheduler's traceback, too
-    with dask.config.set({"distributed.admin.large-graph-warning-threshold": "4GB"}):  # pictures are sent on purpose
+    with (
+        dask.config.set({"distributed.admin.large-graph-warning-threshold": "4GB"}),  # pictures are sent on purpose
+        _started(named) as found,
+    ):
         try:
-            client = Client(named, timeout=PATIENCE, set_as_default=False)
+            client = Client(found, timeout=PATIENCE, set_as_default=False)
         except (OSError, ValueError) as error:
             raise ConnectionError(
-                f"{SCHEDULER} must name a dask scheduler that answers within {PATIENCE} s, got {named} ({error}); start one "
-                f"(dask scheduler), or unset {SCHEDULER} to work in this process."
+                f"{SCHEDULER} must be local, local:NUMBER of processes, or name a dask scheduler that answers within "
+                f"{PATIENCE} s, got {named} ({error}); start one (dask scheduler), or unset {SCHEDULER} to work in this process."
             ) from error
         with client:
             if not client.scheduler_info()["workers"]:
                 print(f"{named} has no workers yet; jobs wait for the first one.", file=sys.stderr, flush=True)
             yield Far(client, make, given)
+
+
+@contextmanager
+def _started(named: str) -> Iterator[str]:
+    """The address of a scheduler that is named; one with workers of its own is started for as long as it is needed."""
+    match = LOCAL.fullmatch(named)
+    if match is None:
+        yield named
+        return
+    import torch
+    from distributed import LocalCluster
+
+    count = int(match[1] or max(1, (os.cpu_count() or 1) // torch.get_num_threads()))
+    with LocalCluster(
+        n_workers=count, threads_per_worker=1, processes=True, dashboard_address=None, memory_limit=0
+    ) as local:
+        yield local.scheduler_address
 
 
 def wait_for(future: Future[Any]) -> Any:

@@ -1,5 +1,8 @@
 """Jobs in this process and on a scheduler's workers: the order, what is kept, what is refused."""
 
+import operator
+import os
+import signal
 import sys
 import threading
 from collections.abc import Iterator, Mapping
@@ -74,7 +77,7 @@ def test_a_scheduler_that_does_not_answer_is_named(monkeypatch):
     monkeypatch.setattr(cluster, "PATIENCE", 0.2)
     with (
         pytest.raises(
-            ConnectionError, match=r"must name a dask scheduler that answers within 0\.2 s, got tcp://127\.0\.0\.1:9 \("
+            ConnectionError, match=r"or name a dask scheduler that answers within 0\.2 s, got tcp://127\.0\.0\.1:9 \("
         ),
         cluster.pool(0, int),
     ):
@@ -147,3 +150,21 @@ def test_a_scheduler_that_goes_away_ends_the_round_with_one_error(monkeypatch):
     ):
         threading.Timer(0.5, local.close).start()
         list(pool.each(double, {1: 1}, {}, lambda: None))
+
+
+def test_local_starts_workers_of_its_own_and_one_that_is_killed_is_replaced(monkeypatch):
+    monkeypatch.setenv(cluster.SCHEDULER, "local:2")
+    with cluster.pool(None, int, "7") as pool:
+        assert pool.slots() == 2
+        workers = pool._client.scheduler_info()["workers"]
+        processes = {pool._client.submit(os.getpid, workers=[one], pure=False).result() for one in workers}
+        assert len(processes) == 2 and os.getpid() not in processes
+        os.kill(min(processes), signal.SIGKILL)
+        assert list(pool.each(operator.add, dict.fromkeys(range(6), 1), {}, lambda: None)) == [(n, 8) for n in range(6)]
+
+
+@pytest.mark.parametrize("named", ["local:0", "local:x", "local:"])
+def test_a_number_of_local_workers_that_cannot_be_is_refused(monkeypatch, named):
+    monkeypatch.setenv(cluster.SCHEDULER, named)
+    with pytest.raises(ConnectionError, match="must be local, local:NUMBER of processes, or"), cluster.pool(0, int):
+        pass
