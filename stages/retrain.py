@@ -139,7 +139,7 @@ def train(
             write_csv(out / "history.csv", rows, columns)
             if finished is not None and checkpoint.exists():
                 checkpoint.replace(finished)
-            checkpoint.unlink(missing_ok=True)
+            checkpoints.remove(checkpoint)
 
 
 def _build(

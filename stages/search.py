@@ -94,7 +94,7 @@ def run(
         if team.is_first:
             signs = look(found, space, config.strategy)
             _write(out, found, space, of_space, config.strategy, {"precision": team.precision} | signs)
-            checkpoint.unlink(missing_ok=True)
+            checkpoints.remove(checkpoint)
             if signs["collapse"]:
                 team.say(signs["collapse"])
 

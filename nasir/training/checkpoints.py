@@ -2,9 +2,12 @@
 
 import hashlib
 import io
+import os
+import shutil
 import sys
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -41,6 +44,8 @@ def save(
 ) -> None:
     """Write a checkpoint atomically: tensors, numbers, text, lists and dictionaries only.
 
+    The one that it replaces is kept beside it (`earlier`), if it is whole.
+
     Args:
         path: the file.
         made_with: see `fingerprint`.
@@ -49,7 +54,33 @@ def save(
     """
     buffer = io.BytesIO()
     torch.save({"made_with": made_with, "state": state, "pace": pace, "steps": steps}, buffer)
+    _keep(path)
     write_bytes(path, _sealed(buffer.getvalue()))
+
+
+def earlier(path: Path) -> Path:
+    """Where the checkpoint before the last one lies."""
+    return path.with_name(f"{path.name}.before")
+
+
+def remove(path: Path) -> None:
+    """Remove a checkpoint, and the one before it, of a training that is done."""
+    path.unlink(missing_ok=True)
+    earlier(path).unlink(missing_ok=True)
+
+
+def _keep(path: Path) -> None:
+    """Make a checkpoint the one before the next; at every moment one of the two is whole."""
+    try:
+        _unsealed(path)
+    except (OSError, Damaged):
+        return
+    earlier(path).unlink(missing_ok=True)
+    try:
+        os.link(path, earlier(path))
+    except OSError:  # a file system without links
+        with suppress(OSError):  # a full disk: the one that is there will do
+            shutil.copyfile(path, earlier(path))
 
 
 def _say(text: str) -> None:
@@ -57,7 +88,7 @@ def _say(text: str) -> None:
 
 
 def load(path: Path, made_with: dict[str, str], say: Callable[[str], None] = _say) -> dict[str, Any] | None:
-    """Read a checkpoint's state, or None if there is no checkpoint.
+    """Read a checkpoint's state, or None if there is no checkpoint. In place of a damaged one that before it is read.
 
     With equal settings a run that carries on ends with the bits of one that was not stopped. Another number of processes is
     the one setting that may change: it changes the order of sums, and so the last bits, which `say` is told. Threads
@@ -69,13 +100,14 @@ def load(path: Path, made_with: dict[str, str], say: Callable[[str], None] = _sa
         say: takes a line for the person.
 
     Raises:
-        ValueError: if the file is damaged, or was made with other settings, inputs or code; what differs is named.
+        ValueError: if it and the one before it are damaged, or it was made with other settings, inputs or code; what differs is
+            named.
     """
     for leftover in path.parent.glob(f".{path.name}.*.part"):  # of a write that was killed
         leftover.unlink(missing_ok=True)  # or another process of this run was quicker
     if not path.exists():
         return None
-    content = _content(path)
+    content = _content_or_earlier(path, say)
     state, found = content["state"], content["made_with"]
     names = [name for name in sorted(found | made_with) if found.get(name) != made_with.get(name)]
     changed = {name: f"{name}: {_short(found.get(name))} -> {_short(made_with.get(name))}" for name in names}
@@ -126,6 +158,23 @@ def step_of(state: Mapping[str, Any]) -> int | None:
     told = [int(state["step"])] if "step" in state else []
     told += [step for step, *_ in state["history"]] if "history" in state else []
     return max(told, default=0) if "step" in state or "history" in state else None
+
+
+def _content_or_earlier(path: Path, say: Callable[[str], None]) -> dict[str, Any]:
+    """What a checkpoint holds; of a damaged one what that before it does, if it is whole."""
+    try:
+        return _content(path)
+    except ValueError as error:
+        if not earlier(path).is_file():
+            raise
+        try:
+            content = _content(earlier(path))
+        except ValueError:
+            raise error from None
+        say(
+            f"{path} is damaged; the checkpoint before it is carried on with: {step_of(content['state'])} steps are done."
+        )
+        return content
 
 
 def _content(path: Path) -> dict[str, Any]:

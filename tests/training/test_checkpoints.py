@@ -60,6 +60,47 @@ def test_a_damaged_file_is_named(tmp_path):
             checkpoints.load(tmp_path / name, {"a": "1"})
 
 
+def test_the_one_before_a_damaged_one_is_carried_on_with(tmp_path):
+    path, said = tmp_path / "c.pt", list[str]()
+    for step in (1, 2, 3):
+        checkpoints.save(path, {"a": "1"}, {"step": step})
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["c.pt", "c.pt.before"]
+    assert checkpoints.load(path, {"a": "1"}, said.append) == {"step": 3} and said == []
+
+    path.write_bytes(path.read_bytes()[:-9])
+    assert checkpoints.load(path, {"a": "1"}, said.append) == {"step": 2}
+    assert said == [f"{path} is damaged; the checkpoint before it is carried on with: 2 steps are done."]
+    checkpoints.save(path, {"a": "1"}, {"step": 4})  # the damaged one is not kept in place of the whole one
+    path.write_bytes(b"")
+    assert checkpoints.load(path, {"a": "1"}, said.append) == {"step": 2}
+
+    checkpoints.earlier(path).write_bytes(b"")
+    with pytest.raises(ValueError, match=r"c\.pt must be a whole nasir checkpoint"):
+        checkpoints.load(path, {"a": "1"}, said.append)
+
+
+def test_one_that_was_removed_does_not_come_back(tmp_path):
+    path = tmp_path / "c.pt"
+    for step in (1, 2):
+        checkpoints.save(path, {"a": "1"}, {"step": step})
+    path.unlink()
+    assert checkpoints.load(path, {"a": "1"}) is None
+    checkpoints.save(path, {"a": "1"}, {"step": 1})
+    checkpoints.remove(path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_where_no_links_can_be_made_the_one_before_is_copied(tmp_path, monkeypatch):
+    def refuse(source, target):
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr("os.link", refuse)
+    for step in (1, 2):
+        checkpoints.save(tmp_path / "c.pt", {"a": "1"}, {"step": step})
+    (tmp_path / "c.pt").write_bytes(b"")
+    assert checkpoints.load(tmp_path / "c.pt", {"a": "1"}, lambda line: None) == {"step": 1}
+
+
 def test_every_bit_that_turned_over_is_noticed(tmp_path):
     checkpoints.save(tmp_path / "c.pt", {}, {"x": torch.zeros(4)})
     whole = (tmp_path / "c.pt").read_bytes()
