@@ -201,11 +201,10 @@ def sync(journals: Path, uri: str | None = None) -> Delivery:
             if not is_ours:
                 waiting.append((path, "another process is sending it"))
                 continue
-            if is_abandoned(path):
-                path.unlink()
-                continue
             try:
-                if _send(path, server):
+                if is_abandoned(path):
+                    path.unlink()
+                elif _send(path, server):
                     sent.append(path)
                 else:
                     waiting.append((path, "its stage is still running"))
@@ -345,7 +344,23 @@ class _Server:
             self.client.log_artifact(run_id, str(path), folder or None)
 
 
+class ForeignJournal(Exception):
+    """A journal that holds what no stage writes."""
+
+
 def _send(journal: Path, server: _Server) -> bool:
+    """`_send_events`; whatever it stumbles over in a journal waits with that journal, not with those behind it."""
+    try:
+        return _send_events(journal, server)
+    except (AttributeError, LookupError, TypeError, ValueError) as error:
+        if isinstance(error, _server_errors()):
+            raise
+        raise ForeignJournal(
+            f"no stage writes such a journal ({type(error).__name__}: {error}); move it away"
+        ) from error
+
+
+def _send_events(journal: Path, server: _Server) -> bool:
     """Send what a journal holds beyond its cursor; True when nothing will follow. The caller holds its lock."""
     if is_complete(journal):
         return True
@@ -508,9 +523,10 @@ def _quiet_mlflow() -> Iterator[Any]:
 
 
 def _server_errors() -> tuple[type[Exception], ...]:
-    """What sending may raise because of the server, the network, the database or the disk."""
+    """What sending may raise because of the server, the network, the database, the disk or the journal."""
     with _quiet_mlflow() as mlflow:
         import requests
         import sqlalchemy.exc
 
-        return (mlflow.exceptions.MlflowException, requests.RequestException, sqlalchemy.exc.SQLAlchemyError, OSError)
+        of_database = sqlalchemy.exc.SQLAlchemyError
+        return (mlflow.exceptions.MlflowException, requests.RequestException, of_database, OSError, ForeignJournal)

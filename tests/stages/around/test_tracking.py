@@ -321,6 +321,17 @@ def test_a_journal_that_never_got_a_line_is_waited_for_a_minute_and_then_removed
     assert not empty.exists()
 
 
+@pytest.mark.parametrize("lines", ['{"event": "start", "stage": "search"}', 'BEGIN\n{"event": "metrics"}'])
+def test_a_journal_that_no_stage_wrote_waits_and_those_behind_it_are_sent(uri, tmp_path, lines):
+    strange = begin(tmp_path / "tracking", "search").path
+    strange.write_text(lines.replace("BEGIN", strange.read_text().splitlines()[0]) + "\n")
+    begin(tmp_path / "tracking", "derive").finish("FINISHED")
+    delivery = tracking.sync(tmp_path / "tracking", uri)
+    assert [path.name for path in delivery.sent] == ["1-derive.jsonl"]
+    [(path, reason)] = delivery.waiting
+    assert path == strange and "ForeignJournal: no stage writes such a journal (KeyError" in reason
+
+
 def test_a_server_that_is_down_keeps_the_journals_until_another_sync(uri, tmp_path):
     with socket.create_server(("127.0.0.1", 0)) as listener:
         dead = f"http://127.0.0.1:{listener.getsockname()[1]}"
