@@ -19,7 +19,7 @@ from typing import Any
 
 from benchmarks.table import to_markdown
 from nasir.files import read_json, write_json
-from stages.around.receipts import commit, device, versions
+from stages.around.receipts import commit, device, processor, versions
 
 NAMES = (
     "supernet",
@@ -80,18 +80,10 @@ def _measure(name: str) -> dict[str, Any]:
     return {
         "command": f"python -m benchmarks {name}",
         "commit": commit(),
-        "machine": {"device": device(), "processor": _processor(), "cores": cores, "load": os.getloadavg()[0]},
+        "machine": {"device": device(), "processor": processor(), "cores": cores, "load": os.getloadavg()[0]},
         "versions": {"python": platform.python_version()} | versions(),
         "rows": rows,
     }
-
-
-def _processor() -> str:
-    """The processor's model name, where the system says it."""
-    path = Path("/proc/cpuinfo")
-    lines = path.read_text().splitlines() if path.is_file() else []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Trained networks that the repository ships, each a folder of `models/`: files as retrain writes them, scores, and a card.
 
-`card.json` says what a network is: data, split, recipe, scores under every protocol with their intervals, size, cost, machine,
-commit, and the SHA-256 of its files. `python -m stages shelve` writes such a folder from a run.
+`card.json` says what a network is: data, split, recipe, scores under the protocols that were run, with intervals, size, cost,
+machine, commit, and the SHA-256 of its files. `python -m stages shelve` writes such a folder from a run.
 """
 
 from pathlib import Path

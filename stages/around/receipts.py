@@ -40,7 +40,7 @@ class Receipt:
         }
 
     def write(self, path: Path) -> None:
-        """Write seconds, peak memory, device, versions, commit, seed and what the stage takes of the settings."""
+        """Write seconds, peak memory, device, processor, versions, commit, seed and what the stage takes of the settings."""
         write_json(
             path,
             {
@@ -49,6 +49,7 @@ class Receipt:
                 "is_resumed": self.is_resumed,  # then seconds count from the checkpoint
                 **self.spent(),
                 "device": device(),
+                "processor": processor(),
                 "precision": self.precision,  # of a training; else None
                 "versions": {"python": platform.python_version()} | versions(),
                 "commit": commit(),
@@ -67,6 +68,14 @@ def device() -> str:
         return f"{torch.cuda.get_device_name()} ({peak:.0f} MiB at most)"
     threads = f", {torch.get_num_threads()} threads" if torch is not None else ""
     return f"CPU {platform.machine()}{threads}"
+
+
+def processor() -> str:
+    """The processor's model name, where the system says it."""
+    path = Path("/proc/cpuinfo")
+    lines = path.read_text().splitlines() if path.is_file() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
 
 
 def versions() -> dict[str, str]:

@@ -84,6 +84,7 @@ def run(*, runs: Path, settings: Settings, name: str, out: Path) -> None:
         "data": {
             "dataset": params.dataset,
             "images": {part: len(split[part]) for part in ("w", "a", "v", "test")},
+            "split_sha256": sha256_file(needed["split"]),
             "terms": catalogue.get(params.dataset).terms,
         },
         "made_with": {"profile": params.profile, "seed": params.seed}
@@ -164,6 +165,6 @@ def _receipt(path: Path) -> dict[str, Any]:
     found: dict[str, Any] = read_json(path)
     return {
         key: found[key]
-        for key in ("seconds", "is_resumed", "peak_memory_mib", "device", "precision", "commit")
+        for key in ("seconds", "is_resumed", "peak_memory_mib", "device", "processor", "precision", "commit")
         if key in found
     } | {"torch": found["versions"]["torch"]}

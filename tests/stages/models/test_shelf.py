@@ -69,7 +69,8 @@ def runs(tmp_path) -> Path:
     write_json(folder / "evaluate/metrics.json", costs | {"weights_sha256": weights})
     write_json(
         folder / "receipts/retrain.json",
-        {"seconds": 3.5, "device": "CPU", "commit": "abc", "precision": "32-true", "versions": {"torch": "2"}},
+        {"seconds": 3.5, "device": "CPU", "commit": "abc", "precision": "32-true", "versions": {"torch": "2"}}
+        | {"processor": "Z80"},
     )
     return folder
 
@@ -86,6 +87,8 @@ def test_the_folder_has_network_scores_and_card(runs, tmp_path, monkeypatch):
     assert card["scores"]["whole"]["psnr_db_low"] <= mean <= card["scores"]["whole"]["psnr_db_high"]
     assert (card["task"], card["sigma"], card["flops_per_pixel"]) == ("denoise", 50, 1234.0)
     assert card["data"]["images"] == {"w": 1, "a": 0, "v": 0, "test": 2} and "non-commercial" in card["data"]["terms"]
+    assert card["data"]["split_sha256"] == sha256_file(runs / "split/split.json")
+    assert card["runs"]["retrain"]["processor"] == "Z80"
     assert card["runs"]["retrain"]["seconds"] == 3.5 and card["runs"]["search"] == {}
     assert card["made_with"]["retrain"]["optimiser"] == "adamw" and card["made_with"]["profile"] == "demo"
     assert model.load("mine").sigma == 50
