@@ -74,7 +74,7 @@ def test_a_pause_is_carried_into_another_clone(tmp_path, monkeypatch, capsys):
     assert go(tmp_path / "a", hours=1) == 0
     said = capsys.readouterr().out
     assert said.startswith(
-        "paused, 1 of 5 trainings done; overnight-second at step 20 of 80; 9.000 s a step, 0:09:00 left; "
+        "paused, 1 of 8 trainings done; overnight-second at step 20 of 80; 9.000 s a step, 0:09:00 left; "
     )
     assert calls[0]["until"] == "4600.0" and calls[0]["command"][1:] == ["repro", "page"]
 
