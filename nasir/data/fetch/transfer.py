@@ -85,7 +85,7 @@ def download(url: str, path: Path, patience: Patience, size: int | None = None, 
                 failure = TransferError(f"silent for {patience.timeout_s:g} s")
             except (requests.ConnectionError, requests.exceptions.ChunkedEncodingError) as error:
                 failure = TransferError(f"connection broken ({_innermost(error)})")
-            except (requests.RequestException, UnicodeError) as error:  # the latter of what is no host's name
+            except (requests.RequestException, ValueError) as error:  # the latter of what is no host's name
                 raise TransferError(f"no file there ({' '.join(str(error).split())})") from error
             except _WrongLength as error:
                 failure = TransferError(str(error))
