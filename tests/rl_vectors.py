@@ -1,18 +1,21 @@
 """The numbers of the authors of the RL search against ours: controller, PPO, REINFORCE, the end of poor candidates, running
-means of weights, and the decoder."""
+means of weights, the decoder, the trainings of a candidate, and the mean that is its reward."""
 
 from collections.abc import Callable, Sequence
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from nasir.search import rl
 from nasir.search.policy.controller import Controller, Decision, Draw
 from nasir.search.policy.stopping import Stopping
 from nasir.search.policy.updating import Baseline, Rules, Teacher
 from nasir.training.averaging import Average
 from tests.decoder_vectors import check_decoder
+from tests.search.policy import training_vectors
 from tests.vector_names import Named, rename
 from tests.vector_report import Line, Report, deviation
 
@@ -40,7 +43,7 @@ def check(arrays: Named, entry: Named) -> Report:
     """Check one file by its kind; an unknown one is refused with a ValueError."""
     if entry["kind"] not in CHECKS:
         raise ValueError(f"{entry.where} must have a kind of {list(CHECKS)}, got {entry['kind']!r}.")
-    return Report(entry["kind"], (), CHECKS[entry["kind"]](arrays, entry))
+    return Report(entry["kind"], NOTES.get(entry["kind"], ()), CHECKS[entry["kind"]](arrays, entry))
 
 
 def controller(arrays: Named, entry: Named) -> Controller:
@@ -202,6 +205,40 @@ def check_polyak(arrays: Named, entry: Named) -> list[Line]:
     return [*lines, Line("final", deviation(weights, arrays["final"]), EXACT)]
 
 
+def check_reward(arrays: Named, entry: Named) -> list[Line]:
+    """The geometric mean of three qualities of theirs: of two by ours, and with the third by hand, in each way."""
+    free: Any = SimpleNamespace(problem=SimpleNamespace(of_strategy=SimpleNamespace(price=0.0)))
+    lines = []
+    for case in entry["cases"]:
+        of = f"{case['case']}/"
+        ious, accuracies, confusion = (arrays[f"{of}{name}"] for name in ("ious", "accuracies", "confusion"))
+        kept = [one for one in range(case["classes"]) if one not in case["omitted"] and ious[one] != ABSENT]
+        shares = confusion.sum(axis=1)[kept] / confusion.sum(axis=1)[kept].sum()
+        qualities = {
+            "mean IoU": ious[kept].mean(), "mean accuracy": accuracies[kept].mean(),
+            "weighted IoU": (shares * ious[kept]).sum(),
+        }  # fmt: skip
+        for name, last in qualities.items():
+            first, second = (value for other, value in qualities.items() if other != name)
+            candidate = {"psnr_db": 20 + 10 * first, "ssim": second, "parameters": 0}
+            ours = rl._Course.reward(free, candidate, 20.0, 30.0)
+            found = (ours**2 * last) ** (1 / 3)
+            lines.append(Line(f"{of}reward, {name} last", abs(found - float(arrays[f"{of}reward"])), EXACT))
+    return lines
+
+
+ABSENT = 2
+"""Their IoU of a class that is neither in the picture nor in the output."""
+
+NOTES = {
+    "reward": (
+        "not compared: logits, masks, confusion, ious and accuracies; our reward is of PSNR and SSIM, there are no classes",
+        "not compared: a mean of three at once; ours is of two, which are any two of theirs here",
+    ),
+    **training_vectors.NOTES,
+}
+"""By kind, which part has nothing of ours beside it, and why."""
+
 CHECKS: dict[str, Callable[[Named, Named], list[Line]]] = {
     "controller": check_controller,
     "ppo gradients": check_ppo_gradients,
@@ -210,4 +247,7 @@ CHECKS: dict[str, Callable[[Named, Named], list[Line]]] = {
     "early termination": check_stopping,
     "decoder": check_decoder,
     "polyak": check_polyak,
+    "reward": check_reward,
+    "stage 0": training_vectors.check_stage_0,
+    "stage 1": training_vectors.check_stage_1,
 }

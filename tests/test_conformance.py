@@ -36,6 +36,7 @@ FILES = {
     "rl_stopping_a": "rl_meta",
     "rl_decoder_b": "rl_meta",
     "rl_polyak_a": "rl_meta",
+    "rl_reward_a": "rl_meta",
 }
 
 
@@ -72,6 +73,7 @@ def described(name: str) -> Named:
         ("rl_stopping_a", "early termination", 12),
         ("rl_decoder_b", "decoder", 490),
         ("rl_polyak_a", "polyak", 10),
+        ("rl_reward_a", "reward", 9),
     ],
 )
 def test_the_authors_numbers_are_ours(name, kind, count):
