@@ -4,6 +4,7 @@ Every file is compared with the manifest's SHA-256 before it gets its final name
 """
 
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -18,6 +19,9 @@ from nasir.messages import bare
 
 MOST_OTHER, TIMES = 2**30, 20
 """Bytes that an archive may have: so many, and those of the data set's files so often."""
+
+SECRET = re.compile(r"(?<=://)[^/@\s]+@")
+"""User and password in a URL, which no message or receipt has."""
 
 PARTIAL = ".partial"  # folder below the data set's own for downloads on their way; gone after each fetch
 
@@ -99,8 +103,12 @@ def fetch(
     finally:
         _clean(dataset, out)
     if hunt.missing:
-        raise ValueError(_describe_failure(hunt, problems))
-    return hunt.found, hunt.troubles
+        raise ValueError(_public(_describe_failure(hunt, problems)))
+    return {_public(place): count for place, count in hunt.found.items()}, [_public(text) for text in hunt.troubles]
+
+
+def _public(text: str) -> str:
+    return SECRET.sub("***@", text)
 
 
 def _choose_search(place: str) -> Callable[[Hunt, str, Patience], None]:

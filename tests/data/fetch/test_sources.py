@@ -567,3 +567,21 @@ def test_what_looks_like_a_url_and_is_none_is_a_trouble(tmp_path):
 
     assert sum(found.values()) == 3
     assert trouble == "'http://[::1': no URL that can be read"
+
+
+@pytest.mark.parametrize("host", ["a..b", f"{'x' * 300}.org"])
+def test_a_host_that_cannot_be_one_is_a_trouble_and_the_place_behind_it_is_asked(tmp_path, host):
+    found, [trouble] = fetch_toy(tmp_path / "out", [f"http://{host}/x.zip", write_files(tmp_path / "good")])
+
+    assert sum(found.values()) == 3
+    assert trouble.startswith(f"http://{host}/x.zip: no file there (")
+
+
+def test_no_message_has_the_password_of_a_mirror(tmp_path, server):
+    server.serve(FILES, "/base/")
+    secret = server.url.replace("://", "://user:secret@")
+    found, _ = fetch_toy(tmp_path / "out", [f"{secret}/base/"])
+    assert list(found) == [secret.replace("user:secret", "***") + "/base/"]
+    with pytest.raises(ValueError, match=r"\*\*\*@127") as caught:
+        fetch_toy(tmp_path / "other", ["http://user:secret@127.0.0.1:9/x.zip"])
+    assert "secret" not in str(caught.value)

@@ -99,29 +99,6 @@ def reward(tokens: tuple[int, ...]) -> float:
     return math.sin(1 + 2 * tokens[0] + 3 * tokens[1] + 5 * tokens[2])
 
 
-def test_the_policy_gradient_is_that_of_the_expected_reward_by_finite_differences():
-    ours = controller()
-    rewards = torch.tensor([reward(tokens) for tokens in ALL], dtype=torch.float64)
-
-    def expected() -> torch.Tensor:
-        return (ours(torch.tensor(ALL))[0].exp() * rewards).sum()
-
-    # REINFORCE: the mean over the policy of reward times gradient of the log-probability
-    log_probs, _ = ours(torch.tensor(ALL))
-    value = (log_probs.exp().detach() * rewards * log_probs).sum()
-    weight = ours.heads["b"].weight
-    [found] = torch.autograd.grad(value, [weight])
-    step = 1e-6
-    for place in [(0, 0), (1, 2), (2, 3)]:
-        with torch.no_grad():
-            weight[place] += step
-            up = expected()
-            weight[place] -= 2 * step
-            down = expected()
-            weight[place] += step
-        assert found[place].item() == pytest.approx(((up - down) / (2 * step)).item(), rel=1e-5, abs=1e-9)
-
-
 def teacher(ours: Controller, lr: float = 0.02, **rules) -> Teacher:
     return Teacher(ours, torch.optim.Adam(ours.parameters(), lr=lr), Baseline(0.9), Rules(**rules))
 
