@@ -85,7 +85,7 @@ class Restored:
         """The same for a person; of a picture among others without its tiles."""
         cut = f" in {self.tiles}" if is_alone and self.tiles is not None else ""
         ensemble = ", self-ensemble" if self.self_ensemble else ""
-        notes = "".join(f", {note}" for note in self.notes)
+        notes = "".join(f", {shown(note)}" for note in self.notes)
         size = f"{self.width}x{self.height}"
         return f"{shown(self.target)}: {size}, restored at sigma {self.sigma:g}{cut}{ensemble}{self._choice()}{notes}"
 

@@ -83,6 +83,18 @@ def test_what_belongs_to_a_picture_is_kept(monkeypatch, loaded, tmp_path, kind):
         assert dict(image.getexif()) == {ExifTags.Base.Model: "a camera", ExifTags.Base.Orientation: 1}
 
 
+def test_a_note_on_a_profile_obeys_nothing_that_stands_in_it(monkeypatch, capsys, loaded, tmp_path):
+    profile = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
+    profile[16:20] = b"\x1b\a\r\0"
+    photographs.save_png(tmp_path / "in.png", Photograph(levels=np.zeros((6, 5, 3), np.uint8), profile=bytes(profile)))
+
+    status, error = run(monkeypatch, tmp_path / "in.png", "--out", tmp_path / "out.png", "--sigma", 50)
+
+    out = capsys.readouterr().out
+    assert (status, error) == (0, "") and not {"\x1b", "\a", "\r", "\0"} & set(out)
+    assert out.endswith(", its ICC profile left out, which is for \\x1b\\x07\\r\\x00\n")
+
+
 def test_a_folder_goes_on_after_a_bad_file_and_lists_it(monkeypatch, capsys, loaded, tmp_path):
     for name in ("a.png", "sub/b.jpg", "sub/d.tif"):
         save(tmp_path / "in" / name)

@@ -16,6 +16,7 @@ from PIL import ExifTags, Image
 from nasir.data.pictures import deep
 from nasir.data.pictures.images import EIGHT_BIT_MODES, load_colour, quiet
 from nasir.files import write_bytes
+from nasir.messages import bare
 
 Levels = NDArray[Any]
 """Grey levels, uint8 or uint16."""
@@ -86,7 +87,8 @@ def _read(path: Path) -> Photograph:
         exif, orientation, notes = _read_exif(image)
         profile = image.info.get("icc_profile") or None
     if profile is not None and profile[16:20] != PROFILES[levels.ndim]:
-        notes.append(f"its ICC profile left out, which is for {profile[16:20].decode('ascii', 'replace').strip()}")
+        colours = bare(profile[16:20].decode("ascii", "replace").strip()) or "unnamed colours"
+        notes.append(f"its ICC profile left out, which is for {colours}")
         profile = None
     if orientation in TURNS:
         levels, alpha = TURNS[orientation](levels), None if alpha is None else TURNS[orientation](alpha)
