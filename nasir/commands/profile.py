@@ -8,11 +8,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from nasir.commands.failing import refusing
-from nasir.commands.terminal import align, print_json
+from nasir.commands.terminal import align, print_json, say
 from nasir.config.training import DEVICES
+from nasir.messages import cut
 
 if TYPE_CHECKING:
     from nasir.inference.profiling import Profile
+
+LONGEST = 1_000_000
+"""Side of an image, pixels; above it no memory holds what a network makes of it."""
 
 
 @refusing
@@ -57,17 +61,19 @@ def profile(
     if json:
         print_json(facts | asdict(found))
         return
-    print(_text(facts, found))
+    say(_text(facts, found))
 
 
 def parse(size: str) -> tuple[int, int]:
     """Height and width out of HEIGHTxWIDTH.
 
     Raises:
-        ValueError: for anything else.
+        ValueError: for anything else, or a side of more than LONGEST.
     """
     if not (sides := re.fullmatch(r"([1-9]\d*)x([1-9]\d*)", size, re.ASCII)):
-        raise ValueError(f"--size must be HEIGHTxWIDTH in pixels, as in 321x481, got {size!r}.")
+        raise ValueError(f"--size must be HEIGHTxWIDTH in pixels, as in 321x481, got {cut(repr(size))}.")
+    if max(map(len, sides.groups())) > len(str(LONGEST)) or max(map(int, sides.groups())) > LONGEST:
+        raise ValueError(f"--size may have sides of at most {LONGEST:,} pixels, got {cut(size)}; choose smaller ones.")
     return int(sides[1]), int(sides[2])
 
 

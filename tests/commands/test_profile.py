@@ -35,6 +35,9 @@ def test_a_person_reads_a_table_of_kinds(nasir):
         (("nosuch", "--size", "8x8"), "got no model.json there"),
         (("irnas-bsd500-50", "--size", "8"), "--size must be HEIGHTxWIDTH in pixels, as in 321x481, got '8'"),
         (("irnas-bsd500-50", "--size", "0x8"), "got '0x8'"),
+        (("irnas-bsd500-50", "--size", f"{'9' * 20}x1"), "--size may have sides of at most 1,000,000 pixels, got 9999"),
+        (("irnas-bsd500-50", "--size", f"1x{'9' * 5000}"), "--size may have sides of at most 1,000,000 pixels, got 1x99"),
+        (("irnas-bsd500-50", "--size", "1x1000001"), "got 1x1000001; choose smaller ones"),
         (("irnas-bsd500-50", "--size", "8x8", "--device", "gpu"), "--device must be one of ['auto', 'cpu', 'cuda'], got 'gpu'"),
     ],
 )  # fmt: skip
