@@ -93,6 +93,30 @@ def test_a_full_output_is_one_error_and_the_csv_is_there(monkeypatch, tmp_path, 
     assert read_csv(tmp_path / "a.csv")
 
 
+@pytest.mark.parametrize("json", [True, False])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("show", "irnas-bsd500-50"),
+        ("compare", "irnas-bsd500-50", "irnas-bsd500-30"),
+        ("profile", "irnas-bsd500-50", "--size", "8x8", "--rounds", "1"),
+        ("datasets",),
+        ("export", "irnas-bsd500-50", "--to", "safetensors", "--out", "out.safetensors"),
+        ("restore", "one/a.png", "--sigma", "50", "--out", "out.png"),
+    ],
+    ids=lambda words: words[0],
+)
+def test_a_full_output_is_one_error_of_every_command(monkeypatch, tmp_path, words, json):
+    monkeypatch.chdir(tmp_path)
+    save(tmp_path / "one", "a")
+
+    with open("/dev/full", "w") as output:
+        monkeypatch.setattr(sys, "stdout", output)
+        error = run(monkeypatch, *words, *(["--json"] if json else []))
+
+    assert error == "error: the answer cannot be written to the output (No space left on device); send it elsewhere."
+
+
 @pytest.mark.parametrize("command", ["score", "audit"])
 def test_a_full_disk_is_one_error_and_the_answer_is_shown(monkeypatch, capsys, tmp_path, command):
     one, other = save(tmp_path / "one", "a"), save(tmp_path / "other", "a")

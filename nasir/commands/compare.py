@@ -7,7 +7,7 @@ import typer
 
 from nasir.commands.failing import refusing
 from nasir.commands.show import Sizes, cost_of
-from nasir.commands.terminal import align, print_json, require_suffix
+from nasir.commands.terminal import align, print_json, require_suffix, say
 
 if TYPE_CHECKING:
     from nasir.commands.subjects import Subject
@@ -66,10 +66,10 @@ def _compare_networks(names: tuple[str, str], sizes: str | None, json: bool) -> 
         differences = [{"line": key, "a": a, "b": b} for key, (a, b) in differing.items()]
         print_json({"a": names[0], "b": names[1], "lines": len(keys), "differences": differences})
         return
-    print(f"A: {names[0]}\nB: {names[1]}\n")
+    lines = [f"A: {names[0]}\nB: {names[1]}\n"]
     for key, (a, b) in differing.items():
-        print(f"{key}\n  A  {'-' if a is None else a}\n  B  {'-' if b is None else b}")
-    print(f"{len(keys) - len(differing)} of {len(keys)} lines are the same")
+        lines.append(f"{key}\n  A  {'-' if a is None else a}\n  B  {'-' if b is None else b}")
+    say("\n".join([*lines, f"{len(keys) - len(differing)} of {len(keys)} lines are the same"]))
 
 
 def _in_order(first: list[str], second: list[str]) -> list[str]:
@@ -113,9 +113,7 @@ def _compare_scores(
     if json:
         print_json(facts | {"plot": None if out is None else str(out)})
         return
-    print(_text(facts))
-    if out is not None:
-        print(f"{out}: a point for each image")
+    say(_text(facts) + ("" if out is None else f"\n{out}: a point for each image"))
 
 
 def _titles(paths: tuple[Path, Path], found: "Paired") -> tuple[str, str]:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from nasir.commands.failing import refusing
-from nasir.commands.terminal import align, print_json
+from nasir.commands.terminal import align, print_json, say
 
 if TYPE_CHECKING:
     from nasir.data.manifest import Dataset
@@ -38,8 +38,8 @@ def datasets(
     if json:
         print_json({"datasets": found})
         return
-    print("\n\n".join(_text(facts) for facts in found))
-    print(f"\n{catalogue.FOLDER}: your own images, wherever they lie (DATASETS.md)")
+    own = f"{catalogue.FOLDER}: your own images, wherever they lie (DATASETS.md)"
+    say("\n\n".join([*(_text(facts) for facts in found), own]))
 
 
 def _facts(dataset: "Dataset", folder: Path) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from nasir.commands.failing import refusing
-from nasir.commands.terminal import print_json, require_suffix
+from nasir.commands.terminal import print_json, require_suffix, say
 
 
 @refusing
@@ -52,9 +52,8 @@ def export(
     if json:
         print_json(told | {"checked": [list(sides) for sides in exporting.CHECKED], "tolerance": exporting.TOLERANCE})
         return
-    print(f"{out}: {model}, {found.bytes:,} bytes{_checked(found.largest_difference)}")
-    if found.smallest_side > 1:
-        print(f"it takes images with sides of {found.smallest_side} pixels or more")
+    sides = f"\nit takes images with sides of {found.smallest_side} pixels or more" if found.smallest_side > 1 else ""
+    say(f"{out}: {model}, {found.bytes:,} bytes{_checked(found.largest_difference)}{sides}")
 
 
 def _checked(difference: float | None) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from nasir.commands.failing import refusing
-from nasir.commands.terminal import align, print_json, require_suffix
+from nasir.commands.terminal import align, print_json, require_suffix, say
 
 if TYPE_CHECKING:
     from nasir.commands.subjects import Subject
@@ -52,11 +52,8 @@ def show(
         told = {"name": subject.name, "description": subject.description, "facts": dict(subject.facts)}
         print_json(told | {"outline": dict(subject.outline)} | costs | drawn)
         return
-    print(f"{subject.name}: {subject.description}\n")
-    print(align(list(subject.lines().items()), left=2) + "\n")
-    print(_table(costs))
-    if out is not None:
-        print(f"\n{out}: the drawing, at the sizes of this network")
+    parts = [f"{subject.name}: {subject.description}", align(list(subject.lines().items()), left=2), _table(costs)]
+    say("\n\n".join(parts + ([] if out is None else [f"{out}: the drawing, at the sizes of this network"])))
 
 
 def cost_of(subject: "Subject") -> dict[str, Any]:

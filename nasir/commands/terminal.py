@@ -29,8 +29,12 @@ def suggest(message: str) -> str:
 
 
 def print_json(value: Mapping[str, object]) -> None:
-    """Print one JSON object; NaN and infinity are refused, since JSON has neither."""
-    print(json.dumps(value, indent=2, allow_nan=False))
+    """Print one JSON object, now; NaN and infinity are refused, since JSON has neither.
+
+    Raises:
+        ValueError: for these, and as `say`.
+    """
+    say(json.dumps(value, indent=2, allow_nan=False))
 
 
 def shown(name: object, kept: str = "") -> str:
