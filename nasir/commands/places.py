@@ -1,5 +1,7 @@
 """Where the pictures that a person names lie, and where what is made of each is to go."""
 
+import glob
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +19,30 @@ class Errand:
 
     source: Path
     target: Path
+
+
+def match(sources: Sequence[Path]) -> list[Path]:
+    """The sources, with what a pattern matches in its place: of a shell that left it as it is, or in quotes.
+
+    A pattern (`*`, `?`, `[...]`; `**` is any folders) is a name of which there is no file. What it matches is sorted; hidden
+    files are left out, and with `**` so are folders, whose files it matches by themselves.
+
+    Raises:
+        ValueError: if a pattern matches nothing.
+    """
+    found: list[Path] = []
+    for source in sources:
+        if os.path.lexists(source) or not glob.has_magic(str(source)):
+            found.append(source)
+            continue
+        paths = [Path(path) for path in sorted(glob.glob(str(source), recursive=True))]
+        paths = [path for path in paths if not ("**" in source.parts and path.is_dir())]
+        if not paths:
+            raise ValueError(
+                f"{source} must be a file, or a pattern that matches some, got none of either; check the path."
+            )
+        found += paths
+    return found
 
 
 def plan(sources: Sequence[Path], out: Path) -> tuple[list[Errand], list[str]]:

@@ -8,14 +8,17 @@ from typing import Annotated
 
 import typer
 
-from nasir.commands.places import Errand, plan
+from nasir.commands.places import Errand, match, plan
 from nasir.commands.restorer import AUTO, BadPicture, Restored, Restorer, Settings
 from nasir.commands.terminal import print_json, say, shown
 
 
 def restore(
     images: Annotated[
-        list[Path], typer.Argument(metavar="IN...", help="Pictures of 8 or 16 bits a channel, or folders of them.")
+        list[Path],
+        typer.Argument(
+            metavar="IN...", help="Pictures of 8 or 16 bits a channel, folders of them, or patterns such as 'a/*.png'."
+        ),
     ],
     out: Annotated[
         Path,
@@ -68,6 +71,7 @@ def restore(
     settings = Settings.read(model, sigma, task, device, tile, self_ensemble)
     from nasir.files import require_writable
 
+    images = match(images)
     errands, problems = plan(images, out)
     is_alone = len(errands) == 1 and not problems
     for errand in errands[:1]:
@@ -79,6 +83,7 @@ def restore(
             _print_json([done], [], [])
         else:
             say(done.line(is_alone=True))
+        _warn([done])
         return
     _restore_all(Restorer(settings), errands, problems, out, overwrite, json)
 
@@ -86,6 +91,13 @@ def restore(
 def _print_json(done: Sequence[Restored], bad: Sequence[str], there: Sequence[Path]) -> None:
     """What was restored, what could not be, and results that were there already and stay."""
     print_json({"restored": [asdict(one) for one in done], "refused": list(bad), "kept": list(map(str, there))})
+
+
+def _warn(done: Sequence[Restored]) -> None:
+    """Say in one line which results are not what a person may expect, and why: of the first, and how many more there are."""
+    if found := [one for one in done if one.warning is not None]:
+        more = f"; {len(found) - 1:,} more of {len(done):,} are like that" if len(found) > 1 else ""
+        print(f"warning: {shown(found[0].target)}: {found[0].warning}{more}", file=sys.stderr)
 
 
 def _refuse_there(target: Path, overwrite: bool) -> None:
@@ -118,6 +130,7 @@ def _restore_all(
         _print_json(done, bad, there)
     else:
         say(f"{len(done):,} of {len(errands):,} pictures restored to {shown(out)}")
+    _warn(done)
     if bad:
         print(f"{len(bad):,} could not be restored:", *map(shown, bad), sep="\n  ", file=sys.stderr)
     if there:

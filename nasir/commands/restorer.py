@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
 AUTO = "auto"
 
+LOWEST_SHARE, HIGHEST_SHARE = 0.5, 1.5
+"""Of the lowest and the highest level of the shipped networks: an estimate beyond them is no business of any of these."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
@@ -77,6 +80,9 @@ class Restored:
     sigma: float  # that the network was trained for, 8-bit grey levels
     noise: float | None  # that a shipped network was chosen by; None where it was not
     is_estimated: bool  # the noise
+    warning: (
+        str | None
+    )  # what becomes of a picture whose noise was estimated far from all levels of the shipped networks
     self_ensemble: bool
     tiles: str | None  # where the picture had to be cut
     notes: tuple[str, ...]
@@ -118,6 +124,7 @@ class Restorer:
         except (ValueError, MemoryError) as error:
             raise BadPicture(_said(error, errand)) from error
         name, noise = self._choose(photograph, errand)
+        is_estimated = noise is not None and self.settings.sigma is None
         denoiser = self._load(name)
         denoiser.forget_tiling()
         try:
@@ -130,7 +137,8 @@ class Restorer:
         return Restored(
             source=str(errand.source), target=str(errand.target), width=width, height=height, network=name,
             is_chosen=self.settings.model is None, sigma=denoiser.sigma, noise=noise,
-            is_estimated=noise is not None and self.settings.sigma is None, self_ensemble=self.settings.is_ensemble,
+            is_estimated=is_estimated, warning=warn(noise) if is_estimated and noise is not None else None,
+            self_ensemble=self.settings.is_ensemble,
             tiles=None if denoiser.tiling is None else str(denoiser.tiling), notes=tuple(photograph.notes),
         )  # fmt: skip
 
@@ -178,6 +186,20 @@ class Restorer:
         if denoiser.channels == 3 and levels.ndim == 2:
             levels = levels[..., None].repeat(3, axis=-1)
         return restoring.restore_levels(denoise, denoiser.channels, levels, denoiser.sigma)
+
+
+def warn(noise: float) -> str | None:
+    """What becomes of a picture with noise far from all levels of the shipped networks; None where it is near one."""
+    from nasir.inference import zoo
+
+    cards = map(zoo.card, zoo.names())
+    levels = sorted(float(card["sigma"]) for card in cards if card["task"] == "denoise")
+    said = f"its noise was estimated at {noise:.1f}, far"
+    if noise < LOWEST_SHARE * levels[0]:
+        return f"{said} below the shipped networks' lowest level ({levels[0]:g}): the result is too smooth"
+    if noise > HIGHEST_SHARE * levels[-1]:
+        return f"{said} above the shipped networks' highest level ({levels[-1]:g}): the result is still noisy"
+    return None
 
 
 class BadPicture(ValueError):

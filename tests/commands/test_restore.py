@@ -115,6 +115,25 @@ def test_a_folder_goes_on_after_a_bad_file_and_lists_it(monkeypatch, capsys, loa
     assert len(loaded) == 1  # once for all
 
 
+def test_a_pattern_is_the_pictures_that_it_matches(monkeypatch, capsys, loaded, tmp_path):
+    for name in ("a.png", "b.png", "c.jpg", "sub/d.png", ".e.png", "[x].png", "x.png"):
+        save(tmp_path / "in" / name)
+    names = {"*.png": ["[x]", "a", "b", "x"], "?.*": ["a", "b", "c", "x"], "**/*.png": ["[x]", "a", "b", "d", "x"],
+             "[x].png": ["[x]"], "[ab].png": ["a", "b"], "s*": ["d"], "**": ["[x]", "a", "b", "c", "d", "x"]}  # fmt: skip
+
+    for number, (pattern, expected) in enumerate(names.items()):
+        out = tmp_path / f"out{number}"
+        assert run(monkeypatch, tmp_path / "in" / pattern, "--out", out, "--sigma", 50) == (0, ""), pattern
+        assert sorted(path.stem for path in out.iterdir()) == expected, pattern
+
+    capsys.readouterr()
+    status, _ = run(
+        monkeypatch, tmp_path / "in/*.jpg", tmp_path / "in/[ba].png", "--out", tmp_path / "o", "--sigma", 50
+    )
+    said = capsys.readouterr().out.splitlines()
+    assert status == 0 and [line.partition(":")[0][-5:] for line in said[:3]] == ["c.png", "a.png", "b.png"]
+
+
 def test_tiles_are_those_of_each_picture(monkeypatch, capsys, loaded, tmp_path):
     for name, shape in (("a", (96, 96)), ("b", (48, 48)), ("c", (96, 96))):
         save(tmp_path / f"in/{name}.png", shape)
@@ -133,7 +152,8 @@ def test_a_program_reads_what_became_of_each_picture(monkeypatch, capsys, loaded
 
     told = json.loads(capsys.readouterr().out)
     assert status == 2
-    network = {"network": loaded[0], "is_chosen": True, "sigma": 50.0, "noise": 48.0, "is_estimated": False}
+    network = {"network": loaded[0], "is_chosen": True, "sigma": 50.0, "noise": 48.0, "is_estimated": False,
+               "warning": None}  # fmt: skip
     files = {"source": f"{tmp_path}/in/a.png", "target": f"{tmp_path}/out/a.png", "width": 5, "height": 6}
     assert told["restored"] == [files | network | {"self_ensemble": False, "tiles": None, "notes": []}]
     assert told["kept"] == [f"{tmp_path}/out/b.png"]
@@ -190,6 +210,30 @@ def test_each_pictures_own_noise_chooses_its_network(monkeypatch, capsys, loaded
     assert status == 0 and said == ["sigma 30", "sigma 50", "sigma 30"] and len(loaded) == 2
 
 
+def test_an_estimate_far_from_all_levels_is_told(monkeypatch, capsys, loaded, tmp_path):
+    # the levels are 30, 50 and 70: below 15 and above 105 is far
+    rng = np.random.default_rng(0)
+    for name, sigma in (("a", 10), ("b", 20), ("c", 100), ("d", 250), ("e", 5)):
+        levels = np.clip(rng.normal(32768, 257 * sigma, (200, 200)), 0, 65535).astype(np.uint16)
+        photographs.save_png(tmp_path / f"{name}.png", Photograph(levels=levels))
+
+    def words(names):
+        return [*(tmp_path / f"{name}.png" for name in names), "--out", tmp_path / names, "--sigma", "auto"]
+
+    status, error = run(monkeypatch, *words("ebac"))
+    assert status == 0 and error.startswith(f"warning: {tmp_path}/ebac/e.png: its noise was estimated at 5.")
+    low = "far below the shipped networks' lowest level (30): the result is too smooth"
+    assert error.endswith(f", {low}; 1 more of 4 are like that\n") and error.count("\n") == 1
+
+    capsys.readouterr()
+    status, error = run(monkeypatch, *words("d"), "--json")
+    [one] = json.loads(capsys.readouterr().out)["restored"]
+    assert status == 0 and error == f"warning: {tmp_path}/d/d.png: {one['warning']}\n"
+    assert one["warning"].endswith("far above the shipped networks' highest level (70): the result is still noisy")
+    assert run(monkeypatch, *words("bc")) == (0, "")
+    assert run(monkeypatch, tmp_path / "a.png", "--out", tmp_path / "o.png", "--sigma", 10) == (0, "")  # as told
+
+
 def test_a_terminal_sees_how_far_it_is_and_a_file_does_not(monkeypatch, loaded, tmp_path):
     save(tmp_path / "in/a.png"), save(tmp_path / "in/b.png")
     words = (tmp_path / "in", "--out", tmp_path / "out", "--sigma", 50, "--overwrite")
@@ -204,6 +248,7 @@ def test_a_terminal_sees_how_far_it_is_and_a_file_does_not(monkeypatch, loaded, 
         (("in", "--out", "a.png"), "--out must be a folder for several pictures, or for a folder of them, got a.png"),
         (("in/a.png", "in/b.png", "--out", "in/a.png"), "--out must be a folder for several pictures"),
         (("empty", "--out", "out"), "in empty, got none; check the path"),
+        (("in/a.png", "in/*.gif", "--out", "out"), "in/*.gif must be a file, or a pattern that matches some, got none"),
         (("in", "--out", "out", "--sigma", "x"), "--sigma must be auto or a finite number of grey levels, 0 or more"),
         (("in", "--out", "out", "--sigma", "-1"), "--sigma must be auto or a finite number"),
         (
