@@ -115,6 +115,31 @@ def test_a_folder_goes_on_after_a_bad_file_and_lists_it(monkeypatch, capsys, loa
     assert len(loaded) == 1  # once for all
 
 
+def test_a_folder_of_a_thousand_goes_on_after_five_bad_ones_and_lists_them(monkeypatch, capsys, loaded, tmp_path):
+    for number in range(1000):
+        save(tmp_path / f"in/{number:03}.png", level=number % 256)
+    bad = {
+        0: b"",
+        250: b"no picture",
+        251: (tmp_path / "in/251.png").read_bytes()[:40],
+        500: b"\x89PNG",
+        999: b"\0" * 99,
+    }
+    for number, data in bad.items():
+        (tmp_path / f"in/{number:03}.png").write_bytes(data)
+
+    status, error = run(monkeypatch, tmp_path / "in", "--out", tmp_path / "out", "--sigma", 50)
+
+    first, *listed = error.splitlines()
+    assert status == 2 and first == "5 could not be restored:"
+    assert [line.partition(" must be ")[0] for line in listed] == [f"  {tmp_path}/in/{number:03}.png" for number in bad]
+    said = capsys.readouterr().out.splitlines()
+    assert len(said) == 996 and said[-1] == f"995 of 1,000 pictures restored to {tmp_path}/out"
+    good = {f"{number:03}.png" for number in range(1000) if number not in bad}
+    assert {path.name for path in (tmp_path / "out").iterdir()} == good
+    assert np.asarray(Image.open(tmp_path / "out/998.png"))[0, 0] == 115  # half of 998 - 3 * 256
+
+
 def test_a_pattern_is_the_pictures_that_it_matches(monkeypatch, capsys, loaded, tmp_path):
     for name in ("a.png", "b.png", "c.jpg", "sub/d.png", ".e.png", "[x].png", "x.png"):
         save(tmp_path / "in" / name)
