@@ -10,6 +10,8 @@ from nasir.commands.failing import refusing
 from nasir.commands.terminal import align, print_json, require_suffix, say
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from nasir.commands.subjects import Subject
 
 SIDE = 64
@@ -57,7 +59,7 @@ def show(
 
 
 def cost_of(subject: "Subject") -> dict[str, Any]:
-    """Parameters and operations per pixel: of the whole network, and as a list of its top-level parts.
+    """Parameters and operations per pixel: of the whole network, and as a list of its top-level parts, cell by cell.
 
     What no part has (a parameter or a sum of the network itself) is a part "elsewhere"; parts without either are left out.
     """
@@ -67,7 +69,7 @@ def cost_of(subject: "Subject") -> dict[str, Any]:
     from nasir.layers.breakdown import flops_within
 
     network = subject.network.eval()
-    children = dict(network.named_children())
+    children = _parts_of(network)
     image = torch.zeros(1, subject.channels, SIDE, SIDE)
     total, within = flops_within(network, image, {name: list(child.modules()) for name, child in children.items()})
     counted = {name: (cost.parameters(child), within[name]) for name, child in children.items()}
@@ -79,6 +81,15 @@ def cost_of(subject: "Subject") -> dict[str, Any]:
         if own or flops
     ]
     return {"parameters": parameters, "flops_per_pixel": total / SIDE**2, "parts": parts}
+
+
+def _parts_of(network: "nn.Module") -> "dict[str, nn.Module]":
+    """The top-level parts of a network by name, with each of its `cells` as a part of its own."""
+    parts: dict[str, nn.Module] = {}
+    for name, child in network.named_children():
+        own = {f"cell {number}": cell for number, cell in enumerate(child.children(), 1)} if name == "cells" else {}
+        parts.update(own or {name: child})
+    return parts
 
 
 def _table(costs: dict[str, Any]) -> str:

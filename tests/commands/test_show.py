@@ -47,6 +47,11 @@ def test_a_shipped_network_has_the_size_and_the_operations_of_its_card(nasir):
     stem = 9 * 4 * 32 + 32 + 2 * (9 * 32 * 48 + 48)
     multiply_adds = 9 * 4 * 32 + 2 * 9 * 32 * 48  # for each block of 4 pixels
     assert told["parts"][0] == {"part": "stem", "parameters": stem, "flops_per_pixel": 2 * multiply_adds / 4}
+    # nodes of 16, 32, 64 and 32 channels; of the edges dil_3x3, conv_3x3, dil_3x3 and conv_3x3 have a 3x3 with a bias each
+    cells = [part for part in told["parts"] if part["part"].startswith("cell ")]
+    assert [part["part"] for part in cells] == ["cell 1", "cell 2", "cell 3", "cell 4"]
+    assert [part["parameters"] for part in cells] == [4 * (9 * n * n + n) for n in (16, 32, 64, 32)]
+    assert [part["flops_per_pixel"] for part in cells] == [2 * 4 * 9 * n * n / 4 for n in (16, 32, 64, 32)]
     assert told["outline"]["width path"] == "16 -> 32 -> 64 -> 32 channels"
     assert told["outline"]["node 3"] == "dil_3x3(h_{l-1}) + conv_3x3(h_{l-2})"
     assert told["facts"]["sigma"] == 50.0 and told["drawing"] is None
