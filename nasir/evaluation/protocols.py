@@ -190,6 +190,10 @@ def score(
         ValueError: for an unknown protocol, an image that it cannot take, or a denoiser whose output has another shape
             or is not finite; the image is named.
     """
+    if not isinstance(images, Mapping):
+        raise ValueError(
+            f"images must be a mapping of names to images, got a {type(images).__name__}; name them, as in {{'a': image}}."
+        )
     return [score_image(denoiser, sample, name, sigma, protocol, seed, batch) for name, sample in images.items()]
 
 
@@ -380,7 +384,13 @@ def _call(denoiser: Denoiser, noisy: Tensor, sigma: float, protocol: Protocol, n
     return restored
 
 
-def _check_image(clean: Tensor, name: str, protocol: Protocol) -> None:
+def _check_image(clean: object, name: str, protocol: Protocol) -> None:
+    if not isinstance(clean, Tensor) or clean.numel() == 0:
+        got = f"an empty one, {tuple(clean.shape)}" if isinstance(clean, Tensor) else f"a {type(clean).__name__}"
+        raise ValueError(
+            f"image {name!r} must be a float tensor of shape (C, H, W) in [0, 1], or a Pair of them, got {got}; make an array "
+            "of grey levels one by torch.from_numpy(levels)[None] / 255."
+        )
     if clean.dim() != 3 or not clean.is_floating_point() or not (clean.min() >= 0 and clean.max() <= 1):
         raise ValueError(
             f"image {name!r} must be a float tensor of shape (C, H, W) in [0, 1], got {clean.dtype} of shape "

@@ -1,5 +1,7 @@
 """A trained network as a folder: what it is (`model.json`) and its weights (`best.safetensors`, `last.safetensors`)."""
 
+import math
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -20,9 +22,10 @@ from nasir.files import read_json, write_bytes, write_json
 from nasir.inference import forms, zoo
 from nasir.inference.fusing import fuse
 from nasir.inference.tiling import TILE, Tiled, Tiling
-from nasir.messages import shown
+from nasir.messages import first_line, shown
 from nasir.networks import catalogue
 from nasir.spaces import contract as spaces
+from nasir.task import TASKS
 
 VERSION = 2
 
@@ -40,7 +43,9 @@ class Facts:
     channels: int
 
     def __post_init__(self) -> None:
-        reading.require(self.sigma >= 0, "sigma must be 0 or more (8-bit grey levels)", self.sigma)
+        reading.require(self.task in TASKS, f"task must be one of {list(TASKS)}", self.task)
+        is_level = self.sigma >= 0 and math.copysign(1, self.sigma) > 0
+        reading.require(is_level, "sigma must be 0 or more (8-bit grey levels)", self.sigma)
         reading.require(self.channels in (1, 3), "channels must be 1 (grey) or 3 (RGB)", self.channels)
 
 
@@ -151,16 +156,19 @@ class Denoiser:
             else is.
 
         Raises:
-            ValueError: for another sigma, another number of channels, a type, mode, shape or range that is none of these, or for
-                a network that cannot be tiled (`nasir.inference.reach`) and an image that has to be.
+            ValueError: for another sigma, another number of channels, a type, mode, shape or range that is none of these, values
+                that are not finite, or for a network that cannot be tiled (`nasir.inference.reach`) and an image that has to be.
         """
         sigma = self.sigma if sigma is None else sigma
+        forms.require_sigma(sigma)
         if isinstance(noisy, Image.Image):
             return forms.restore_picture(self._restore, self.channels, noisy, sigma)
         if isinstance(noisy, np.ndarray):
             return forms.restore_array(self._restore, self.channels, noisy, sigma)
+        forms.require_image(noisy)
         if noisy.dtype != next(self.network.parameters()).dtype:
             return forms.restore_tensor(self._restore, noisy, sigma)
+        forms.require_tensor(noisy, sigma)
         return self._restore(noisy, sigma)
 
     def _restore(self, noisy: Tensor, sigma: float) -> Tensor:
@@ -183,13 +191,20 @@ def load(folder: Path | str, device: torch.device | str = "cpu", weights: str = 
 
     Args:
         folder: with `model.json` and weights; or a name of `nasir.inference.zoo.names()`, whose files are checked.
-        device: where it runs.
+        device: where it runs: `cpu`, `cuda`, or what else torch knows.
         weights: `best` or `last`.
         tile: see `Denoiser`.
 
     Raises:
-        ValueError: if the folder, its `model.json` or its weights are missing, damaged or do not fit each other.
+        ValueError: if the folder, its `model.json` or its weights are missing, damaged or do not fit each other; for a device
+            that is not there.
     """
+    if not isinstance(folder, str | os.PathLike):
+        raise ValueError(
+            f"a network must be the name of a shipped one or a folder's path, got {shown(folder)}; the names are "
+            f"{', '.join(zoo.names()) or 'none'}."
+        )
+    _require_device(device)
     if isinstance(folder, str) and folder in zoo.names():
         folder = zoo.folder(folder)
     folder = Path(folder)
@@ -208,6 +223,15 @@ def load(folder: Path | str, device: torch.device | str = "cpu", weights: str = 
     if "network" in value:
         network = catalogue.find(value["network"]).finish(network)
     return Denoiser(network=network.eval().to(device), sigma=value["sigma"], channels=value["channels"], tile=tile)
+
+
+def _require_device(device: torch.device | str) -> None:
+    try:
+        torch.empty(0, device=device)
+    except Exception as error:  # torch has one of many types for each kind of device
+        raise ValueError(
+            f"device must be one that torch has here, got {shown(device)} ({first_line(error)}); pass cpu, or cuda with a GPU."
+        ) from error
 
 
 def describe(folder: Path) -> dict[str, Any]:

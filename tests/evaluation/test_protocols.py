@@ -325,6 +325,24 @@ def test_unknown_protocol_is_refused():
             score(identity, {"a": torch.zeros(1, 64, 64)}, sigma=50, protocol=name, seed=0)
 
 
+@pytest.mark.parametrize(
+    ("images", "message"),
+    [
+        (
+            {"a": np.zeros((16, 16), np.uint8)},
+            "image 'a' must be a float tensor of shape .*, got a ndarray; make an array",
+        ),
+        ({"a": Pair(torch.zeros(1, 16, 16), None)}, "image 'a' must be a float tensor .*, got a NoneType"),
+        ({"a": torch.zeros(1, 0, 16)}, r"image 'a' must be a float tensor .*, got an empty one, \(1, 0, 16\)"),
+        ([torch.zeros(1, 16, 16)], "images must be a mapping of names to images, got a list; name them"),
+        (np.zeros((1, 16, 16)), "images must be a mapping of names to images, got a ndarray"),
+    ],
+)
+def test_what_is_no_image_or_has_no_name_is_refused(images, message):
+    with pytest.raises(ValueError, match=message):
+        score(identity, images, sigma=50, protocol="whole", seed=0)
+
+
 def test_small_images_are_refused_where_patches_are_needed():
     small = {"test/tiny": torch.zeros(1, 80, 63)}
 

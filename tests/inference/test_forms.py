@@ -79,6 +79,19 @@ def test_a_tensor_comes_back_as_it_came(kind):
         (np.full((4, 5), -3.0), "plus noise of sigma 50, got -3 to -3"),
         (Image.new("CMYK", (4, 5)), "one of the modes .*, got 'CMYK'; convert it first"),
         (torch.zeros(1, 1, 4, 5, dtype=torch.int64), "uint8, uint16 or of a float type, got torch.int64"),
+        (
+            torch.full((1, 1, 4, 5), 128.0),
+            "a tensor of floats must lie .* sigma 50, got 128 to 128; divide grey levels by 255",
+        ),
+        (torch.full((1, 1, 4, 5), 128.0).half(), "a tensor of floats must lie .*, got 128 to 128"),
+        (torch.tensor([[[[0.5, torch.nan]]]]), "a tensor must have finite values, got NaN or infinity"),
+        (torch.tensor([[[[0.5, -torch.inf]]]]), "a tensor must have finite values"),
+        (torch.zeros(0, 1, 4, 5), r"a tensor must hold one pixel or more, got the shape \(0, 1, 4, 5\)"),
+        (torch.zeros(1, 1, 0, 5), r"got the shape \(1, 1, 0, 5\)"),
+        (torch.zeros(1, 1, 0, 5, dtype=torch.uint8), r"got the shape \(1, 1, 0, 5\)"),
+        (torch.zeros(1, 1, 4, 5, device="meta"), "got no values on the device meta"),
+        ([[0.5]], "an image must be a tensor, a NumPy array or a Pillow image, got a list; open a file"),
+        ("photo.png", "got a str; open a file with PIL.Image.open"),
         (torch.zeros(4, 5, dtype=torch.uint8), r"images of shape \(N, 1, H, W\), got \(4, 5\)"),
     ],
 )
@@ -92,6 +105,23 @@ def test_grey_and_another_sigma_are_refused():
         halving(3)(np.zeros((4, 5), np.uint8), sigma=50)
     with pytest.raises(ValueError, match="trained for sigma 50, got 30"):
         halving(1)(np.zeros((4, 5), np.uint8), sigma=30)
+
+
+@pytest.mark.parametrize("sigma", [[50], "50", np.array([50.0, 50.0])])
+def test_a_sigma_that_is_no_number_is_refused(sigma):
+    with pytest.raises(ValueError, match=r"sigma must be a number of 8-bit grey levels, got .*50.*; pass it as one"):
+        halving(1)(np.zeros((4, 5), np.uint8), sigma=sigma)
+
+
+@pytest.mark.parametrize("sigma", [50, np.float32(50), np.int64(50), np.array(50.0), torch.tensor(50.0)])
+def test_a_sigma_may_be_any_kind_of_number(sigma):
+    for noisy in (np.full((4, 5), 0.5), torch.full((1, 1, 4, 5), 0.5)):
+        assert halving(1)(noisy, sigma=sigma).max() == 0.25
+
+
+def test_a_tensor_may_have_a_gradient():
+    noisy = torch.rand(1, 1, 4, 5, requires_grad=True)
+    assert torch.equal(halving(1)(noisy, 50), noisy / 2)
 
 
 def test_the_examples_in_the_docstring_run():

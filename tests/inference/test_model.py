@@ -158,9 +158,11 @@ WIDE = 10**9
         ({"sigma": "50"}, "model.json: sigma must be a float, got '50'"),
         ({"sigma": None}, "model.json: sigma must be a float, got None"),
         ({"sigma": -1}, "model.json: sigma must be 0 or more .*, got -1.0"),
+        ({"sigma": -0.0}, "model.json: sigma must be 0 or more .*, got -0.0"),
         ({"sigma": 10**400}, "model.json: sigma must be a number of at most 9223372036854775807, got a larger one"),
         ({"channels": 0}, r"model.json: channels must be 1 \(grey\) or 3 \(RGB\), got 0"),
         ({"channels": True}, "model.json: channels must be a int, got True"),
+        ({"task": "denoize"}, r"model.json: task must be one of \['denoise', 'derain', .*\], got 'denoize'"),
         ({"task": ["denoise"]}, r"model.json: task must be a str, got \['denoise'\]"),
         ({"sizes": None}, "model.json: sizes must be a mapping of keys to values, got None"),
         ({"sizes": {}}, r"model.json: sizes must have exactly the keys .*; missing \['width'"),
@@ -291,6 +293,20 @@ def test_another_sigma_is_refused(folder):
 def test_another_number_of_channels_is_refused(folder):
     with pytest.raises(ValueError, match=r"shape \(N, 1, H, W\), got \(1, 3, 8, 8\)"):
         model.load(folder)(torch.zeros(1, 3, 8, 8), 50)
+
+
+@pytest.mark.parametrize("folder", [None, 3, b"irnas-bsd500-50"])
+def test_what_is_neither_a_name_nor_a_path_is_refused(folder):
+    with pytest.raises(
+        ValueError, match=r"a network must be the name of a shipped one or a folder's path, got .*irnas-rain800"
+    ):
+        model.load(folder)
+
+
+@pytest.mark.parametrize("device", ["foo", "cuda:99", "auto"])
+def test_a_device_that_is_not_there_is_refused(folder, device):
+    with pytest.raises(ValueError, match=rf"device must be one that torch has here, got '{device}' \(.*; pass cpu"):
+        model.load(folder, device)
 
 
 def test_a_folder_without_a_model_is_named(tmp_path):
