@@ -150,7 +150,19 @@ class Score:
 
 
 def find(protocol: str) -> Protocol:
-    """The protocol of a name such as "overlap" or "clipped8+x8"; an unknown one is refused with the known ones."""
+    """The protocol of a name such as "overlap" or "clipped8+x8"; an unknown one is refused with the known ones.
+
+    >>> find("whole+y+8bit").name
+    'whole+8bit+y'
+    >>> find("overlap").stride
+    48
+    >>> find("quarter")
+    Traceback (most recent call last):
+    ValueError: protocol must be one of ['whole', 'half', ..., got 'quarter'.
+
+    Raises:
+        ValueError: for another base, or an option that is unknown or stands there twice.
+    """
     base, *options = protocol.split("+")
     if base not in PROTOCOLS or len(set(options)) < len(options) or not set(options) <= OPTIONS.keys():
         raise ValueError(
@@ -173,6 +185,14 @@ def score(
     denoiser: Denoiser, images: Mapping[str, Sample], sigma: float, protocol: str, seed: int, batch: int = 16
 ) -> list[Score]:
     """Restore and score every image under one protocol.
+
+    >>> images = {"dark": torch.full((1, 64, 64), 0.4), "bright": torch.full((1, 64, 64), 0.6)}
+    >>> scores = score(lambda noisy, sigma: noisy, images, sigma=25.5, protocol="whole", seed=0)
+    >>> [(one.name, round(one.psnr_db)) for one in scores]  # noise of a tenth: 20 dB
+    [('dark', 20), ('bright', 20)]
+    >>> score(lambda noisy, sigma: noisy[..., 1:], images, sigma=50, protocol="whole", seed=0)
+    Traceback (most recent call last):
+    ValueError: the denoiser must return a tensor of its input's shape (1, 1, 64, 64), got (1, 1, 64, 63) on image 'dark' ...
 
     Args:
         denoiser: what is scored.
@@ -200,7 +220,12 @@ def score(
 def score_image(
     denoiser: Denoiser, sample: Sample, name: str, sigma: float, protocol: str, seed: int, batch: int = 16
 ) -> Score:
-    """Restore and score one image; arguments and errors as for `score`."""
+    """Restore and score one image; arguments and errors as for `score`.
+
+    >>> pair = Pair(clean=torch.full((1, 16, 16), 0.5), degraded=torch.full((1, 16, 16), 0.6))
+    >>> score_image(lambda noisy, sigma: noisy, pair, "a", sigma=0, protocol="whole", seed=0).psnr_db  # 1 / 0.1**2
+    19.99999...
+    """
     chosen = find(protocol)
     clean, degraded = _prepare(sample, name, chosen)
     if chosen.is_joined:
@@ -220,6 +245,11 @@ def score_image(
 def reference(sample: Sample, name: str, protocol: str) -> Tensor:
     """The image that a protocol's restored image is compared with: the clean one, under `half` reduced to half its size.
 
+    >>> tuple(reference(torch.zeros(1, 90, 130), "a", "half").shape)
+    (1, 45, 65)
+    >>> tuple(reference(torch.zeros(1, 90, 130), "a", "clearer").shape)  # the middle, multiples of 64
+    (1, 64, 128)
+
     Returns:
         Shape (C, H, W), or (C, H // 2, W // 2), on the CPU; under `clearer` the middle of it.
 
@@ -234,6 +264,11 @@ def restore(
 ) -> Tensor:
     """Make one image noisy and restore it as the protocol says; arguments and errors as for `score`.
 
+    >>> clean = torch.full((1, 64, 70), 0.5)
+    >>> restored = restore(lambda noisy, sigma: noisy / 2, clean, "a", sigma=0, protocol="overlap", seed=0)
+    >>> tuple(restored.shape), bool((restored == 0.25).all())
+    ((1, 64, 70), True)
+
     Returns:
         The restored image, of the shape of `reference`, float32, on the CPU, clipped to [0, 1]. Under `patch-mean`,
         which never joins its patches, they are averaged as under `adjacent`.
@@ -243,7 +278,15 @@ def restore(
 
 
 def measure(name: str, restored: Tensor, clean: Tensor, is_luma: bool = False) -> Score:
-    """Score one restored image, shape (C, H, W), against the clean one, in float64; or their luma, for RGB images."""
+    """Score one restored image, shape (C, H, W), against the clean one, in float64; or their luma, for RGB images.
+
+    >>> clean = torch.zeros(1, 16, 16)
+    >>> measure("a", clean, clean)
+    Score(name='a', psnr_db=inf, ssim_zero_padded=1.0, ssim_valid=1.0)
+
+    Raises:
+        ValueError: for images that have two shapes, or are too small for SSIM; `name` is named.
+    """
     restored, clean = restored.cpu().double()[None], clean.cpu().double()[None]
     try:
         if is_luma:
@@ -260,7 +303,11 @@ def measure(name: str, restored: Tensor, clean: Tensor, is_luma: bool = False) -
 
 
 def starts(length: int, stride: int) -> list[int]:
-    """First pixels of the patches along one side: 0, stride, 2 stride, ... below length - 64, then length - 64."""
+    """First pixels of the patches along one side: 0, stride, 2 stride, ... below length - 64, then length - 64.
+
+    >>> starts(200, 48)
+    [0, 48, 96, 136]
+    """
     return [*range(0, length - PATCH, stride), length - PATCH]
 
 

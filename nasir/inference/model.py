@@ -189,6 +189,13 @@ class Denoiser:
 def load(folder: Path | str, device: torch.device | str = "cpu", weights: str = "best", tile: int = TILE) -> Denoiser:
     """Read a trained network from the folder that retrain wrote, or one that is shipped by its name.
 
+    >>> denoise = load("irnas-bsd500-50")
+    >>> denoise.sigma, denoise.channels
+    (50.0, 1)
+    >>> load("irnas-bsd500-5")
+    Traceback (most recent call last):
+    ValueError: expected a trained network in irnas-bsd500-5, got no model.json there; give retrain's model folder, or one of ...
+
     Args:
         folder: with `model.json` and weights; or a name of `nasir.inference.zoo.names()`, whose files are checked.
         device: where it runs: `cpu`, `cuda`, or what else torch knows.

@@ -1,5 +1,6 @@
 """Protocols: the grid by hand, the noise draws by their variance, errors by name."""
 
+import doctest
 import math
 
 import numpy as np
@@ -10,7 +11,7 @@ from torch import Tensor
 
 from nasir.data.noise import add_keyed_noise
 from nasir.data.pictures.collection import Pair
-from nasir.evaluation import metrics
+from nasir.evaluation import metrics, protocols
 from nasir.evaluation.classical import identity
 from nasir.evaluation.protocols import PROTOCOLS, find, measure, reference, restore, score, score_image, starts
 
@@ -29,6 +30,11 @@ class Recorder:
 def shrink(noisy: Tensor, sigma: float) -> Tensor:
     """Half-way to mid-grey, so that nothing leaves [0, 1]."""
     return 0.5 + (noisy - 0.5) / 64
+
+
+def test_the_examples_in_the_docstrings_run():
+    run = doctest.testmod(protocols, optionflags=doctest.ELLIPSIS)
+    assert run.attempted >= 17 and run.failed == 0
 
 
 def test_starts_are_every_48_pixels_and_then_the_last_that_fits():
