@@ -11,7 +11,7 @@ from nasir.reporting import figures
 from nasir.reporting.html import library, shots
 from nasir.reporting.html import page as html
 from nasir.reporting.html import studies as html_studies
-from nasir.reporting.run import noise_card, page, pairs, record
+from nasir.reporting.run import contents, noise_card, page, pairs, record
 from nasir.reporting.run.record import Record
 from nasir.reporting.tables import psnr
 from nasir.spaces.contract import Space
@@ -46,6 +46,7 @@ def run(
         log: called once.
     """
     folders = record.Folders(download=download, pictures=pictures, runs=runs, published=published)
+    contents.check(folders, space, params.task)
     read = record.read(folders, params, space, {name: protocol.description for name, protocol in PROTOCOLS.items()})
     derive = folders.of("derive")
     drawn = {

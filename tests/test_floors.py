@@ -15,6 +15,7 @@ FLOORS = [
         "nasir.files",
         "nasir.memory",
         "nasir.messages",
+        "nasir.shapes",
         "nasir.cluster",
         "nasir.task",
         "nasir.canvas",
