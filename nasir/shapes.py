@@ -120,7 +120,7 @@ def _differences(value: object, shape: Any, place: str) -> Iterator[tuple[str, s
         if value is not None:
             for where, expected, got in _differences(value, parts[0], place):
                 yield where, f"{expected} or null" if where == place else expected, got
-    elif origin is object:
+    elif origin in (object, Any):
         return
     elif typing.is_typeddict(shape) or is_dataclass(shape):
         yield from _of_keys(value, shape, place)

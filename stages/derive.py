@@ -1,9 +1,12 @@
 """derive: the genotype that the search found, modified where that is asked for, and its drawing."""
 
+from dataclasses import fields
 from pathlib import Path
 
+from nasir.config import reading
 from nasir.config.derive import DeriveConfig
-from nasir.files import Log, read_json
+from nasir.files import Log
+from nasir.shapes import naming, read
 from nasir.spaces import contract
 from nasir.spaces.contract import Space
 from stages.around import modifying
@@ -22,6 +25,12 @@ def run(*, search: Path, out: Path, space: Space, config: DeriveConfig, log: Log
         log: called once.
     """
     genotype = modifying.write(search / "genotype.json", out / "genotype.json", space, config, or_reason=False)
-    facts = read_json(search / "search.json")
+    path, again = search / "search.json", "run search again"
+    facts = read(path, dict[str, object], again)
+    with naming(path, again):
+        own = {field.name for field in fields(space.Section)}
+        reading.build(
+            {name: value for name, value in facts.items() if name in own}, space.Section, "the space's section"
+        )
     contract.part(space.drawing).draw(genotype, facts, out / "architecture.svg", out / "architecture.png")
     log(1, {"is_modified": float(config.modify != "none")})

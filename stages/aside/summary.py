@@ -1,12 +1,32 @@
 """summary: what a run came to, in a line or two at the end of `make repro`."""
 
 from pathlib import Path
+from typing import TypedDict
 
-from nasir.files import read_json
-from nasir.reporting.tables import psnr
+from nasir.reporting.tables import OURS, psnr
+from nasir.shapes import read, require
 
 NAMES = {"noisy": "the degraded input", "tv": "total variation", "nlm": "non-local means"}
 """Of the opponents."""
+
+
+class Mean(TypedDict):
+    """Of a method under a protocol."""
+
+    psnr_db: float
+
+
+class Metrics(TypedDict):
+    """Of all methods, by protocol."""
+
+    images: int
+    methods: dict[str, dict[str, Mean]]
+
+
+class Search(TypedDict):
+    """Whether it has collapsed."""
+
+    collapse: str
 
 
 def write(runs: Path, report: Path) -> str:
@@ -17,14 +37,26 @@ def write(runs: Path, report: Path) -> str:
         report: the page.
 
     Raises:
-        ValueError: if a step has not run; its file is named.
+        ValueError: if a step has not run, or its file is damaged; it is named.
     """
-    metrics, search = read_json(runs / "evaluate" / "metrics.json"), read_json(runs / "search" / "search.json")
-    scores = {name: next(iter(of.items())) for name, of in metrics["methods"].items()}
-    protocol, found = scores.pop("nasir")
-    best = max(scores, key=lambda name: scores[name][1]["psnr_db"])
+    path, again = runs / "evaluate" / "metrics.json", "run evaluate again"
+    metrics, search = read(path, Metrics, again), read(runs / "search" / "search.json", Search, "run search again")
+    methods = metrics["methods"]
+    require(
+        bool(methods.get(OURS)) and len(methods) > 1,
+        f"{path}: methods",
+        f"have scores of {OURS!r} and others",
+        methods,
+        again,
+    )
+    protocol = next(iter(methods[OURS]))
+    for name, of in methods.items():
+        require(protocol in of, f"{path}: methods.{name}", f"have the protocol {protocol!r}", [*of], again)
+    scores = {name: of[protocol]["psnr_db"] for name, of in methods.items()}
+    found = scores.pop(OURS)
+    best = max(scores, key=lambda name: scores[name])
     lines = [
-        f"{report}: the found network {psnr(found['psnr_db'])} dB over {metrics['images']} test images ({protocol}), "
-        f"{NAMES[best]} {psnr(scores[best][1]['psnr_db'])} dB."
+        f"{report}: the found network {psnr(found)} dB over {metrics['images']} test images ({protocol}), "
+        f"{NAMES.get(best, best)} {psnr(scores[best])} dB."
     ]
     return "\n".join([*lines, *([search["collapse"]] if search["collapse"] else [])])

@@ -14,7 +14,8 @@ from nasir.inference import zoo
 from nasir.reporting import history
 from nasir.reporting.cells import folder_name
 from nasir.reporting.paper import hours, page, patch_form, printed_csv, protocol_matrix
-from nasir.reporting.paper.study import HOME, NOT_RUN, SHIPPED, TASK_OF, Method, Part, Plan
+from nasir.reporting.paper.study import HOME, NOT_RUN, ROWS, SHIPPED, TASK_OF, Method, Part, Plan, printed_rows
+from nasir.shapes import require_numbers, require_unique
 from stages.models.shelve import COLUMNS, HISTORY
 from stages.tables.page import plan_of
 from stages.tables.score import CLASSICAL
@@ -73,8 +74,8 @@ def run(*, published: Path, rows: Path, plan: Path, others: Path, out: Path) -> 
 
 def _rows(path: Path, published: Path, cells: Mapping[Key, Mapping[str, Any]]) -> list[dict[str, str]]:
     """Which method fills which row: where both losses have one, a network trained with MSE alone stands in its own."""
-    rows = read_csv(path)
-    tasks = {(row["table"], TASK_OF[row["dataset"]]) for row in read_csv(published)}
+    rows = read_csv(path, ROWS)
+    tasks = {(row["table"], TASK_OF[row["dataset"]]) for row in printed_rows(published)}
     filled = {(row["table"], row["method"]) for row in rows}
     found = []
     for row in rows:
@@ -143,10 +144,26 @@ def _scored(folder: Path) -> dict[Key, dict[str, Any]]:
     found = {}
     for method in CLASSICAL:
         for path in sorted(folder.glob(f"{method}-*-{SEED}.csv")):
-            sigma = path.stem.split("-")[1]
+            sigma = path.stem.removeprefix(f"{method}-").removesuffix(f"-{SEED}")
             nothing = dict.fromkeys(("is_mse", "parameters", "flops_per_pixel", "genotype"))
-            found[HOME, method, float(sigma)] = {"rows": read_csv(path)} | nothing
+            rows = read_csv(path, COLUMNS)
+            require_numbers(rows, COLUMNS[2:], path)
+            require_unique(rows, ("protocol", "name"), path, "restore it (git checkout)")
+            found[HOME, method, _level(sigma, path)] = {"rows": rows} | nothing
+    if not found:
+        raise ValueError(
+            f"{folder} must hold METHOD-SIGMA-{SEED}.csv, scores of {', '.join(CLASSICAL)}, got none; check --others."
+        )
     return found
+
+
+def _level(text: str, path: Path) -> float:
+    try:
+        return float(text)
+    except ValueError as error:
+        raise ValueError(
+            f"{path} must have a noise level in its name, got {text!r}; name it METHOD-SIGMA-{SEED}.csv."
+        ) from error
 
 
 def _plan(plan: Plan, cells: Mapping[Key, Mapping[str, Any]]) -> Plan:

@@ -4,13 +4,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, NotRequired, TypedDict
 
 from nasir import settings as resolving
 from nasir.config import reading
 from nasir.config.reading import require
-from nasir.files import read_json
 from nasir.settings import Settings
+from nasir.shapes import hold
+from nasir.shapes import read as read_shape
+from nasir.shapes import require as must
 
 KEYS = (
     "dataset",
@@ -42,6 +44,35 @@ REFERENCES = 5
 
 PACED = ("steps", "warmup_steps", "val_period", "log_period", "checkpoint_period")
 """Of `retrain`: set by what the plan gives each training."""
+
+
+class Made(TypedDict):
+    """Any result."""
+
+    made_with: dict[str, Any]
+
+
+class Searched(Made):
+    """A search's result, of which others have more."""
+
+    genotype: dict[str, Any]
+    seconds: float
+    peak_memory_mib: float
+    ranking: NotRequired[list[float] | None]
+
+
+class Trained(Made):
+    """A training's result, of which others have more."""
+
+    genotype: dict[str, Any]
+    tokens: list[int]
+    sizes: dict[str, Any]
+    parameters: int
+    flops_per_pixel: float
+    steps: int
+    seconds: float
+    v_psnr_db: float
+    psnr_db: dict[str, float]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -180,19 +211,40 @@ def result(results: Path, plan: Plan, job: Job) -> dict[str, Any] | None:
     path = results / f"{job.name}.json"
     if not path.is_file():
         return None
-    found: dict[str, Any] = read_json(path)
+    again = f"remove it and run the study again for {job.name}"
+    found: Any = read_shape(path, Made, again)
     if found["made_with"] != plan.made_with(job):
         return None
     search = results / f"{job.follows}.json"
-    if job.follows is not None and search.is_file() and read_json(search).get("genotype") != found.get("genotype"):
-        return None  # the search was made again since, and found another network
-    return found
+    if job.follows is None or not search.is_file():
+        return dict(found)
+    is_of_it = read_shape(search, dict[str, Any], again).get("genotype") == found.get("genotype")
+    return dict(found) if is_of_it else None  # else the search was made again since, and found another network
 
 
 def results_of(folder: Path, plan: Plan) -> dict[str, dict[str, Any]]:
     """All results that were made with the plan as it is, by the job's name."""
     found = {job.name: result(folder, plan, job) for job in plan.jobs()}
     return {name: one for name, one in found.items() if one is not None}
+
+
+def held(folder: Path, plan: Plan) -> dict[str, dict[str, Any]]:
+    """The same, each result held against what a page needs of it."""
+    found = results_of(folder, plan)
+    for job in plan.jobs():
+        if job.name in found:
+            _hold(found[job.name], folder / f"{job.name}.json", plan, job)
+    return found
+
+
+def _hold(found: dict[str, Any], path: Path, plan: Plan, job: Job) -> None:
+    again = f"remove it and run the study again for {job.name}"
+    hold(found, Trained if job.is_training else Searched, path, again)
+    if job.is_training:
+        must(bool(found["psnr_db"]), f"{path}: psnr_db", "have test images", found["psnr_db"], again)
+    elif ranking := found.get("ranking"):
+        most = plan.values["random"]
+        must(len(ranking) == most, f"{path}: ranking", f"have {most} scores", len(ranking), again)
 
 
 def slug(text: str) -> str:

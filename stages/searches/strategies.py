@@ -3,10 +3,35 @@
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import TypedDict
 
-from nasir.files import read_csv, read_json
+from nasir.evaluation.statistics import Interval
+from nasir.files import read_csv, to_int
 from nasir.reporting.searches import strategies as pages
+from nasir.shapes import read, require_numbers, require_unique
 from stages.searches import plan as reading
+
+
+class Rehearsal(TypedDict):
+    """What `rehearse` says of its table and of its tries."""
+
+    plan: str
+    networks: int
+    of: int
+    spread_db: float
+    pairs: int
+    training_db: Interval | None
+    rest_db: float
+    error_db: Interval
+    tau: Interval
+    view: list[str]
+    penalty: float
+    best: str
+    candidates: int
+    seeds: int
+    seconds: dict[str, float]
+    rl: dict[str, float]
+    evolution: dict[str, float]
 
 
 def run(plans: Sequence[Path], profiles: Path, results: Path, rehearsed: Path, page: Path) -> None:
@@ -20,11 +45,21 @@ def run(plans: Sequence[Path], profiles: Path, results: Path, rehearsed: Path, p
         page: Markdown file to write.
     """
     studies = [_study(plan, profiles, results / plan.stem) for plan in plans]
-    facts, rows = rehearsed / "rehearsal.json", rehearsed / "regret.csv"
+    facts, again = rehearsed / "rehearsal.json", "run rehearse again"
     has_run = facts.is_file()
-    pages.write(page, studies, read_json(facts) if has_run else None, read_csv(rows) if has_run else [])
+    found = read(facts, Rehearsal, again) if has_run else None
+    pages.write(page, studies, found, _tries(rehearsed / "regret.csv", again) if has_run else [])
     done = ", ".join(f"{len(study.results)} of {len(study.jobs)} jobs of {study.plan['name']}" for study in studies)
     print(f"{done}; the page: {page}")
+
+
+def _tries(path: Path, again: str) -> list[dict[str, str]]:
+    rows = read_csv(path, ("strategy", "seed", "candidates", "regret_db", "recent_db"))
+    for row in rows:
+        to_int(row, "candidates", path)
+    require_numbers(rows, ("regret_db", "recent_db"), path)
+    require_unique(rows, ("strategy", "seed", "candidates"), path, again)
+    return rows
 
 
 def _study(path: Path, profiles: Path, results: Path) -> pages.Study:
@@ -33,7 +68,7 @@ def _study(path: Path, profiles: Path, results: Path) -> pages.Study:
     return pages.Study(
         plan=plan.values | {"name": path.stem},
         jobs=[asdict(job) for job in plan.jobs()],
-        results=reading.results_of(results, plan),
+        results=reading.held(results, plan),
         choosing={
             search: way.get("selection", way.get("estimator"))
             for search, way in ways.items()

@@ -16,6 +16,7 @@ from pathlib import Path
 import bad_archives
 import bad_networks
 import bad_pictures
+import bad_reports
 import bad_settings
 import bad_tables
 from judging import Case, End, run
@@ -35,6 +36,7 @@ def cases(folder: Path) -> dict[str, list[Case]]:
     network = bad_networks.little_network(folder / "network")
     found: dict[str, list[Case]] = {}
     of_networks = [*bad_pictures.cases(network), *bad_networks.cases(network)]
+    of_networks += bad_reports.cases(folder)
     for one in (*of_networks, *bad_settings.cases(), *bad_tables.cases(), *bad_archives.cases()):
         found.setdefault(one.kind, []).append(one)
     return found

@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from nasir.files import read_csv
+from nasir.files import read_csv, to_int
 from nasir.reporting.html.views import HEIGHT, Spec, guides, quantity, rounded, series, tooltip, view
 from nasir.reporting.searches.judgement import ENOUGH, enough, middle
+from nasir.shapes import require_numbers, require_unique
 
 RANDOM = "random"
 """What random networks are called, as in the names of their jobs."""
@@ -50,13 +51,22 @@ def read(folder: Path) -> list[Study]:
                 "parameters": int(row["parameters"]),
                 "operations": rounded(float(row["flops_per_pixel"])),
             }
-            for row in read_csv(path)
+            for row in _networks(path)
             if row["search"] or row["network"].startswith(RANDOM)
         ]
         rows.sort(key=lambda row: row["group"] != RANDOM)
         if page.is_file() and sum(row["group"] == RANDOM for row in rows) > 1:
             found.append(Study(name=path.parent.name, about=_about(page.read_text()), rows=rows))
     return found
+
+
+def _networks(path: Path) -> list[dict[str, str]]:
+    rows = read_csv(path, ("search", "network", "seed", "psnr_db", "parameters", "flops_per_pixel"))
+    require_unique(rows, ("network", "search", "seed"), path, "run the study again")
+    for row in rows:
+        to_int(row, "parameters", path)
+    require_numbers(rows, ("psnr_db", "flops_per_pixel"), path)
+    return rows
 
 
 def _about(page: str) -> str:

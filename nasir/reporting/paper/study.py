@@ -5,9 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from nasir.files import read_csv, read_json
+from nasir.files import read_csv, read_json, shortened
 from nasir.reporting import cells
+from nasir.reporting import published as printing
 from nasir.reporting.cells import Result
+from nasir.shapes import require_numbers, require_unique
 from nasir.task import TASKS
 
 TITLES = {
@@ -38,6 +40,9 @@ SHIPPED = "shipped"
 
 PRINTED_ONLY = "printed value only"
 NOT_RUN = "not run"
+
+ROWS = ("table", "row", "method", "why")
+"""Columns of the file that says what fills each row."""
 
 FOUND = "irnas"
 """The method whose cells hold the protocol matrix and against which the text's claims are made."""
@@ -165,8 +170,8 @@ def read(folder: Path, published: Path, rows: Path, plan: Plan) -> Study:
     Raises:
         ValueError: if a file or a cell of the plan is missing, or printed values, rows and plan do not fit together.
     """
-    printed = tuple(_read_printed(row) for row in read_csv(published))
-    table_rows = tuple(_read_row(row, rows) for row in read_csv(rows))
+    printed = tuple(_read_printed(row) for row in printed_rows(published))
+    table_rows = tuple(_read_row(row, rows) for row in read_csv(rows, ROWS))
     _check(printed, table_rows, plan, rows)
     found = [task for task, part in plan.parts.items() if FOUND in part.methods and part.methods[FOUND].reason is None]
     results = {
@@ -183,9 +188,32 @@ def read(folder: Path, published: Path, rows: Path, plan: Plan) -> Study:
         results=results,
         matrix=results[HOME, FOUND, plan.matrix_sigma].under(plan.protocols) if HOME in found else None,
         measured={task: read_json(folder / "claims" / f"{task}.json") for task in found},
-        claims={row["claim"]: _read_claim(row) for row in read_csv(rows.with_name("claims.csv"))},
+        claims={row["claim"]: _read_claim(row) for row in _claims(rows.with_name("claims.csv"))},
         receipts={path.stem: read_json(path) for path in sorted((folder / "receipts").glob("*.json"))},
     )
+
+
+def printed_rows(path: Path) -> list[dict[str, str]]:
+    """The rows of a file of printed values, each of a data set whose task is known.
+
+    Raises:
+        ValueError: for another data set, or a damaged file.
+    """
+    rows = printing.read(path)
+    strange = sorted({row["dataset"] for row in rows} - set(TASK_OF))
+    if strange:
+        raise ValueError(
+            f"{path} must have printed values of the data sets {list(TASK_OF)}, got {shortened(strange)}; give them a task in "
+            "TASK_OF."
+        )
+    return rows
+
+
+def _claims(path: Path) -> list[dict[str, str]]:
+    rows = read_csv(path, ("claim", "words", "printed", "unit", "source", "why", "note"))
+    require_numbers(rows, ("printed",), path, is_given=False)
+    require_unique(rows, ("claim",), path, "keep one")
+    return rows
 
 
 def _read_printed(row: Mapping[str, str]) -> Printed:
@@ -242,11 +270,6 @@ def _check(printed: tuple[Printed, ...], rows: tuple[Row, ...], plan: Plan, path
     unknown = sorted({row.table for row in rows} - set(TITLES))
     if unknown:
         raise ValueError(f"{path} may have the tables {list(TITLES)}, got {unknown}; give them a title in TITLES.")
-    strange = sorted({value.dataset for value in printed} - set(TASK_OF))
-    if strange:
-        raise ValueError(
-            f"printed values may be of the data sets {list(TASK_OF)}, got {strange}; give them a task in TASK_OF."
-        )
     untold = sorted({TASK_OF[value.dataset] for value in printed} - set(plan.parts))
     if untold:
         raise ValueError(

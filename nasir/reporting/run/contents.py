@@ -5,6 +5,7 @@ from typing import Any, NotRequired, TypedDict
 from nasir.data import manifest, split_lists
 from nasir.data.pictures import listing
 from nasir.files import read_csv, read_json
+from nasir.inference.model import describe
 from nasir.inference.tiling import Tiling
 from nasir.reporting import published
 from nasir.reporting.cells import MEASURES
@@ -185,6 +186,8 @@ def _search(folders: Folders, space: Space) -> None:
     facts = read(path, Search, "run search again")
     if facts.get("strategy") == "one_shot":
         require("steps" in facts, path, "have steps", [*facts], "run search again")
+    with naming(folders.of("retrain") / "model" / "model.json", "run retrain again"):
+        space.from_json(describe(folders.of("retrain") / "model")["genotype"])
     path = folders.of("derive") / "genotype.json"
     with naming(path, "run derive again"):
         space.from_json(read_json(path))

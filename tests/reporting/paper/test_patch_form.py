@@ -43,6 +43,7 @@ def test_a_printed_noise_level_at_which_nothing_ran_says_so(root):
     at_30 = CLEARER_PUBLISHED.replace("bsd500,50,26.40", "bsd500,30,28.54").replace(
         "bsd500,50,27.49", "bsd500,30,29.68"
     )
+    at_30 = at_30.replace("bsd500,50", "bsd500,30")
     write_text(root / "published.csv", PUBLISHED + CLEARER_PUBLISHED + at_30)
 
     study = read(root, WITH_CLEARER)
@@ -67,6 +68,7 @@ def test_every_change_is_a_row_of_the_csv_file(root):
     at_30 = CLEARER_PUBLISHED.replace("bsd500,50,26.40", "bsd500,30,28.54").replace(
         "bsd500,50,27.49", "bsd500,30,29.68"
     )
+    at_30 = at_30.replace("bsd500,50", "bsd500,30")
     write_text(root / "published.csv", PUBLISHED + CLEARER_PUBLISHED + at_30)
 
     absent, _, own = patch_form.csv_rows(read(root, WITH_CLEARER))
