@@ -70,7 +70,10 @@ def test_claims_are_those_of_the_tasks_whose_found_network_runs(root):
 def test_a_printed_value_of_an_unknown_data_set_is_refused(root):
     write_text(root / "published.csv", PUBLISHED.replace("rain800", "rain100h"))
 
-    with pytest.raises(ValueError, match=r"published\.csv must have printed values of the data sets \['bsd500', .*\], got \['rain100h'\]"):
+    with pytest.raises(
+        ValueError,
+        match=r"published\.csv must have printed values of the data sets \['bsd500', .*\], got \['rain100h'\]",
+    ):
         read(root)
 
 
