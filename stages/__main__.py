@@ -195,7 +195,7 @@ def scores(
 
 
 def printed(
-    out: Annotated[Path, typer.Option(help="Folder to write into.")] = Path("benchmarks/tables-shipped"),
+    out: Annotated[Path, typer.Option(help="Folder to write into.")] = Path("benchmarks/overnight"),
     published: Annotated[Path, typer.Option(help="The printed values.")] = Path("tables/published.csv"),
     rows: Annotated[Path, typer.Option(help="Which method fills which row.")] = Path("tables/rows.csv"),
     plan: Plan = Path("tables/params.yaml"),

@@ -4,9 +4,11 @@ import shutil
 import tempfile
 from collections.abc import Mapping
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 
+from nasir import task as tasks
 from nasir.config.tables import load
 from nasir.files import read_csv, sha256_file, write_bytes, write_csv, write_json, write_text
 from nasir.inference import model as models
@@ -41,7 +43,8 @@ def run(*, published: Path, rows: Path, plan: Path, others: Path, out: Path) -> 
     Args:
         published, rows: the printed values, and which method fills which row.
         plan: params.yaml of the tables.
-        others: folder of METHOD-SIGMA-SEED.csv, scores of methods that need no training, for denoising.
+        others: folder of METHOD-SIGMA-SEED.csv, scores of methods that need no training, for denoising; those of another task
+            in a folder of its name therein.
         out: folder to write into.
     """
     whole = plan_of(load(plan), LIKE)
@@ -96,11 +99,13 @@ def _shipped(datasets: Mapping[str, str]) -> dict[Key, dict[str, Any]]:
         card, folder = zoo.card(name), zoo.folder(name)
         if card["data"]["dataset"] != datasets.get(card["task"]):
             continue
-        genotype = models.describe(folder).get("genotype")
-        if genotype is None:  # a network designed by hand, whose rows `make tables` trains for
-            continue
-        space = genotype["space"]
+        described = models.describe(folder)
+        genotype = described.get("genotype")
         is_mse = not card["made_with"]["retrain"]["ssim_weight"]
+        if genotype is None:  # designed by hand
+            methods = (described["network"],)
+        else:
+            methods = (genotype["space"], genotype["space"] + MSE_ALONE) if is_mse else (genotype["space"],)
         score = card["scores"]["whole"]["psnr_db"]
         cell = {
             "score": score,
@@ -110,7 +115,7 @@ def _shipped(datasets: Mapping[str, str]) -> dict[Key, dict[str, Any]]:
             "flops_per_pixel": card["flops_per_pixel"],
             "genotype": genotype,
         }
-        for method in (space, space + MSE_ALONE) if is_mse else (space,):
+        for method in methods:
             key = (card["task"], method, float(card["sigma"]))
             if key not in found or found[key]["score"] < score:
                 found[key] = cell
@@ -142,14 +147,14 @@ def _trainings() -> list[hours.Training]:
 def _scored(folder: Path) -> dict[Key, dict[str, Any]]:
     """Of methods that need no training."""
     found = {}
-    for method in CLASSICAL:
-        for path in sorted(folder.glob(f"{method}-*-{SEED}.csv")):
+    for task, method in product(tasks.TASKS, CLASSICAL):
+        for path in sorted((folder if task == HOME else folder / task).glob(f"{method}-*-{SEED}.csv")):
             sigma = path.stem.removeprefix(f"{method}-").removesuffix(f"-{SEED}")
             nothing = dict.fromkeys(("is_mse", "parameters", "flops_per_pixel", "genotype"))
             rows = read_csv(path, COLUMNS)
             require_numbers(rows, COLUMNS[2:], path)
             require_unique(rows, ("protocol", "name"), path, "restore it (git checkout)")
-            found[HOME, method, _level(sigma, path)] = {"rows": rows} | nothing
+            found[task, method, _level(sigma, path)] = {"rows": rows} | nothing
     if not found:
         raise ValueError(
             f"{folder} must hold METHOD-SIGMA-{SEED}.csv, scores of {', '.join(CLASSICAL)}, got none; check --others."

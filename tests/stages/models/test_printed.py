@@ -6,8 +6,10 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from nasir.files import read_csv, read_json, write_json
+from nasir.files import read_csv, read_json, sha256_file, write_json
 from nasir.inference import zoo
+from nasir.inference.model import save_baseline
+from nasir.networks import catalogue
 from stages import __main__ as commands
 from stages.models import printed
 
@@ -97,6 +99,28 @@ def test_a_better_network_of_other_pictures_displaces_none(shelf, tmp_path):
     card["scores"]["whole"]["psnr_db"], card["data"]["dataset"] = own + 10, "sample"
     write_json(other / "card.json", card)
     assert float(cells(tmp_path / "out")["1", "IR-NAS", "30.0"]["ours_whole"]) == pytest.approx(own)
+
+
+def test_a_network_designed_by_hand_stands_in_its_own_row(shelf, tmp_path):
+    network = "dncnn-bsd500-50"
+    shutil.copytree(shelf / "irnas-bsd500-50", shelf / network)
+    save_baseline(shelf / network, "dncnn", 1, "denoise", 50.0, {"best": catalogue.build("dncnn", 1).state_dict()})
+    card = read_json(shelf / network / "card.json") | {"name": network, "parameters": 555_137}
+    card["sha256"] = {name: sha256_file(shelf / network / name) for name in card["sha256"]}
+    write_json(shelf / network / "card.json", card)
+    found = cells(tmp_path / "out")
+    assert float(found["1", "DnCNN", "50.0"]["ours_whole"]) == pytest.approx(card["scores"]["whole"]["psnr_db"])
+    assert found["1", "DnCNN", "50.0"]["genotypes"] == ""
+    assert not is_there(found, "1", "RED")
+
+
+def test_rows_without_training_are_of_their_own_task(shelf, tmp_path):
+    found = cells(tmp_path / "out")
+    rainy = read_csv(ROOT / "benchmarks/tables-small/scores/derain/noisy-0-0.csv")
+    whole = [float(row["psnr_db"]) for row in rainy if row["protocol"] == "whole"]
+    [ours] = [value for (table, row, _), value in found.items() if (table, row) == ("3", "rainy input")]
+    assert len(whole) == 100 and float(ours["ours_whole"]) == pytest.approx(sum(whole) / len(whole))
+    assert not is_there(found, "2", "noisy input")
 
 
 def test_networks_of_one_architecture_have_one_hash(shelf, tmp_path):
