@@ -13,6 +13,7 @@ each image, not by whether their intervals overlap.
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -78,8 +79,8 @@ def mean_interval(values: Sequence[float], seed: int = 0) -> Interval:
         raise ValueError(
             f"an interval needs at least two values, got {len(array)}; report a single image's score as it is."
         )
-    low, high = np.quantile(_resampled_means(array, seed), TAILS)
-    return Interval(mean=float(array.mean()), low=float(low), high=float(high))
+    low, high = _bounds(tuple(array.tolist()), seed)
+    return Interval(mean=float(array.mean()), low=low, high=high)
 
 
 def compare(a: Mapping[str, float], b: Mapping[str, float], seed: int = 0) -> Comparison:
@@ -132,6 +133,13 @@ def _finite(values: Mapping[str, float]) -> NDArray[np.float64]:
                 f"scores must be finite, got {value} for {name}; the PSNR of equal images is infinite: leave them out."
             )
     return np.array(list(values.values()), dtype=np.float64)
+
+
+@lru_cache(maxsize=1024)
+def _bounds(values: tuple[float, ...], seed: int) -> tuple[float, float]:
+    """The quantiles `TAILS` of the resampled means; kept, as tables ask for those of one method's scores many times."""
+    low, high = np.quantile(_resampled_means(np.array(values), seed), TAILS)
+    return float(low), float(high)
 
 
 def _resampled_means(values: NDArray[np.float64], seed: int) -> NDArray[np.float64]:
