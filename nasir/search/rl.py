@@ -6,7 +6,8 @@ candidates that are worth it, running means of weights, and what else helps a sh
 
 The reward is the geometric mean of SSIM and of where PSNR lies between the worst and the best of the first candidates, which come
 from the controller as it is drawn, nearly at random; it learns behind them, from all of them at first. A candidate whose loss is
-not finite, or which is too large for the memory, is rewarded with 0 and recorded.
+not finite, or which is too large for the memory, is rewarded with 0 and recorded. The price on parameters is taken off the
+rewards of all others: one so high that these fall below 0 would teach the controller to fail.
 
 With `round` above 1, and not in the paper, so many candidates are drawn before the controller learns from any of them, so that
 the workers of a scheduler may train them at the same time (`nasir.cluster`): it then learns from its draws a little later.
@@ -133,9 +134,9 @@ class Rl(contract.Strategy):
         """Draw, train, score and learn, round by round.
 
         Returns:
-            The candidate with the best reward. The history has each candidate's scores at its number, and from the last of the
-            first ones on its reward and what the controller was after it; `candidates` holds all of them, with `is_stopped`
-            and, of one that failed, `failure`.
+            The candidate with the best reward. The history has each candidate's scores at its number, from the last of the
+            first ones on its reward and what the controller was after it, and behind them whether it was `stopped` (1 or 0)
+            before a second training; `candidates` holds all of them, with `is_stopped` and, of one that failed, `failure`.
 
         Raises:
             ValueError: if the window holds no candidate.
@@ -268,6 +269,8 @@ class _Course:
         news: dict[str, float] = {
             name: candidate[name] for name in ("psnr_db", "ssim", "score", "train_loss") if name in candidate
         }
+        if number > section.first and section.stop != "never" and section.more_steps > 0:
+            news["stopped"] = float(candidate["is_stopped"])
         if number == section.first:
             places = self._places()
             self.stopping.average = fmean(places) if places else None
@@ -316,10 +319,10 @@ class _Course:
         return (min(known), max(known)) if known else (0.0, 0.0)
 
     def reward(self, candidate: dict[str, Any], low: float, high: float) -> float:
-        """The geometric mean of SSIM and of the PSNR's place, or 0 for a failure, less the price."""
-        value = 0.0
-        if "failure" not in candidate:
-            value = (place(candidate["psnr_db"], low, high) * max(0.0, candidate["ssim"])) ** 0.5
+        """The geometric mean of SSIM and of the PSNR's place, less the price; 0 for a failure, whatever its size."""
+        if "failure" in candidate:
+            return 0.0
+        value = (place(candidate["psnr_db"], low, high) * max(0.0, candidate["ssim"])) ** 0.5
         return float(value - self.problem.of_strategy.price * candidate["parameters"] / 1e5)
 
     def state(self) -> dict[str, Any]:

@@ -97,6 +97,8 @@ def test_candidates_far_below_the_average_have_no_second_training(monkeypatch):
     assert stopped == [False] * 3 + [True] * 4
     assert [one["steps"] for one in found.candidates] == [3] * 3 + [2] * 4
     assert found.facts["stopped"] == 4 and found.candidates[1]["first_psnr_db"] == 22.0
+    # the history says it of those of whom it was asked
+    assert {number: value for number, name, value in found.history if name == "stopped"} == dict.fromkeys((4, 5, 6, 7), 1)
 
 
 def test_a_second_training_has_batches_of_its_own(monkeypatch):
@@ -165,6 +167,8 @@ def test_a_failure_is_never_what_was_found_whatever_the_price():
     found = run(build, candidates=10, price=1e6, steps=1, more_steps=0)
     failed = [one for one in found.candidates if "failure" in one]
     assert failed and all("weights must be finite" in one["failure"] for one in failed)
+    assert all(one["reward"] == 0 and one["parameters"] > 0 for one in failed)  # it is not charged for its size
+    assert all(one["reward"] < 0 for one in found.candidates if one not in failed)  # at least 10 parameters at 10 each
     assert found.genotype.path[-1] > 0 and found.runner_up is not None
     assert found.runner_up != found.genotype
 
