@@ -7,7 +7,7 @@ from nasir.config.params import Params
 from nasir.data.pictures.collection import load
 from nasir.evaluation.protocols import PROTOCOLS
 from nasir.files import Log, write_bytes, write_text
-from nasir.reporting import figures
+from nasir.reporting import drawings, figures
 from nasir.reporting.html import library, shots
 from nasir.reporting.html import page as html
 from nasir.reporting.html import studies as html_studies
@@ -59,6 +59,8 @@ def run(
         drawn["choices"] = figures.choice_curves(read.search_history)
     if page.has_rewards(read):
         drawn["rewards"] = figures.reward_curves(read.search_history)
+    if page.has_candidates(read):
+        drawn["candidates"] = _candidates(read, space)
     task = tasks.find(read.params.task)
     if read.selection:
         drawn["noise"] = _noise_card(pictures, read, task)
@@ -79,6 +81,18 @@ def run(
     of_studies = html_studies.read(studies) if studies else []
     write_text(out / "index.html", html.render(read, drawn, shown, of_studies, library.script()))
     log(1, {"figures": float(len(drawn))})
+
+
+def _candidates(read: Record, space: Space) -> bytes:
+    """The best candidates of a search by rewards."""
+    shown = [
+        (
+            f"candidate {number}: reward {one['reward']:.3f}, {psnr(one['psnr_db'])} dB on V, {one['parameters']:,} parameters",
+            space.from_json(one["genotype"]),
+        )
+        for number, one in drawings.best(read.candidates)
+    ]
+    return drawings.sheet(shown, space, read.search)
 
 
 def _noise_card(pictures: Path, read: Record, task: Task) -> bytes:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from nasir.canvas import DPI, plain_style, to_png
-from nasir.reporting.history import History, smooth
+from nasir.reporting.history import History, moving, smooth
 from nasir.reporting.run.record import PANELS
 
 _BLUE, _ORANGE, _GREY = "#0072b2", "#d55e00", "#6b6b6b"
@@ -89,21 +89,27 @@ def choice_curves(history: History) -> bytes:
 
 
 def reward_curves(history: History) -> bytes:
-    """What a controller was rewarded with (each candidate, moving mean and a standard deviation around it), and its entropy."""
+    """What a controller was rewarded with (each candidate, moving mean and a standard deviation around it), and its entropy.
+
+    Where `stopped` was recorded, also which share of the candidates had no second training.
+    """
     with plain_style():
-        figure, (rewards, entropy) = _panels(2)
+        figure, (rewards, entropy, *more) = _panels(3 if "stopped" in history else 2)
         numbers, values = history["reward"].steps, history["reward"].values
-        span = max(3, len(values) // 8)
-        mean = smooth(values, span)
-        spread = np.sqrt(np.maximum(smooth(values**2, span) - mean**2, 0))
+        of = moving(values)
         rewards.plot(numbers, values, ".", color=_GREY, ms=4, label="candidate")
-        rewards.fill_between(numbers, mean - spread, mean + spread, color=_BLUE, alpha=0.2, lw=0)
-        rewards.plot(numbers, mean, color=_BLUE, label=f"mean of {span // 2 * 2 + 1}")
+        rewards.fill_between(numbers, of.mean - of.spread, of.mean + of.spread, color=_BLUE, alpha=0.2, lw=0)
+        rewards.plot(numbers, of.mean, color=_BLUE, label=f"mean of {of.count}")
         rewards.set(title="Reward", xlabel="candidate")
         rewards.legend()
         rewards.xaxis.set_major_locator(MaxNLocator(nbins=5, steps=[1, 2, 5, 10], integer=True))
         _plot(entropy, history, {"entropy": ("of the candidates in the ring", _BLUE)})
         entropy.set(title="Entropy of the controller in nats", xlabel="candidate")
+        for axes in more:
+            share = moving(history["stopped"].values)
+            axes.plot(history["stopped"].steps, share.mean, color=_BLUE)
+            axes.set(title=f"Share ended early, of {share.count}", xlabel="candidate", ylim=(-0.03, 1.03))
+            axes.xaxis.set_major_locator(MaxNLocator(nbins=5, steps=[1, 2, 5, 10], integer=True))
         return to_png(figure)
 
 

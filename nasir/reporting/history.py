@@ -40,6 +40,23 @@ def read(path: Path) -> History:
     }
 
 
+@dataclass(frozen=True, kw_only=True)
+class Moving:
+    """A mean that moves along values, and how they spread around it: two arrays as long as they are."""
+
+    mean: NDArray[np.float64]
+    spread: NDArray[np.float64]  # standard deviation of the same values, divided by their number
+    count: int  # of values in a window that does not leave the curve
+
+
+def moving(values: NDArray[np.float64]) -> Moving:
+    """Mean and spread of an eighth of the values around each one, of three at least; see `smooth`."""
+    span = max(3, len(values) // 8)
+    mean = smooth(values, span)
+    spread = np.sqrt(np.maximum(smooth(values**2, span) - mean**2, 0))
+    return Moving(mean=mean, spread=spread, count=span // 2 * 2 + 1)
+
+
 def smooth(values: NDArray[np.float64], span: int) -> NDArray[np.float64]:
     """Running mean over `span` values around each one; fewer at the ends, where the window leaves the curve.
 

@@ -8,7 +8,10 @@ from torch.optim.swa_utils import AveragedModel
 
 
 class Average:
-    """An exponential moving average of weights and running statistics (Polyak and Juditsky, 1992; Izmailov et al., UAI 2018).
+    """An exponential moving average of weights and buffers (Polyak and Juditsky, 1992; Izmailov et al., UAI 2018).
+
+    Buffers, such as the running statistics of batch normalisation, are averaged with the weights' decay; those that are no
+    floating-point numbers, such as its counters, are copied.
 
     After the first step it is the network; after a step with t steps before it, it moves by 1 - min(decay, (1 + t) / (10 + t))
     towards the network, so that a short training does not drag its first weights along.
@@ -16,8 +19,9 @@ class Average:
     Args:
         network: what is averaged; it stays as it is.
         decay: 0 or more and below 1; 0 = no average, `network` itself.
-        is_compat: as the RL search of Nekrasov et al. (CVPR 2019) has it: it starts as the network is now, and always moves by
-            1 - decay.
+        is_compat: the recursion of the RL search of Nekrasov et al. (CVPR 2019): it starts as the network is now, and always
+            moves by 1 - decay, without a warm-up. Their code averages weights alone and scores them with the running statistics
+            of the last ones; here buffers are averaged, too, so that only networks without any score as theirs do.
     """
 
     def __init__(self, network: nn.Module, decay: float, is_compat: bool = False) -> None:

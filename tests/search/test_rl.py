@@ -98,7 +98,9 @@ def test_candidates_far_below_the_average_have_no_second_training(monkeypatch):
     assert [one["steps"] for one in found.candidates] == [3] * 3 + [2] * 4
     assert found.facts["stopped"] == 4 and found.candidates[1]["first_psnr_db"] == 22.0
     # the history says it of those of whom it was asked
-    assert {number: value for number, name, value in found.history if name == "stopped"} == dict.fromkeys((4, 5, 6, 7), 1)
+    assert {number: value for number, name, value in found.history if name == "stopped"} == dict.fromkeys(
+        (4, 5, 6, 7), 1
+    )
 
 
 def test_a_second_training_has_batches_of_its_own(monkeypatch):

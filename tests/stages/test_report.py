@@ -117,6 +117,35 @@ def test_a_search_by_rewards_has_a_figure_of_them(page, runs, tmp_path):
     assert "figures/rewards.png" in of_rl and "figures/rewards.png" not in page
     with Image.open(tmp_path / "reports/figures/rewards.png") as picture:
         assert picture.width > 500
+    assert "Share: of candidates" not in of_rl and "figures/candidates.png" not in of_rl
+
+
+def test_a_search_by_rewards_shows_who_ended_early_and_draws_its_best_candidates(runs, tmp_path):
+    numbers = range(1, 20)
+    curves = {"reward": {n: n / 10 for n in numbers}, "stopped": {n: float(n % 4 == 0) for n in numbers if n > 3}}
+    write_curves(runs / "search/history.csv", curves | {"psnr_db": {n: 22.0 for n in numbers}})
+    facts = read_json(runs / "search/search.json")
+    write_json(runs / "search/search.json", facts | {"strategy": "rl"})
+    genotype = read_json(runs / "derive/genotype.json")
+    tried = [
+        {"genotype": genotype, "tokens": [n], "parameters": 1234, "reward": n / 10, "psnr_db": 22.0 + n}
+        for n in numbers
+    ]
+    failed = {"genotype": genotype, "tokens": [0], "parameters": 9, "reward": 0.0, "failure": "the loss must be finite"}
+    write_json(runs / "search/candidates.json", [*tried, failed])
+    page = render(runs, tmp_path / "reports")
+
+    assert "Share: of candidates" in page and "![the best candidates, drawn](figures/candidates.png)" in page
+    with (
+        Image.open(tmp_path / "reports/figures/candidates.png") as three,
+        Image.open(runs / "derive/architecture.png") as one,
+    ):
+        assert three.height > 3 * one.height and three.width > one.width
+
+    del tried[4]["psnr_db"]
+    write_json(runs / "search/candidates.json", tried)
+    with pytest.raises(ValueError, match=r"candidates\.json must have psnr_db or failure, got .*run search again"):
+        render(runs, tmp_path / "again")
 
 
 def test_the_receipt_has_the_precision_behind_the_device(page, runs, tmp_path):

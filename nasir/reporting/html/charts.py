@@ -8,8 +8,8 @@ import numpy as np
 
 from nasir.evaluation.statistics import Interval, mean_interval
 from nasir.reporting import tables
-from nasir.reporting.history import Curve, smooth
-from nasir.reporting.html.views import Spec, curves, guides, line, quantity, rounded, series, tooltip, view
+from nasir.reporting.history import Curve, moving
+from nasir.reporting.html.views import Spec, band, curves, guides, line, quantity, rounded, series, tooltip, view
 from nasir.reporting.run.record import Record
 
 Charts = dict[str, list[Spec]]
@@ -136,20 +136,24 @@ def choices(record: Record) -> list[Spec]:
 
 
 def rewards(record: Record) -> list[Spec]:
-    """What a controller was rewarded with, with a moving mean, and its entropy."""
+    """What a controller was rewarded with, with a moving mean and a band, its entropy, and the share that ended early."""
     history = record.search_history
     if "reward" not in history:
         return []
     reward = history["reward"]
-    span = max(3, len(reward.values) // 8)
-    mean = Curve(steps=reward.steps, values=smooth(reward.values, span))
-    both = {"reward": reward, "mean": mean}
-    return _there(
-        [
-            curves("Reward", both, {"reward": "candidate", "mean": f"mean of {span // 2 * 2 + 1}"}, "candidate"),
-            curves("Entropy of the controller, nats", history, {"entropy": "entropy"}, "candidate"),
-        ]
-    )
+    of = moving(reward.values)
+    both = {"reward": reward, "mean": Curve(steps=reward.steps, values=of.mean)}
+    charts = [
+        curves("Reward", both, {"reward": "candidate", "mean": f"mean of {of.count}"}, "candidate"),
+        curves("Entropy of the controller, nats", history, {"entropy": "entropy"}, "candidate"),
+    ]
+    if charts[0]:
+        charts[0]["layer"].insert(0, band(reward.steps, of.mean - of.spread, of.mean + of.spread))
+    if "stopped" in history:
+        share = moving(history["stopped"].values)
+        shown = {"share": Curve(steps=history["stopped"].steps, values=share.mean)}
+        charts.append(curves(f"Share ended early, of {share.count}", shown, {"share": "share"}, "candidate"))
+    return _there(charts)
 
 
 def training(record: Record) -> list[Spec]:

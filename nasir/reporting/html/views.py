@@ -93,6 +93,21 @@ def line(points: float) -> Spec:
     return {"type": "line", "point": {"opacity": 1, "size": 25} if points < 40 else {"opacity": 0, "size": 60}}
 
 
+def band(steps: NDArray[np.int64], low: NDArray[np.float64], high: NDArray[np.float64]) -> Spec:
+    """What lies between two curves, to stand below the lines of `curves`; thinned as they are."""
+    span = max(1, -(-len(steps) // MOST))
+    both = zip(thin(steps, low, span), thin(steps, high, span), strict=True)
+    return {
+        "data": {"values": [{"step": step, "low": lower, "high": upper} for (step, lower), (_, upper) in both]},
+        "mark": {"type": "area", "style": "random", "opacity": 0.25},
+        "encoding": {
+            "x": {"field": "step", "type": "quantitative"},
+            "y": quantity("low", ""),
+            "y2": {"field": "high"},
+        },
+    }
+
+
 def guides(field: str, values: Mapping[str, float]) -> Spec:
     """Upright lines at values of a column, with their meaning in the legend."""
     return {

@@ -9,7 +9,7 @@ from nasir.inference.model import describe
 from nasir.inference.tiling import Tiling
 from nasir.reporting import published
 from nasir.reporting.cells import MEASURES
-from nasir.reporting.run.record import CHECKED, RANKS, STEPS, Folders
+from nasir.reporting.run.record import CHECKED, RANKS, STEPS, TRIED, Folders
 from nasir.reporting.tables import INPUT, OURS
 from nasir.shapes import naming, read, require, require_numbers, require_unique
 from nasir.spaces.contract import Space
@@ -78,6 +78,17 @@ class Search(TypedDict):
     strategy: NotRequired[str]
     steps: NotRequired[int]
     collapse: NotRequired[str]
+
+
+class Tried(TypedDict):
+    """A candidate that a controller was rewarded for."""
+
+    genotype: dict[str, Any]
+    tokens: list[int]
+    parameters: int
+    reward: float
+    psnr_db: NotRequired[float]
+    failure: NotRequired[str]
 
 
 class Means(TypedDict):
@@ -186,6 +197,12 @@ def _search(folders: Folders, space: Space) -> None:
     facts = read(path, Search, "run search again")
     if facts.get("strategy") == "one_shot":
         require("steps" in facts, path, "have steps", [*facts], "run search again")
+    path = folders.of("search") / TRIED
+    if facts.get("strategy") == "rl" and path.is_file():
+        for one in read(path, list[Tried], "run search again"):
+            require("failure" in one or "psnr_db" in one, path, "have psnr_db or failure", [*one], "run search again")
+            with naming(path, "run search again"):
+                space.from_json(one["genotype"])
     with naming(folders.of("retrain") / "model" / "model.json", "run retrain again"):
         space.from_json(describe(folders.of("retrain") / "model")["genotype"])
     path = folders.of("derive") / "genotype.json"

@@ -10,6 +10,7 @@ FIGURES = {
     "search": "figures/search.png",
     "choices": "figures/choices.png",
     "rewards": "figures/rewards.png",
+    "candidates": "figures/candidates.png",
     "architecture": "figures/architecture.png",
     "architecture_svg": "figures/architecture.svg",
     "training": "figures/training.png",
@@ -30,6 +31,12 @@ MEASURES = (
     "(the standard definition).",
 )
 """Border and colour rules of every score on the page, after what is scored."""
+
+
+_ENDS = (
+    " Share: of candidates whose first training ended so far below the average that they had no second one, around each "
+    "number."
+)
 
 
 def render(record: Record) -> str:
@@ -176,7 +183,12 @@ def _search(record: Record) -> str:
             f"![reward of each candidate with its moving mean, entropy of the controller]({FIGURES['rewards']})",
             "Reward: geometric mean of SSIM and of where PSNR lies between the worst and the best of the first candidates; a "
             "band of one standard deviation. Entropy: of whole sequences of choices; it falls as the controller makes up its "
-            "mind.",
+            "mind." + (_ENDS if "stopped" in record.search_history else ""),
+        ]
+    if has_candidates(record):
+        lines += [
+            "The candidates with the highest rewards:",
+            f"![the best candidates, drawn]({FIGURES['candidates']})",
         ]
     if record.search.get("strategy") == "one_shot":
         lines.append(
@@ -189,6 +201,11 @@ def _search(record: Record) -> str:
 def has_choices(record: Record) -> bool:
     """Whether the search weighed its choices against each other, and so has a figure of how decided it was."""
     return "alpha_entropy" in record.search_history
+
+
+def has_candidates(record: Record) -> bool:
+    """Whether a controller was rewarded for candidates that can be drawn."""
+    return any("failure" not in one for one in record.candidates)
 
 
 def has_rewards(record: Record) -> bool:

@@ -44,6 +44,10 @@ FILES = {
 """What the report reads of each step, beside its receipt."""
 
 
+TRIED = "candidates.json"
+"""What a search has written of its candidates, where it had some."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Folders:
     """Where the earlier steps' results lie."""
@@ -84,6 +88,7 @@ class Record:
     audit: dict[str, Any]
     search: dict[str, Any]
     search_history: History
+    candidates: list[dict[str, Any]]  # of a search that a controller was rewarded in, in their order; else empty
     architecture: str  # what the space says of the retrained network
     genotype_sha256: str
     train_history: History
@@ -131,7 +136,10 @@ def read(folders: Folders, params: Params, space: Space, protocols: dict[str, st
         split=read_json(folders.of("split") / "split.json"),
         audit=read_json(folders.of("audit") / "audit.json"),
         search=read_json(folders.of("search") / "search.json"),
-        search_history=history.read(folders.of("search") / "history.csv"),
+        search_history=(searched := history.read(folders.of("search") / "history.csv")),
+        candidates=read_json(tried)
+        if "reward" in searched and (tried := folders.of("search") / TRIED).is_file()
+        else [],
         architecture=space.describe(
             space.from_json(model["genotype"]), reading.build(model["sizes"], space.Sizes, "model.json: sizes")
         ),

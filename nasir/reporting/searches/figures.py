@@ -2,12 +2,18 @@
 
 from collections.abc import Mapping, Sequence
 from statistics import fmean
+from typing import TYPE_CHECKING
 
+import numpy as np
 from matplotlib.figure import Figure
 
 from nasir.canvas import plain_style, to_png
 from nasir.evaluation.statistics import Interval
+from nasir.reporting.history import moving
 from nasir.reporting.searches.judgement import ENOUGH, Found, Scores, enough, middle
+
+if TYPE_CHECKING:
+    from nasir.reporting.searches.rewarded import Rewarded
 
 _BLUE, _ORANGE, _GREY = "#0072b2", "#d55e00", "#6b6b6b"
 _COLOURS = (_BLUE, _ORANGE, "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
@@ -90,6 +96,41 @@ def weights(courses: Mapping[str, Mapping[int, Sequence[tuple[int, float]]]]) ->
             bars.set(xlim=(0, 1), ylabel="columns")
         rows[-1][0].set(xlabel="step")
         rows[-1][1].set(xlabel="weight of fusion at the end")
+        return to_png(figure)
+
+
+def rewards(known: "Mapping[str, Rewarded]", seconds: float) -> bytes:
+    """Rewards over candidates (mean that moves, band of a standard deviation), their distribution, and who ended early.
+
+    Args:
+        known: of each search.
+        seconds: within which a candidate must have been done to stand in the distribution.
+    """
+    has_ends = any(one.stopped for one in known.values())
+    with plain_style():
+        figure = Figure(figsize=(8.5, 3.6), layout="constrained")
+        panels = figure.subplots(1, 3 if has_ends else 2)
+        for place, (name, one) in enumerate(known.items()):
+            colour, values = _COLOURS[place % len(_COLOURS)], np.array(one.rewards)
+            of = moving(values)
+            panels[0].plot(one.numbers, values, ".", color=colour, ms=3, alpha=0.5)
+            panels[0].fill_between(
+                one.numbers, of.mean - of.spread, of.mean + of.spread, color=colour, alpha=0.15, lw=0
+            )
+            panels[0].plot(one.numbers, of.mean, color=colour, label=name)
+            if equal := sorted(one.until(seconds)):
+                shares = [rank / len(equal) for rank in range(len(equal) + 1)]
+                panels[1].step([equal[0], *equal], shares, where="post", color=colour)
+            if one.stopped:
+                share = moving(np.array(list(one.stopped.values()), float))
+                panels[2].plot(list(one.stopped), share.mean, color=colour)
+        panels[0].set(title="Reward, with its moving mean", xlabel="candidate")
+        panels[1].set(
+            title=f"Within {seconds:.0f} s", xlabel="reward", ylabel="share of rewards up to it", ylim=(0, 1.03)
+        )
+        if has_ends:
+            panels[2].set(title="Share ended early", xlabel="candidate", ylim=(-0.03, 1.03))
+        figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper center", ncols=4)
         return to_png(figure)
 
 

@@ -24,6 +24,7 @@ from nasir.reporting.searches.judgement import (
     twice_of,
     width,
 )
+from nasir.reporting.searches.rewarded import rewards
 from nasir.reporting.searches.sizes import by_hand, trade_off
 from nasir.reporting.tables import interval, number, psnr, signed, table
 from nasir.spaces import contract
@@ -73,7 +74,7 @@ def write(page: Path, plan: Mapping[str, Any], jobs: Sequence[Mapping[str, Any]]
         for job in jobs
         if job["search"] is not None and not job["is_training"] and job["name"] in results
     }
-    sections.append(choices(page, searched))
+    sections += [choices(page, searched), rewards(page, searched)]
     sections.append(_rankings(page, jobs, results, random))
     sections.append(_made(plan))
     trained = [job for job in jobs if job["is_training"] and job["name"] in results]

@@ -36,7 +36,7 @@ def rehearsed(
     title = "## Searches on a table"
     if facts is None:
         return f"{title}\n\nNot run yet: `python -m stages rehearse` does it, in minutes, once enough networks are trained."
-    tries = _tries(rows)
+    tries = tries_of(rows)
     noise = facts["training_db"] and facts["training_db"]["mean"]
     drawn = figures.regret({name: _courses(of) for name, of in tries.items()}, noise)
     write_bytes(page.with_suffix("") / "regret.png", drawn)
@@ -45,7 +45,7 @@ def rehearsed(
     return "\n\n".join([*parts, _against_random(tries), _learnt(tries), _why(facts)])
 
 
-def _tries(rows: Sequence[Mapping[str, str]]) -> dict[str, Tries]:
+def tries_of(rows: Sequence[Mapping[str, str]]) -> dict[str, Tries]:
     """By strategy."""
     found: dict[str, Tries] = {}
     for row in rows:

@@ -8,6 +8,8 @@ from typing import Any
 
 from nasir.files import write_bytes, write_text
 from nasir.reporting.searches import figures
+from nasir.reporting.searches.equal import compared
+from nasir.reporting.searches.families import short, way
 from nasir.reporting.searches.judgement import (
     Found,
     found_of,
@@ -19,7 +21,7 @@ from nasir.reporting.searches.judgement import (
     random_of,
     twice_of,
 )
-from nasir.reporting.searches.rehearsed import rehearsed
+from nasir.reporting.searches.rehearsed import rehearsed, tries_of
 from nasir.reporting.tables import interval, number, psnr, table
 
 
@@ -50,14 +52,20 @@ def write(
         "a search chooses and the score after training, over the random networks, mean over seeds and 95 % interval.",
     ]
     drawn: dict[str, tuple[list[float], dict[str, list[tuple[float, float]]]]] = {}
+    of_studies, spaces = list[str](), dict[str, dict[str, list[Found]]]()
     for study in studies:
         random = random_of(study.jobs, study.results)
         scores = [one["psnr_db"] for one in random.values()]
         found = found_of(study.jobs, study.results, scores)
-        sections += [_heading(study, scores, found), _table(study, random, found)]
+        space = study.plan["space"]
+        spaces[space if space not in spaces else f"{space}, {study.plan['name']}"] = _by_way(study, found)
+        of_studies += [_heading(study, scores, found), _table(study, random, found)]
+        if len(scores) > 1:
+            of_studies.append(compared(list(random.values()), found, max(2, len(study.plan["seeds"]))))
         if found:
             points = {name: [(one.cost["seconds"] / 60, one.psnr_db) for one in those] for name, those in found.items()}
             drawn[f"{study.plan['space']} ({study.plan['name']})"] = ([fmean(one.values()) for one in scores], points)
+    sections += [short(spaces, tries_of(rows) if facts is not None else {}), *of_studies]
     if drawn:
         write_bytes(page.with_suffix("") / "costs.png", figures.costs(drawn))
         sections.append(f"## Cost against quality\n\n![PSNR against minutes of search]({page.stem}/costs.png)")
@@ -68,7 +76,16 @@ def write(
         f"## How it was made\n\n{made} train and search, `python -m stages rehearse` tries strategies on the table, and "
         "`python -m stages strategies` writes this page from what is there."
     )
-    write_text(page, "\n\n".join(sections) + "\n")
+    write_text(page, "\n\n".join(section for section in sections if section) + "\n")
+
+
+def _by_way(study: Study, found: Mapping[str, Sequence[Found]]) -> dict[str, list[Found]]:
+    """What was found in each way to search."""
+    ways: dict[str, list[Found]] = {}
+    for name, of in study.plan["searches"].items():
+        own = ways.setdefault(way(of["strategy"], study.choosing.get(name), of["changes"]), [])
+        own += found.get(name, [])
+    return ways
 
 
 def _heading(study: Study, scores: Sequence[Mapping[str, float]], found: Mapping[str, Sequence[Found]]) -> str:
@@ -107,28 +124,34 @@ def _table(study: Study, random: Mapping[str, Any], found: Mapping[str, Sequence
     """A row for each search of the plan, and one for a random network, which costs nothing to find."""
     trained = [fmean(one["psnr_db"].values()) for one in random.values()]
     measures = measures_of(study.jobs, study.results)
+    cheapest = min((_seconds(those) for those in found.values()), default=0.0)
     rows = []
     if len(trained) > 1:
         bounds = f"{psnr(middle(trained))} ({psnr(min(trained))} to {psnr(max(trained))})"
-        rows.append(["a random network", "none", f"{len(trained)} networks", "0", "0", bounds, "50", ""])
+        rows.append(["a random network", "none", f"{len(trained)} networks", "0", "0", "0", bounds, "50", ""])
     for name, of in study.plan["searches"].items():
         chosen = of["strategy"] + (f", {study.choosing[name]}" if name in study.choosing else "")
         seeds, those = len(of.get("seeds", study.plan["seeds"])), found.get(name, [])
         if not those:
-            rows.append([name, chosen, f"0 of {seeds}", "not run", "", "", "", ""])
+            rows.append([name, chosen, f"0 of {seeds}", "not run", "", "", "", "", ""])
             continue
         own = [scores for (search, _), scores in measures.items() if search == name]
         ranked = mean_tau(own, trained) if own and len(trained) > 2 else None
         rows.append(
             [
-                name, chosen, f"{len(those)} of {seeds}", number(fmean(one.cost["seconds"] for one in those), 0),
+                name, chosen, f"{len(those)} of {seeds}", number(_seconds(those), 0), number(_seconds(those) / cheapest, 1),
                 number(max(one.cost["peak_memory_mib"] for one in those), 0), ", ".join(psnr(one.psnr_db) for one in those),
                 _each([one.percentile for one in those], 0),
                 "none" if ranked is None else f"{number(ranked.mean, 2)} {interval(ranked, 2)}",
             ]
         )  # fmt: skip
-    columns = ["search", "strategy", "seeds", "seconds", "peak MiB", "found, PSNR, dB", "percentile", "tau"]
-    return table(columns, rows, ["seconds", "peak MiB"])
+    columns = ["search", "strategy", "seeds", "seconds", "times the least", "peak MiB"]
+    return table([*columns, "found, PSNR, dB", "percentile", "tau"], rows, columns[3:])
+
+
+def _seconds(found: Sequence[Found]) -> float:
+    """Of a search, mean over the seeds."""
+    return fmean(one.cost["seconds"] for one in found)
 
 
 def _each(values: Sequence[float], digits: int) -> str:

@@ -54,3 +54,12 @@ def test_each_metric_is_a_series_of_its_own_and_a_single_one_needs_no_legend():
     assert [row["series"] for row in both["data"]["values"]] == ["on W", "on W", "on A"]
     assert both["layer"][0]["encoding"]["color"]["legend"] is not None
     assert one["layer"][0]["encoding"]["color"]["legend"] is None
+
+
+def test_a_band_is_thinned_as_the_curves_are():
+    # 300 steps in stretches of 2, whose bounds are means
+    low, high = np.arange(300.0), np.arange(300.0) + 4
+    layer = views.band(np.arange(1, 301), low, high)
+
+    assert layer["data"]["values"][0] == {"step": 2, "low": 0.5, "high": 4.5} and len(layer["data"]["values"]) == 150
+    assert layer["encoding"]["y2"] == {"field": "high"} and layer["mark"]["type"] == "area"
