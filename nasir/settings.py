@@ -2,6 +2,7 @@
 
     params     params.yaml
     download, pair, synthesize, split, audit, search, derive, retrain, evaluate     a section for each step
+    safety     what is done against the loss of a training
     space      of the chosen search space: what it holds
     network    of the chosen search space: sizes of what is retrained
     strategy   of the chosen search strategy
@@ -30,6 +31,7 @@ from nasir.config.retrain import RetrainConfig
 from nasir.config.search import SearchConfig
 from nasir.config.split import SplitConfig
 from nasir.config.synthesize import SynthesizeConfig
+from nasir.config.training import SafetyConfig
 from nasir.messages import shown
 from nasir.search import contract as strategies
 from nasir.spaces import contract as spaces
@@ -48,6 +50,9 @@ STEPS: dict[str, type] = {
     "evaluate": EvaluateConfig,
 }
 """The section of each step."""
+
+SECTIONS: dict[str, type] = {**STEPS, "safety": SafetyConfig}
+"""Those and the one that several steps read."""
 
 CHOSEN = ("space", "network", "strategy")
 """Sections of a profile that hold one section for each space or strategy."""
@@ -108,8 +113,8 @@ class Settings:
         return section
 
     def of_class(self, cls: type[T]) -> T:
-        """The section of a step, by its config class."""
-        return self.section(next(name for name, section in STEPS.items() if section is cls), cls)
+        """A section, by its config class."""
+        return self.section(next(name for name, section in SECTIONS.items() if section is cls), cls)
 
     def section(self, name: str, cls: type[T]) -> T:
         """A section as its config class.
@@ -193,7 +198,7 @@ def resolve(params: Mapping[str, Any], profiles: Path, strategy: str | None = No
     merged["space"] = _section(merged, "space", space.settings, space.presets, chosen.profile)
     merged["network"] = _section(merged, "network", space.settings, space.presets, chosen.profile)
     merged["strategy"] = _section(merged, "strategy", by.name, by.presets, chosen.profile)
-    values = {"params": dict(params)} | {name: merged[name] for name in (*STEPS, *CHOSEN) if name in merged}
+    values = {"params": dict(params)} | {name: merged[name] for name in (*SECTIONS, *CHOSEN) if name in merged}
     _check(Settings(values, str(own)))
     return values
 
@@ -225,7 +230,7 @@ def _merged(path: Path, profiles: Path) -> dict[str, Any]:
 
 def _profile(path: Path) -> dict[str, Any]:
     values = reading.read(path)
-    known = [*STEPS, *CHOSEN, "tasks", "spaces", "from"]
+    known = [*SECTIONS, *CHOSEN, "tasks", "spaces", "from"]
     if unknown := sorted(set(values) - set(known), key=str):
         raise ValueError(f"{path} may have the sections {known}, got the unknown {unknown}; remove them.")
     for name in CHOSEN:
@@ -236,9 +241,9 @@ def _profile(path: Path) -> dict[str, Any]:
 
 
 def _sections(sections: object, path: Path, where: str) -> Mapping[str, Any]:
-    if not isinstance(sections, dict) or not set(sections) <= {*STEPS, *CHOSEN}:
+    if not isinstance(sections, dict) or not set(sections) <= {*SECTIONS, *CHOSEN}:
         raise ValueError(
-            f"{path}: {where} must hold some of the sections {[*STEPS, *CHOSEN]}, got {shown(sections)}; correct it."
+            f"{path}: {where} must hold some of the sections {[*SECTIONS, *CHOSEN]}, got {shown(sections)}; correct it."
         )
     return sections
 
@@ -259,6 +264,6 @@ def _section(
 
 def _check(settings: Settings) -> None:
     """Refuse what a stage would refuse, before any of them runs."""
-    for name, cls in STEPS.items():
+    for name, cls in SECTIONS.items():
         settings.section(name, cls)
     _ = settings.of_space, settings.of_network, settings.of_strategy

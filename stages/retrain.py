@@ -12,6 +12,7 @@ from torch import nn
 from nasir import task as tasks
 from nasir.config.reading import flat
 from nasir.config.retrain import RetrainConfig
+from nasir.config.training import SafetyConfig
 from nasir.data import split_lists
 from nasir.data.patches import PatchSampler
 from nasir.data.pictures import listing
@@ -49,6 +50,7 @@ def run(
     of_network: Any,
     seed: int,
     config: RetrainConfig,
+    safety: SafetyConfig,
     code: str,
     log: Log,
 ) -> None:
@@ -63,7 +65,8 @@ def run(
     """
     train(
         pictures=pictures, split=split, genotype=genotype, network=network, checkpoint=checkpoint, finished=None, out=out,
-        task=task, sigma=sigma, space=space, of_network=of_network, seed=seed, config=config, code=code, log=log,
+        task=task, sigma=sigma, space=space, of_network=of_network, seed=seed, config=config, safety=safety, code=code,
+        log=log,
     )  # fmt: skip
 
 
@@ -82,6 +85,7 @@ def train(
     of_network: Any,
     seed: int,
     config: RetrainConfig,
+    safety: SafetyConfig,
     code: str,
     log: Log,
 ) -> None:
@@ -101,11 +105,11 @@ def train(
         precision=config.precision,
         device=config.device,
     ) as team:
-        set_determinism(team.device)
+        set_determinism(team.device, safety.deterministic)
         made_with = checkpoints.fingerprint(
             flat(config, "retrain.")
             | (flat(of_network, "network.") if network is None else {})
-            | facts(team.device, team.precision)
+            | facts(team.device, team.precision, safety.deterministic)
             | {"task": task, "sigma": sigma, "seed": seed, "network": network},
             inputs,
             code,
@@ -131,6 +135,7 @@ def train(
             save=pausing.keeper(checkpoint, made_with, state, config.steps),
             log=log,
             team=team,
+            safety=safety,
         )
         if team.is_first:
             save(task, sigma, {"best": trained.best, "last": trained.last})

@@ -6,6 +6,7 @@ from typing import Any
 from nasir import task as tasks
 from nasir.config.reading import flat
 from nasir.config.search import SearchConfig
+from nasir.config.training import SafetyConfig
 from nasir.data import split_lists
 from nasir.data.patches import PatchSampler
 from nasir.data.pictures import listing
@@ -42,6 +43,7 @@ def run(
     of_strategy: Any,
     seed: int,
     config: SearchConfig,
+    safety: SafetyConfig,
     code: str,
     log: Log,
 ) -> None:
@@ -59,10 +61,12 @@ def run(
         device=config.device,
     ) as team:
         device = team.device
-        set_determinism(device)
+        set_determinism(device, safety.deterministic)
         settings = flat(config, "search.") | flat(of_space, "space.") | flat(of_strategy, "strategy.")
         made_with = checkpoints.fingerprint(
-            settings | facts(device, team.precision) | {"task": task, "space": space.name, "seed": seed},
+            settings
+            | facts(device, team.precision, safety.deterministic)
+            | {"task": task, "space": space.name, "seed": seed},
             {"pictures": listing.digest(pictures), "split": split / "split.json"},
             code,
         )
@@ -89,6 +93,7 @@ def run(
                 save=pausing.keeper(checkpoint, made_with, state, strategy.count(of_strategy, config)),
                 log=log,
                 team=team,
+                safety=safety,
             )
         )
         if team.is_first:

@@ -12,9 +12,10 @@ import yaml
 
 from nasir.config import reading, tables
 from nasir.config.params import Params
+from nasir.config.training import SafetyConfig
 from nasir.files import read_csv
 from nasir.reporting.paper import claims, page
-from nasir.settings import STEPS, Settings, resolve
+from nasir.settings import SECTIONS, Settings, resolve
 from stages import __main__ as command_line
 from stages import settings as settings_stage
 from stages.around import binding, entries, runner
@@ -104,13 +105,19 @@ def test_the_settings_stage_reads_all_params_and_all_code():
     assert {"profiles", "nasir", "stages"} == set(stage["deps"])
 
 
+CLOCK = "safety.checkpoint_seconds"
+"""No result depends on it."""
+
+
 def needed(step: str) -> set[str]:
     """Every key of the settings that a step is given, by the names and types of its parameters (`runner.bind`)."""
     fields = {field.name for field in dataclasses.fields(Params)}
     found = {f"code.{step}"}  # whether or not the step is told, its code is part of what it is made with
     for parameter in binding.parameters(import_module(entries.module(step))):
         if parameter.annotation in runner.SECTIONS:
-            found.add(runner.SECTIONS[parameter.annotation])
+            section = runner.SECTIONS[parameter.annotation]
+            keys = {f"safety.{field.name}" for field in dataclasses.fields(SafetyConfig)} - {CLOCK}
+            found |= keys if section == "safety" else {section}
         elif parameter.name == "sigma":
             found |= {"params.sigma", "params.task"}  # the noise of the task
         elif parameter.name == "strategy":
@@ -284,7 +291,7 @@ def test_the_search_that_a_claim_on_clearer_is_about_is_one_of_every_study_that_
 
 def test_each_kind_of_cell_keeps_the_sections_that_its_stage_is_given():
     for kind in ("search", "train", "score", "claims", "page"):
-        given = {key for key in needed(kind) if key in {*STEPS, "space", "network", "strategy"}}
+        given = {key.partition(".")[0] for key in needed(kind)} & {*SECTIONS, "space", "network", "strategy"}
         if kind == "claims":
             given |= {"search", "space", "strategy"}  # of the memory, which processes of its own measure
         assert given <= set(study.SECTIONS[kind]), kind

@@ -11,7 +11,8 @@ from nasir.config import reading
 from nasir.config.evaluate import EvaluateConfig
 from nasir.config.retrain import RetrainConfig
 from nasir.search import darts, one_shot, random, rl
-from nasir.settings import STEPS, Settings, change, merge, read, resolve
+from nasir.settings import SECTIONS as ALL
+from nasir.settings import Settings, change, merge, read, resolve
 from nasir.spaces import irnas
 from nasir.spaces.cells.section import CellsSection, CellsSizes
 
@@ -58,12 +59,12 @@ SECTIONS = {
 def test_every_profile_resolves_for_every_space_task_and_strategy(profile, space, task, strategy):
     found = resolved(profile=profile, space=space, task=task, strategy=strategy)
 
-    for name, cls in STEPS.items():
+    for name, cls in ALL.items():
         assert isinstance(found.section(name, cls), cls)
     assert isinstance(found.of_space, CellsSection) and isinstance(found.of_network, CellsSizes)
     assert isinstance(found.of_strategy, SECTIONS[strategy])
     assert (found.space.name, found.strategy.name, found.search.strategy) == (space, strategy, strategy)
-    assert list(found.values) == ["params", *STEPS, "space", "network", "strategy"]
+    assert list(found.values) == ["params", *ALL, "space", "network", "strategy"]
 
 
 def test_the_paper_profile_has_the_printed_numbers():

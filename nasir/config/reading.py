@@ -100,6 +100,11 @@ def _convert(value: object, hint: Any, name: str) -> Any:
         return value
     if hint in (bool, str) and isinstance(value, hint):
         return value
+    if isinstance(hint, types.UnionType):
+        kinds = typing.get_args(hint)
+        if type(value) in kinds:
+            return value
+        raise ValueError(f"{name} must be a {' or a '.join(kind.__name__ for kind in kinds)}, got {shown(value)}.")
     note = " (YAML reads 1e-3 as text; write 0.001 or 1.0e-3)" if hint is float and isinstance(value, str) else ""
     raise ValueError(f"{name} must be a {hint.__name__}, got {shown(value)}{note}.")
 

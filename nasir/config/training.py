@@ -1,6 +1,7 @@
 """What the search's and the retraining's settings have in common."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from nasir.config.reading import require, require_between
@@ -16,6 +17,12 @@ NOISES = ("float", "truncated8")
 
 DEVICES = ("auto", "cpu", "cuda")
 """What `device` may be."""
+
+ON_NAN = ("stop", "rewind")
+"""What `safety.on_nan` may be."""
+
+REWOUND = "rewound_from"
+"""The metric that says of a step from which later one a training went back to it."""
 
 MOST_STEPS = 100_000_000
 """Of one training, and of the periods in it; the paper's has 600,000."""
@@ -36,6 +43,38 @@ HIGHEST_RATE = 100
 
 MOST_CANDIDATES = 1_000_000
 """Of one search."""
+
+MOST_REWINDS = 100
+"""Of one training; each halves the learning rate."""
+
+MOST_SECONDS = 31_536_000
+"""Between two checkpoints: a year."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SafetyConfig:
+    """The `safety:` section: what is done against the loss of a training, and for its bits."""
+
+    on_nan: str  # of a loss or weights that are not finite: stop, or rewind (`nasir.training.safety.guard`)
+    rewinds: int  # of one training, at most
+    checkpoint_seconds: (
+        float  # a checkpoint at the latest after so many, too; 0 = by steps alone. No result depends on it
+    )
+    deterministic: bool | str  # the same bits at each call: true, false, auto (true on a CPU; `nasir.training.device`)
+
+    def __post_init__(self) -> None:
+        require(self.on_nan in ON_NAN, f"safety.on_nan must be one of {list(ON_NAN)}", self.on_nan)
+        require_between(self, "safety", ("rewinds",), 0, MOST_REWINDS)
+        require_between(self, "safety", ("checkpoint_seconds",), 0, MOST_SECONDS)
+        require(
+            self.deterministic in (True, False, "auto"),
+            "safety.deterministic must be true, false or auto",
+            self.deterministic,
+        )
+
+
+OFF = SafetyConfig(on_nan="stop", rewinds=0, checkpoint_seconds=0.0, deterministic="auto")
+"""Of a training that was told nothing of safety."""
 
 
 class Budget(Protocol):

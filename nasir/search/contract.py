@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from nasir import plugins, search
 from nasir.config.search import SearchConfig
+from nasir.config.training import OFF, SafetyConfig
 from nasir.files import Log
 from nasir.spaces.contract import Genotype, Space
 
@@ -42,6 +43,7 @@ class Problem:
     save: Callable[[dict[str, Any]], None]  # called with a checkpoint's content
     log: Log
     team: "Team"  # the processes that share each batch; the first one saves and logs
+    safety: SafetyConfig = OFF  # of trainings that keep checkpoints: supernets and shared weights
 
 
 @dataclass(frozen=True, kw_only=True)

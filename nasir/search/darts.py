@@ -37,6 +37,7 @@ from nasir.training import loop
 from nasir.training.gradients import finite, gradients
 from nasir.training.loop import Batch, Descent
 from nasir.training.optimisers import KINDS, weights_optimiser
+from nasir.training.safety.guard import Guard
 from nasir.training.validation import validate
 
 CHOICES = {
@@ -151,7 +152,7 @@ def search(relaxed: Relaxed, problem: Problem) -> Found:
         before `keep_from` included, and what `nasir.search.gradient.watch` gives; at an early end also `stopped_at`.
 
     Raises:
-        FloatingPointError: if a loss is not finite; it names the step.
+        FloatingPointError: if a loss is not finite, and the problem's `safety` does not go back; it names the step.
         ValueError: if an option needs what this supernet does not have.
     """
     config, section, team = problem.config, problem.of_strategy, problem.team
@@ -161,7 +162,7 @@ def search(relaxed: Relaxed, problem: Problem) -> Found:
     on_architecture = architecture_optimiser(relaxed, section)
     generator = torch.Generator().manual_seed(problem.seed)
     cost = flops_per_pixel(supernet, problem.channels, config.patch)
-    course, start = Course(history=[], best=None, ranked=None), 0
+    course, start, guard = Course(history=[], best=None, ranked=None), 0, Guard(problem.safety, problem.state)
     if problem.state is not None:
         course = restore(problem.state, relaxed, on_weights, on_architecture, generator)
         start = problem.state["step"]
@@ -169,8 +170,14 @@ def search(relaxed: Relaxed, problem: Problem) -> Found:
     descent = Descent(
         network=supernet, weights=relaxed.weights(), optimiser=on_weights, patches=problem.patches_w,
         sigmas=config.sigmas, budget=config, steps=config.steps, parts=config.accumulate, generator=generator, team=team,
-        section="search", **rates,
+        section="search", guard=guard, **rates,
     )  # fmt: skip
+
+    def rewind(state: dict[str, Any]) -> None:
+        found = restore(state, relaxed, on_weights, on_architecture, torch.Generator())
+        course.history[:], course.best, course.ranked = found.history, found.best, found.ranked
+        for group in on_architecture.param_groups:
+            group["lr"] = guard.factor * section.architecture_lr
 
     on_a = problem.patches_a if section.architecture_data == "a" else problem.patches_w
 
@@ -201,7 +208,7 @@ def search(relaxed: Relaxed, problem: Problem) -> Found:
         start=start, steps=course.stopped_at or config.steps, budget=config, advance=advance, score=score,
         describe=describe, history=course.history,
         state=lambda step: checkpoint(step, relaxed, on_weights, on_architecture, generator, course),
-        save=problem.save, log=problem.log, team=team,
+        save=problem.save, log=problem.log, team=team, guard=guard, restore=rewind,
     )  # fmt: skip
     assert course.best is not None  # the last step is always scored, and keep_from <= steps
     tensors, watched = course.best["supernet"], relaxed.facts()

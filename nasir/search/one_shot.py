@@ -40,6 +40,7 @@ from nasir.training import loop, stopping
 from nasir.training.gradients import finite, gradients
 from nasir.training.loop import Descent
 from nasir.training.optimisers import weights_optimiser
+from nasir.training.safety.guard import Guard
 from nasir.training.validation import validate
 
 MOST_ROUNDS = 12
@@ -159,7 +160,7 @@ def search(shared: Shared, problem: Problem) -> Found:
     shared.network.train()
     loop.run(
         start=start, steps=config.steps, budget=config, advance=course.advance, score=course.probe, history=course.history,
-        state=course.state, save=problem.save, log=problem.log, team=team,
+        state=course.state, save=problem.save, log=problem.log, team=team, guard=course.guard, restore=course.rewind,
     )  # fmt: skip
     if section.selection == "random":
         select_random(course.score, course.draw, section.candidates)
@@ -186,12 +187,13 @@ class _Course:
         self._generator = torch.Generator().manual_seed(problem.seed)
         self._drawing = torch.Generator().manual_seed(problem.seed)
         self._batches: list[Tensor] = []
+        self.guard = Guard(problem.safety, problem.state)
         weights = list(shared.network.parameters())
         optimiser, rates = weights_optimiser(weights, config, section.lr_max, config.steps)
         self._descent = Descent(
             network=shared.network, weights=weights, optimiser=optimiser, patches=problem.patches_w, sigmas=config.sigmas,
             budget=config, steps=config.steps, parts=config.accumulate, generator=self._generator, team=problem.team,
-            section="search", **rates,
+            section="search", guard=self.guard, **rates,
         )  # fmt: skip
         shapes = [pair_of(sample).clean.shape for sample in problem.images_v.values()]
         self._pixels_step = config.batch * config.patch**2
@@ -270,7 +272,7 @@ class _Course:
         self.history += [(step, name, value) for name, value in news.items()]
         if problem.team.is_first:
             problem.log(step, news)
-            if len(self.candidates) % KEEP == 0 or stopping.is_asked():
+            if len(self.candidates) % KEEP == 0 or stopping.is_asked() or self.guard.is_due():
                 self.keep()
         return scores["score"]
 
@@ -339,8 +341,10 @@ class _Course:
 
     def keep(self) -> None:
         """Leave a checkpoint of candidates and finalists."""
+        steps = self.problem.config.steps
         if self.problem.team.is_first:
-            self.problem.save(self.state(self.problem.config.steps))
+            self.problem.save(self.state(steps) | self.guard.state(steps))
+            self.guard.saved()
 
     def state(self, step: int) -> dict[str, Any]:
         """All that the search needs to carry on behind `step`."""
@@ -364,6 +368,13 @@ class _Course:
         self._known = {tuple(candidate["tokens"]): candidate["score"] for candidate in self.candidates}
         step: int = state["step"]
         return step
+
+    def rewind(self, state: dict[str, Any]) -> None:
+        """Go back to what `state` gave, all but the generator of batches and paths."""
+        generator, history = self._generator.get_state(), self.history
+        self.restore(state)
+        history[:], self.history = self.history, history
+        self._generator.set_state(generator)
 
     def finish(self) -> Found:
         """What was found."""

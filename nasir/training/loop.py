@@ -2,14 +2,15 @@
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from nasir.config.training import Budget
+from nasir.config.training import REWOUND, Budget
 from nasir.data.noise import add_noise, truncate
 from nasir.data.patches import PatchSampler
 from nasir.files import Log
@@ -17,6 +18,7 @@ from nasir.training import stopping
 from nasir.training.gradients import finite, forward_in_parts, gradients
 from nasir.training.losses import restoration_loss
 from nasir.training.parallel import Team
+from nasir.training.safety.guard import Guard, is_finite, require_finite
 from nasir.training.schedule import anneal
 
 Batch = tuple[Tensor, Tensor]
@@ -123,13 +125,15 @@ class Descent:
     warmup_steps: int = 0  # over which the learning rate rises
     lr_max: float | None = None  # in place of the budget's
     lr_min: float | None = None
+    guard: Guard = field(default_factory=Guard)  # which slows down
 
     def anneal(self, step: int) -> float:
         """Set the learning rate of a step, counted from 1, and give it: that of the first step of its epoch."""
         lr_max = self.budget.lr_max if self.lr_max is None else self.lr_max
         lr_min = self.budget.lr_min if self.lr_min is None else self.lr_min
         first = (step - 1) // self.budget.epoch * self.budget.epoch
-        return anneal(self.optimiser, first, self.steps, lr_max, lr_min, self.warmup_steps)
+        factor = self.guard.factor
+        return anneal(self.optimiser, first, self.steps, factor * lr_max, factor * lr_min, self.warmup_steps)
 
     def draw(self, patches: PatchSampler | None = None) -> Batch:
         """A fresh batch, of `patches` or of the weights' own."""
@@ -179,15 +183,20 @@ def run(
     save: Callable[[dict[str, Any]], None],
     log: Log,
     team: Team,
+    guard: Guard | None = None,
+    restore: Callable[[dict[str, Any]], None] | None = None,
 ) -> None:
     """Train from behind step `start` to `steps`, or to a score that says `stopped_at`.
+
+    A step whose loss is not finite, or behind which weights are to be kept that are not, ends the training, or takes it back
+    (`guard`).
 
     Args:
         start: steps that are done.
         steps: the last one.
         budget: its periods: a score every `val_period` steps and at the end, news every `log_period` and with each score,
-            a checkpoint every `checkpoint_period`, at the end, and behind a step in which the end was requested
-            (`nasir.training.stopping`).
+            a checkpoint every `checkpoint_period`, at the end, when `guard` says so, and behind a step in which the end was
+            requested (`nasir.training.stopping`).
         advance: does a step and gives its news.
         score: scores after a step, and gives more news.
         describe: what else is told with the news.
@@ -195,10 +204,38 @@ def run(
         state: what a checkpoint behind a step holds.
         save: takes it.
         log: called with step and news, by the first process.
-        team: the processes; the first one logs and saves.
+        team: the processes; the first one logs and saves. All of them have the same loss, so all go back together.
+        guard: of this training; None: one that never goes back.
+        restore: goes back to what `state` gave, all but the generator of batches; needed where `guard` goes back.
+
+    Raises:
+        FloatingPointError: if a loss is not finite, or weights are not; it names the step.
     """
-    for step in range(start + 1, steps + 1):
-        news = advance(step)
+    guard, step = guard or Guard(), start
+    for good, name, failed in guard.rows():  # once more, as news of this process
+        if team.is_first:
+            log(good, {name: failed})
+    guard.begin(partial(state, start))
+    while step < steps:
+        step += 1
+        is_period = step % budget.checkpoint_period == 0
+        try:
+            news = advance(step)
+            if is_period or step == steps:
+                require_finite(state(step), step)
+        except FloatingPointError as error:
+            good_state = guard.back(error, step)
+            assert restore is not None  # of whoever gave a guard that goes back
+            restore(good_state)
+            failed, step = guard.rewound[-1]
+            history += [row for row in guard.rows() if row not in history]
+            if team.is_first:
+                team.say(
+                    f"{str(error).partition(';')[0]}; back to step {step}, learning rates are {guard.factor:g} times theirs"
+                )
+                log(step, {REWOUND: float(failed)})
+                _save(step, state, save, guard)
+            continue
         is_scored = step % budget.val_period == 0 or step == steps
         if is_scored:
             news |= score(step)
@@ -208,7 +245,20 @@ def run(
             history += [(step, name, value) for name, value in news.items()]
             if team.is_first:
                 log(step, news)
-        if team.is_first and (step % budget.checkpoint_period == 0 or is_last or stopping.is_asked()):
-            save(state(step))
+        if is_period:
+            guard.keep(partial(state, step))
+        if team.is_first and (is_period or is_last or stopping.is_asked() or guard.is_due()):
+            _save(step, state, save, guard)
         if is_last:
             break
+    guard.end()
+
+
+def _save(
+    step: int, state: Callable[[int], dict[str, Any]], save: Callable[[dict[str, Any]], None], guard: Guard
+) -> None:
+    """Write a checkpoint; of weights that are not finite none, the next loss will tell."""
+    content = state(step)
+    if is_finite(content):
+        save(content | guard.state(step))
+        guard.saved()

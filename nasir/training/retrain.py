@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from nasir.config.retrain import RetrainConfig
+from nasir.config.training import OFF, SafetyConfig
 from nasir.data.patches import PatchSampler
 from nasir.data.pictures.collection import Sample
 from nasir.files import Log
@@ -16,6 +17,7 @@ from nasir.inference.fusing import lay_out
 from nasir.training import loop
 from nasir.training.averaging import Average
 from nasir.training.parallel import Team, alone
+from nasir.training.safety.guard import Guard
 from nasir.training.validation import validate
 
 
@@ -42,6 +44,7 @@ def retrain(
     save: Callable[[dict[str, Any]], None],
     log: Log,
     team: Team | None = None,
+    safety: SafetyConfig = OFF,
 ) -> Trained:
     """Train with Adam or AdamW under a learning rate that rises, where that is asked for, and falls by a cosine.
 
@@ -57,9 +60,10 @@ def retrain(
         state: what an earlier call gave to `save`, to carry on from there; None to start.
         save, log: see `nasir.training.loop.run`.
         team: the processes that share each batch of `config.batch`; None for this one alone. The first one saves and logs.
+        safety: what becomes of a loss that is not finite, and checkpoints by the clock.
 
     Raises:
-        FloatingPointError: if the loss is not finite; it names the step.
+        FloatingPointError: if the loss is not finite, and `safety` does not go back; it names the step.
     """
     team = team or alone(next(network.parameters()).device)
     lay_out(network)
@@ -71,19 +75,26 @@ def retrain(
     generator = torch.Generator().manual_seed(seed)
     history: loop.History = []
     best: dict[str, Any] = {}
-    start = 0
-    if state is not None:
+    start, guard = 0, Guard(safety, state)
+
+    def restore(state: dict[str, Any]) -> None:
         network.load_state_dict(state["network"])
         optimiser.load_state_dict(state["optimiser"])
         average.restore(state["average"])
+        history[:] = [tuple(row) for row in state["history"]]
+        best.clear()
+        best.update(state["best"])
+
+    if state is not None:
+        restore(state)
         generator.set_state(state["generator"])
-        history, best, start = [tuple(row) for row in state["history"]], state["best"], state["step"]
+        start = state["step"]
     team.align(network, start)
     team.align(average.network, start)
     descent = loop.Descent(
         network=network, weights=weights, optimiser=optimiser, patches=patches, sigmas=sigma, budget=config,
         steps=config.steps, parts=1, generator=generator, team=team, section="retrain",
-        warmup_steps=config.warmup_steps,
+        warmup_steps=config.warmup_steps, guard=guard,
     )  # fmt: skip
 
     def advance(step: int) -> dict[str, float]:
@@ -111,7 +122,7 @@ def retrain(
     network.train()
     loop.run(
         start=start, steps=config.steps, budget=config, advance=advance, score=score, history=history,
-        state=checkpoint, save=save, log=log, team=team,
+        state=checkpoint, save=save, log=log, team=team, guard=guard, restore=restore,
     )  # fmt: skip
     return Trained(
         last=average.network.state_dict(),

@@ -29,6 +29,7 @@ class Receipt:
     ) -> None:
         self.stage, self.params, self.settings, self.precision = stage, params, settings, precision
         self.is_resumed = checkpoint is not None and checkpoint.exists()
+        self.rewound: list[dict[str, int]] = []  # steps of a training that failed, and those that it went back to
         self.started = datetime.now(UTC)
         self.clock = time.perf_counter()
 
@@ -47,6 +48,7 @@ class Receipt:
                 "stage": self.stage,
                 "started": self.started.isoformat(timespec="seconds"),
                 "is_resumed": self.is_resumed,  # then seconds count from the checkpoint
+                "rewound": self.rewound,
                 **self.spent(),
                 "device": device(),
                 "processor": processor(),

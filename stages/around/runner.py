@@ -25,12 +25,14 @@ import typer
 
 from nasir.config.params import Params
 from nasir.config.reading import flat
+from nasir.config.training import REWOUND
 from nasir.files import Log, drop_leftovers
-from nasir.settings import STEPS, Settings, read
+from nasir.settings import SECTIONS as CLASSES
+from nasir.settings import Settings, read
 from nasir.training import stopping
 from stages.around import binding, checking, entries, pausing
 
-SECTIONS = {cls: name for name, cls in STEPS.items()}
+SECTIONS = {cls: name for name, cls in CLASSES.items()}
 """The section that a config class belongs to."""
 
 WAIT = 0.5  # seconds that a finished stage waits for its events to be sent; then they are sent behind its back
@@ -218,6 +220,8 @@ def around(
             def log(step: int, news: dict[str, float]) -> None:
                 record.metrics(step, news)
                 show(step, news)
+                if REWOUND in news:
+                    cost.rewound.append({"from": int(news[REWOUND]), "to": step})
 
             yield log
         made = (path if modifying.find(path.parent) is None else path.parent / modifying.FILE for path in artifacts)

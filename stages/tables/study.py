@@ -24,8 +24,8 @@ OWN = "profile"
 
 SECTIONS = {
     "data": ("download", "pair", "split", "audit"),
-    "search": ("search", "space", "strategy"),
-    "train": ("derive", "retrain", "network", "evaluate"),
+    "search": ("search", "space", "strategy", "safety"),
+    "train": ("derive", "retrain", "network", "evaluate", "safety"),
     "score": ("evaluate",),
     "claims": ("search", "space", "strategy", "evaluate"),
     "page": (),

@@ -6,6 +6,7 @@ from typing import Any
 from nasir.config.derive import DeriveConfig
 from nasir.config.evaluate import EvaluateConfig
 from nasir.config.retrain import RetrainConfig
+from nasir.config.training import SafetyConfig
 from nasir.files import Log, sha256_file
 from nasir.inference import model as models
 from nasir.spaces.contract import Space
@@ -40,6 +41,7 @@ def run(
     deriving: DeriveConfig,
     retraining: RetrainConfig,
     config: EvaluateConfig,
+    safety: SafetyConfig,
     code: str,
     log: Log,
 ) -> None:
@@ -59,6 +61,7 @@ def run(
         deriving: whether a found network is modified.
         retraining: how it is trained.
         config: how it is scored.
+        safety: what is done against the loss of the training.
         code: digest of the code that the training depends on.
         log: called with news of the training, then of the scores.
     """
@@ -73,7 +76,7 @@ def run(
         pictures=pictures, split=split, genotype=genotype, network=cell["method"] if genotype is None else None,
         checkpoint=checkpoint, finished=checkpoint.with_suffix(".done"), out=out,
         task=task, sigma=sigma, space=space, of_network=of_network, seed=seed,
-        config=retraining, code=code, log=log,
+        config=retraining, safety=safety, code=code, log=log,
     )  # fmt: skip
     if not parallel.is_first():
         return

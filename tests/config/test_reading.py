@@ -174,3 +174,16 @@ def test_flat_puts_the_prefix_before_each_name_and_lists_for_tuples():
     assert reading.flat(oven, "oven.") == {
         "oven.degrees": 200, "oven.minutes": 12.0, "oven.is_fan_on": True, "oven.shelves": [1.0, 2.5],
     }  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lamp:
+    """A key with a value of either kind."""
+
+    is_on: bool | str
+
+
+def test_a_key_may_take_either_of_two_kinds():
+    assert [reading.build({"is_on": value}, Lamp, "lamp.yaml").is_on for value in (True, "auto")] == [True, "auto"]
+    with pytest.raises(ValueError, match=r"lamp\.yaml: is_on must be a bool or a str, got 1"):
+        reading.build({"is_on": 1}, Lamp, "lamp.yaml")

@@ -6,12 +6,13 @@ from pathlib import Path
 import pytest
 
 from nasir.config import reading
-from nasir.settings import STEPS, Settings, resolve
+from nasir.settings import SECTIONS as CLASSES
+from nasir.settings import Settings, resolve
 
 ROOT = Path(__file__).parents[2]
 PARAMS = reading.read(ROOT / "params.yaml")
 BY = {name: Settings(resolve(PARAMS, ROOT / "profiles", name), name) for name in ("darts", "random", "one_shot", "rl")}
-SECTIONS = {name: BY["darts"].section(name, cls) for name, cls in STEPS.items()} | {
+SECTIONS = {name: BY["darts"].section(name, cls) for name, cls in CLASSES.items()} | {
     "space": BY["darts"].of_space,
     "network": BY["darts"].of_network,
     **{name: by.of_strategy for name, by in BY.items()},
@@ -56,6 +57,10 @@ SECTIONS = {name: BY["darts"].section(name, cls) for name, cls in STEPS.items()}
         ("search", "ssim_weight", -0.5, "search.ssim_weight must be 0 or more"),
         ("search", "val_crop", -1, "search.val_crop must be 0 or more"),
         ("search", "device", "tpu", "search.device must be auto, cpu or cuda, got 'tpu'"),
+        ("safety", "on_nan", "ignore", r"safety.on_nan must be one of \['stop', 'rewind'\], got 'ignore'"),
+        ("safety", "rewinds", -1, "safety.rewinds must be 0 or more and at most 100, got -1"),
+        ("safety", "checkpoint_seconds", -0.5, "safety.checkpoint_seconds must be 0 or more and at most 31536000"),
+        ("safety", "deterministic", "yes", "safety.deterministic must be true, false or auto, got 'yes'"),
         ("derive", "modify", "r3", r"derive.modify must be one of \['none', 'r1', 'r2'\], got 'r3'"),
         ("derive", "modify_seed", -1, "derive.modify_seed must be 0 or more"),
         ("retrain", "val_period", 0, "retrain.val_period must be 1 or more"),

@@ -12,6 +12,7 @@ from picture_folder import list_pictures
 from PIL import Image
 
 from nasir.config.derive import DeriveConfig
+from nasir.config.training import OFF
 from nasir.data.pictures.images import save_png
 from nasir.files import read_csv, read_json, write_json
 from nasir.inference import model
@@ -39,8 +40,9 @@ CONFIGS = {"darts": SEARCH, "random": CONTROL}
 
 
 def run_search(
-    data, out, log=ignore, config=SEARCH, seed=0, space="irnas", of_space=CELLS, section=None, task="denoise", code=CODE
-):
+    data, out, log=ignore, config=SEARCH, seed=0, space="irnas", of_space=CELLS, section=None, task="denoise", code=CODE,
+    safety=OFF,
+):  # fmt: skip
     search.run(
         pictures=data / "pictures",
         split=data / "split",
@@ -53,6 +55,7 @@ def run_search(
         of_strategy=section or SECTIONS[config.strategy],
         seed=seed,
         config=config,
+        safety=safety,
         code=code,
         log=log,
     )
@@ -62,7 +65,7 @@ def run_derive(data, found, config=DERIVE, space="irnas"):
     derive.run(search=data / found, out=data / "derived", space=spaces.find(space), config=config, log=ignore)
 
 
-def run_retrain(data, out, log=ignore, config=RETRAIN, network=None, task="denoise", space="irnas"):
+def run_retrain(data, out, log=ignore, config=RETRAIN, network=None, task="denoise", space="irnas", safety=OFF):
     retrain.run(
         pictures=data / "pictures",
         split=data / "split",
@@ -76,6 +79,7 @@ def run_retrain(data, out, log=ignore, config=RETRAIN, network=None, task="denoi
         of_network=SIZES,
         seed=0,
         config=config,
+        safety=safety,
         code=CODE,
         log=log,
     )
@@ -256,6 +260,16 @@ def test_a_checkpoint_of_other_code_is_refused_and_kept(little):
     with pytest.raises(ValueError, match=r"code: 000000000000\.\.\. -> 111111111111\.\.\.\. Remove it to start afresh"):
         run_search(little, "killed", code="1" * 64)
     assert (little / "killed.pt").exists()
+
+
+def test_a_checkpoint_of_computations_in_another_order_is_refused_and_what_a_nan_does_may_change(little):
+    with pytest.raises(Killed):
+        run_search(little, "killed", log=killed_at(5))
+    with pytest.raises(ValueError, match=r"deterministic: True -> False\. Remove it to start afresh"):
+        run_search(little, "killed", safety=dataclasses.replace(OFF, deterministic=False))
+    run_search(little, "killed", safety=dataclasses.replace(OFF, on_nan="rewind", checkpoint_seconds=1.0))
+    run_search(little, "whole")
+    assert files(little / "killed") == files(little / "whole")
 
 
 def test_another_seed_finds_something_else(little, searched):

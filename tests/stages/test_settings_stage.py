@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from nasir.files import write_text
-from nasir.settings import STEPS, read
+from nasir.settings import SECTIONS, read
 from stages import settings
 from stages.around import entries
 
@@ -23,7 +23,7 @@ def write(place: Path, **changes: object) -> dict:
 def test_the_file_holds_params_every_section_and_the_code_of_every_step(tmp_path):
     values = write(tmp_path)
 
-    assert list(values) == ["params", *STEPS, "space", "network", "strategy", "code"]
+    assert list(values) == ["params", *SECTIONS, "space", "network", "strategy", "code"]
     assert list(values["code"]) == list(entries.STEPS)
     assert all(len(digest) == 64 for digest in values["code"].values())
     assert (

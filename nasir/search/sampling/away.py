@@ -24,7 +24,7 @@ def packed(problem: Problem) -> Problem:
 
 def unpacked(problem: Problem) -> Problem:
     """The same in the worker: on the kind of device and in the precision of the process that sent it."""
-    set_determinism(problem.team.device)
+    set_determinism(problem.team.device, problem.safety.deterministic)
     return problem
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from little_run import CELLS, CODE, SEARCH
 
+from nasir.config.training import OFF
 from nasir.files import read_json
 from nasir.search.contract import Control, Found
 from nasir.spaces import contract
@@ -106,7 +107,7 @@ def test_the_stage_writes_it_and_says_it_last(little, capsys, is_collapsed):
     search.run(
         pictures=little / "pictures", split=little / "split", checkpoint=little / "search.pt", out=little / "found",
         task="denoise", space=IRNAS, of_space=SECTION, strategy=Fake(), of_strategy=SectionOfNothing(), seed=0,
-        config=SEARCH, code=CODE, log=lambda step, news: None,
+        config=SEARCH, safety=OFF, code=CODE, log=lambda step, news: None,
     )  # fmt: skip
     facts = read_json(little / "found/search.json")
     signs = look(one, IRNAS, "darts")

@@ -1,5 +1,6 @@
 """What a stage's `run` takes becomes options of the command line and values from the settings."""
 
+import functools
 import inspect
 import json
 import re
@@ -20,6 +21,7 @@ from nasir.code import Code
 from nasir.config.derive import DeriveConfig
 from nasir.config.evaluate import EvaluateConfig
 from nasir.config.retrain import RetrainConfig
+from nasir.config.training import SafetyConfig
 from nasir.files import read_json, write_text
 from nasir.search import one_shot
 from nasir.settings import Settings, resolve
@@ -104,6 +106,7 @@ def test_values_are_bound_by_name_and_by_config_class():
 
     assert {name: values.pop(name) for name in given} == given
     assert values.pop("config") == settings.section("retrain", RetrainConfig)
+    assert values.pop("safety") == settings.section("safety", SafetyConfig)
     assert values.pop("of_network") == settings.of_network
     assert values.pop("space") is irnas.SPACE
     assert values.pop("code") == Code().digest(["stages.retrain", "stages.around.binding", "nasir.spaces.irnas"])
@@ -225,6 +228,23 @@ def test_a_receipt_says_in_which_numbers_a_stage_has_trained(place):
         read_json(place / "search.json")["precision"] == "32-true" == read_json(place / "out/search.json")["precision"]
     )
     assert read_json(place / "split.json")["precision"] is None  # it trains nothing
+
+
+def test_a_receipt_has_the_steps_that_a_training_went_back_from_and_to(place, monkeypatch):
+    run = split.run
+
+    @functools.wraps(run)
+    def rewound(**values):
+        values["log"](4, {"rewound_from": 9.0})
+        values["log"](4, {"rewound_from": 6.0})
+        run(**values)
+
+    monkeypatch.setattr(split, "run", rewound)
+    words = ["--pictures", str(place / "pictures"), "--out", str(place / "made")]
+    done = call(place, "split", *words, "--receipt", str(place / "receipt.json"))
+
+    assert done.exit_code == 0, done.output
+    assert read_json(place / "receipt.json")["rewound"] == [{"from": 9, "to": 4}, {"from": 6, "to": 4}]
 
 
 @pytest.mark.parametrize(("is_fast", "found"), [(True, "bf16-mixed"), (False, "32-true")])

@@ -8,7 +8,7 @@ import yaml
 
 from nasir.config.retrain import RetrainConfig
 from nasir.files import read_json, write_json, write_text
-from nasir.settings import STEPS
+from nasir.settings import SECTIONS
 from stages.searches import plan as plans
 from stages.searches.plan import Job, slug
 from tests.stages.searches.little_study import ROOT, VALUES, read
@@ -20,7 +20,7 @@ def test_a_shipped_plan_is_read_and_every_search_is_allowed(name):
     assert len({job.name for job in plan.jobs()}) == len([*plan.jobs()])
     for search in (None, *plan.values["searches"]):
         settings = plan.settings(search)
-        for name, cls in STEPS.items():
+        for name, cls in SECTIONS.items():
             settings.section(name, cls)
         assert settings.of_space and settings.of_network and settings.of_strategy
         assert settings.search.sigmas == (plan.values["sigma"],)

@@ -11,6 +11,7 @@ from little_run import CELLS, CODE, RETRAIN, SIZES, Killed, files, killed_at
 
 from nasir.config.derive import DeriveConfig
 from nasir.config.evaluate import EvaluateConfig
+from nasir.config.training import OFF
 from nasir.data.pictures.collection import load_grey, to_clean
 from nasir.evaluation import protocols
 from nasir.files import read_csv, read_json, write_json
@@ -58,6 +59,7 @@ def run(
         deriving=deriving,
         retraining=dataclasses.replace(RETRAIN, steps=steps),
         config=SCORED,
+        safety=OFF,
         code=CODE,
         log=log,
     )

@@ -1,0 +1,1 @@
+"""What is done against the loss of a training."""
