@@ -40,10 +40,26 @@ def require_writable(path: Path) -> None:
     try:
         if path.is_dir():
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
-        above = next(folder for folder in path.absolute().parents if folder.exists())
-        tempfile.TemporaryFile(dir=above).close()
+        _try_file(path.absolute().parents)
     except OSError as error:
         raise _unwritable(path, error) from error
+
+
+def require_writable_folder(path: Path) -> None:
+    """The same of a folder, which may be there or not.
+
+    Raises:
+        ValueError: if it is a file, or it, or the folder to make it in, takes no files.
+    """
+    try:
+        _try_file([path.absolute(), *path.absolute().parents])
+    except OSError as error:
+        raise ValueError(f"{path} cannot be written into ({error.strerror or error}); name another folder.") from error
+
+
+def _try_file(folders: Sequence[Path]) -> None:
+    """Make a file without a name in the first of these folders that exists."""
+    tempfile.TemporaryFile(dir=next(folder for folder in folders if folder.exists())).close()
 
 
 @contextmanager

@@ -26,7 +26,7 @@ import typer
 from nasir.config.params import Params
 from nasir.config.reading import flat
 from nasir.config.training import REWOUND
-from nasir.files import Log, drop_leftovers
+from nasir.files import Log, drop_leftovers, require_writable, require_writable_folder
 from nasir.settings import SECTIONS as CLASSES
 from nasir.settings import Settings, read
 from nasir.training import stopping
@@ -80,6 +80,7 @@ def command(step: str) -> Callable[..., None]:
     def call(settings: Path, receipt: Path | None, changes: list[str] | None, **options: Any) -> None:
         check = options.pop("check", None)
         pausing.begin(step)
+        _require_places([receipt, check, options.get("checkpoint")], options.get("out"))
         for path in (receipt, check, options.get("checkpoint")):
             if path is not None:
                 drop_leftovers(path.parent)
@@ -107,6 +108,15 @@ def command(step: str) -> Callable[..., None]:
     )
     call.__doc__ = (module.__doc__ or "").partition(":")[2].strip()
     return call
+
+
+def _require_places(files: list[Path | None], out: Path | None) -> None:
+    """Refuse places that cannot be written, before the work whose result they are to hold; `out` is a folder or a JSON file."""
+    for path in files:
+        if path is not None:
+            require_writable(path)
+    if out is not None:
+        (require_writable if out.suffix == ".json" else require_writable_folder)(out)
 
 
 def run(step: str, module: ModuleType, settings: Settings, options: Mapping[str, Any], receipt: Path | None) -> None:

@@ -1,8 +1,10 @@
 """What a stage's `run` takes becomes options of the command line and values from the settings."""
 
+import errno
 import functools
 import inspect
 import json
+import os
 import re
 import subprocess
 import sys
@@ -17,6 +19,7 @@ import pytest
 import yaml
 from typer.testing import CliRunner, Result
 
+from nasir import files
 from nasir.code import Code
 from nasir.config.derive import DeriveConfig
 from nasir.config.evaluate import EvaluateConfig
@@ -291,6 +294,27 @@ def test_a_stage_that_fails_says_so_in_its_journal_and_leaves_no_receipt(place):
     assert failed.exit_code == 1
     assert journal_of(place)[-1]["status"] == "FAILED"
     assert not receipt.exists()
+
+
+@pytest.mark.parametrize("option", ["--out", "--receipt", "--check"])
+@pytest.mark.parametrize("is_full", [False, True], ids=["below a file", "full"])
+def test_a_place_that_cannot_be_written_is_refused_before_the_work(place, monkeypatch, option, is_full):
+    def full(**others):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    (place / "file").write_text("")
+    begun = []
+    monkeypatch.setattr(split, "run", functools.wraps(split.run)(lambda **values: begun.append(values)))
+    if is_full:
+        monkeypatch.setattr(files.tempfile, "TemporaryFile", full)
+    paths = {"--pictures": place / "pictures", "--out": place / "made"} | {option: place / "file/made"}
+    refused = call(place, "split", *(str(word) for pair in paths.items() for word in pair))
+
+    what = "cannot be written into" if option == "--out" else "cannot be written"
+    words = r"No space left on device" if is_full else "Not a directory"
+    with pytest.raises(ValueError, match=rf"{what} \({words}\); name another"):
+        raise refused.exception
+    assert not begun and not (place / "tracking").exists()
 
 
 def test_check_runs_in_the_same_call_and_a_failure_is_raised(place):
