@@ -27,13 +27,14 @@ def profile(
     rounds: Annotated[int, typer.Option(help="Passes that are timed; the fastest counts.", min=1)] = 5,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Measure one forward pass: its operations, seconds and memory, and the share that each kind of layer has in its time.
+    """Measure one forward pass: its parameters, operations, seconds and memory, in all and by kind of layer.
 
     The image goes through in one piece, however large (`nasir restore` cuts it into tiles), and the network as it runs there:
     with batch normalisation folded into convolutions.
 
     Memory is the most that the tensors of the pass take at one time, without the weights, the image and the libraries' own; on
-    a CPU, that of the whole process is told, too.
+    a CPU, that of the whole process is told, too. Of a kind it is the most while one of its layers runs, with what others have
+    left; its seconds are its share of the time of a watched pass, taken from those of the fastest.
     """
     sides = parse(size)
     if device not in DEVICES:
@@ -91,8 +92,9 @@ def _text(facts: dict[str, object], found: "Profile") -> str:
         ("seconds", f"{found.seconds:.4f}, the least of {facts['rounds']}"),
         ("memory", memory),
     ]
-    lines = [["layers", "number", "parameters", "billion operations", "share of time"]]
+    lines = [["layers", "number", "parameters", "billion operations", "seconds", "share", "MiB"]]
     for kind in found.kinds:
         number = "" if kind.name == "other" else str(kind.layers)
-        lines.append([kind.name, number, f"{kind.parameters:,}", f"{kind.flops / 1e9:,.3f}", f"{kind.share:.1%}"])
+        told = [f"{kind.parameters:,}", f"{kind.flops / 1e9:,.3f}", f"{kind.seconds:.4f}", f"{kind.share:.1%}"]
+        lines.append([kind.name, number, *told, f"{kind.tensors_mib:,.1f}"])
     return f"{facts['name']}\n\n{align(said, left=2)}\n\n{align(lines)}"

@@ -2,7 +2,8 @@
 
 import json
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
@@ -20,6 +21,9 @@ from nasir.layers.deformable import DeformableConv
 KINDS = ("convolution", "depthwise", "pointwise", "deformable", "other")
 """Convolutions on a fixed grid, of each channel alone, of 1x1 pixels; deformable ones with their offsets; all else."""
 
+OTHER = "other"
+"""What is no layer of a kind."""
+
 PASS = "forward pass"
 
 
@@ -32,6 +36,8 @@ class Kind:
     parameters: int
     flops: int
     share: float  # of the time, in [0, 1]
+    seconds: float  # its share of those of the pass
+    tensors_mib: float  # most memory at one time while such a layer runs, of all that the pass holds then
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,7 +76,7 @@ def profile(network: nn.Module, channels: int, size: tuple[int, int], rounds: in
             image = torch.full((1, channels, *size), 0.5, device=device).contiguous(memory_format=torch.channels_last)
             flops, by_kind = flops_within(fused, image, groups)
             seconds = min(_time(fused, image) for _ in range(rounds))
-            shares, tensors_mib = _watch(fused, image, groups)
+            shares, mib = _watch(fused, image, groups)
     except RuntimeError as error:  # torch has no narrower one for memory of a CPU and for sizes
         raise ValueError(
             f"the network must take an image of {size[0]}x{size[1]} pixels in one piece, got {error}; choose another size."
@@ -80,11 +86,14 @@ def profile(network: nn.Module, channels: int, size: tuple[int, int], rounds: in
     parameters["other"], by_kind["other"] = total - sum(parameters.values()), flops - sum(by_kind.values())
     shares["other"] = max(0.0, 1 - sum(shares.values()))
     kinds = [
-        Kind(name=n, layers=len(groups.get(n, [])), parameters=parameters[n], flops=by_kind[n], share=shares[n])
+        Kind(
+            name=n, layers=len(groups.get(n, [])), parameters=parameters[n], flops=by_kind[n], share=shares[n],
+            seconds=shares[n] * seconds, tensors_mib=mib[n],
+        )
         for n in KINDS
         if groups.get(n) or n == "other"
-    ]
-    return Profile(parameters=total, flops=flops, seconds=seconds, tensors_mib=tensors_mib, kinds=tuple(kinds))
+    ]  # fmt: skip
+    return Profile(parameters=total, flops=flops, seconds=seconds, tensors_mib=max(mib.values()), kinds=tuple(kinds))
 
 
 def _groups(network: nn.Module) -> dict[str, list[nn.Module]]:
@@ -130,15 +139,16 @@ def _wait(device: torch.device) -> None:
         torch.cuda.synchronize(device)
 
 
-def _watch(network: nn.Module, image: Tensor, groups: dict[str, list[nn.Module]]) -> tuple[dict[str, float], float]:
-    """The share of each group in the time of a pass, and the memory of its tensors, MiB."""
+def _watch(
+    network: nn.Module, image: Tensor, groups: dict[str, list[nn.Module]]
+) -> tuple[dict[str, float], dict[str, float]]:
+    """The share of each group in the time of a pass; the most memory of the pass within each and beside them, MiB."""
     is_gpu = image.is_cuda
     activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if is_gpu else [])]
-    before = torch.cuda.memory_allocated(image.device) if is_gpu else 0
-    if is_gpu:
-        torch.cuda.reset_peak_memory_stats(image.device)
+    peaks = _Peaks(image.device) if is_gpu else None
     with torch.profiler.profile(activities=activities, profile_memory=not is_gpu) as watched:
-        with within(groups, torch.profiler.record_function), torch.profiler.record_function(PASS):
+        enter = torch.profiler.record_function if peaks is None else peaks.within
+        with within(groups, enter), torch.profiler.record_function(PASS):
             network(image)
         _wait(image.device)
     microseconds = dict.fromkeys((*groups, PASS), 0.0)
@@ -147,20 +157,53 @@ def _watch(network: nn.Module, image: Tensor, groups: dict[str, list[nn.Module]]
             microseconds[event.key] += event.device_time_total if is_gpu else event.cpu_time_total
     total = microseconds.pop(PASS)
     shares = {name: time / total if total else 0.0 for name, time in microseconds.items()}
-    if is_gpu:
-        return shares, (torch.cuda.max_memory_allocated(image.device) - before) / 2**20
-    return shares, _most_allocated(watched) / 2**20
+    most = _most_allocated(watched, list(groups)) if peaks is None else peaks.end()
+    return shares, {name: most.get(name, 0) / 2**20 for name in (*groups, OTHER)}
 
 
-def _most_allocated(watched: torch.profiler.profile) -> int:
-    """The most bytes at one time of what was allocated in a profile of a CPU, by its trace."""
+class _Peaks:
+    """The most bytes that a pass allocates on a GPU, by kind of layer; they are allocated as it is called, before kernels run."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.device, self.before = device, torch.cuda.memory_allocated(device)
+        self.most: dict[str, int] = {}
+        torch.cuda.reset_peak_memory_stats(device)
+
+    @contextmanager
+    def within(self, name: str) -> Iterator[None]:
+        """A call of a layer of this kind."""
+        self._note(OTHER)
+        with torch.profiler.record_function(name):
+            yield
+        self._note(name)
+
+    def end(self) -> dict[str, int]:
+        """Of each kind that was called, and beside them."""
+        self._note(OTHER)
+        return self.most
+
+    def _note(self, name: str) -> None:
+        most = torch.cuda.max_memory_allocated(self.device) - self.before
+        self.most[name] = max(self.most.get(name, 0), most)
+        torch.cuda.reset_peak_memory_stats(self.device)
+
+
+def _most_allocated(watched: torch.profiler.profile, names: Sequence[str]) -> dict[str, int]:
+    """The most bytes at one time of what was allocated in a profile of a CPU, by its trace: within each of these, and beside."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "trace.json"
         watched.export_chrome_trace(str(path))
         events = json.loads(path.read_text())["traceEvents"]
-    changes = sorted((event["ts"], event["args"]["Bytes"]) for event in events if event["name"] == "[memory]")
-    most = now = 0
-    for _, change in changes:
+    changes: list[tuple[float, int, str]] = [  # when, bytes, and which call begins ("+") or ends ("-")
+        (event["ts"], event["args"]["Bytes"], "") for event in events if event["name"] == "[memory]"
+    ]
+    for event in events:
+        if event["name"] in names and event.get("cat") == "user_annotation":
+            changes += [(event["ts"], 0, f"+{event['name']}"), (event["ts"] + event["dur"], 0, f"-{event['name']}")]
+    most, now, running = dict.fromkeys((*names, OTHER), 0), 0, OTHER
+    for _, change, call in sorted(changes, key=lambda one: one[0]):
         now += change
-        most = max(most, now)
+        running = running if not call else call[1:] if call[0] == "+" else OTHER
+        if change > 0 or call[:1] == "+":
+            most[running] = max(most[running], now)
     return most

@@ -17,6 +17,8 @@ def test_a_shipped_network_has_its_parameters_and_operations(nasir):
     assert (told["height"], told["width"], told["rounds"]) == (32, 48, 2)
     assert [kind["name"] for kind in told["kinds"]] == ["convolution", "pointwise", "other"]
     assert sum(kind["flops"] for kind in told["kinds"]) == told["flops"]
+    assert sum(kind["seconds"] for kind in told["kinds"]) == pytest.approx(told["seconds"])
+    assert max(kind["tensors_mib"] for kind in told["kinds"]) == told["tensors_mib"]
     assert 0 < told["tensors_mib"] < told["process_mib"]
 
 
@@ -26,6 +28,7 @@ def test_a_person_reads_a_table_of_kinds(nasir):
     assert status == 0 and lines[0] == ["irnas-bsd500-50"]
     assert ["operations", "0.222", "billion,", "144,288", "per", "pixel"] in lines
     assert [line[0] for line in lines[-4:]] == ["layers", "convolution", "pointwise", "other"]
+    assert lines[-4] == ["layers", "number", "parameters", "billion", "operations", "seconds", "share", "MiB"]
     assert len(lines) < 20
 
 

@@ -48,6 +48,8 @@ def test_parameters_and_operations_by_kind_are_those_worked_by_hand():
     assert found.flops == sum(kind.flops for kind in found.kinds)
     assert sum(kind.share for kind in found.kinds) == pytest.approx(1)
     assert all(kind.share > 0 for kind in found.kinds) and found.seconds > 0
+    assert sum(kind.seconds for kind in found.kinds) == pytest.approx(found.seconds)
+    assert max(kind.tensors_mib for kind in found.kinds) == found.tensors_mib > 0
     assert network[1].training is False and isinstance(network[1], nn.BatchNorm2d)  # it is left as it is
 
 
@@ -57,6 +59,17 @@ def test_memory_is_the_most_that_tensors_take_at_one_time():
     network = nn.Sequential(nn.PReLU(), nn.PReLU(), nn.PReLU())
     assert profile(network, 4, (64, 64), rounds=1).tensors_mib == pytest.approx(2 / 16, rel=1e-3)
     assert profile(network[:1], 4, (64, 64), rounds=1).tensors_mib == pytest.approx(1 / 16, rel=1e-3)
+
+
+def test_memory_of_a_kind_is_the_most_while_one_of_its_layers_runs():
+    # 64x64 pixels of 4 bytes are 1/64 MiB for a channel. A 1x1 convolution without bias makes 8 channels of the image, then 2 of
+    # those; activations keep their number.
+    wide, narrow = nn.Conv2d(4, 8, 1, bias=False), nn.Conv2d(8, 2, 1, bias=False)
+    depthwise = nn.Conv2d(2, 2, 3, padding=1, groups=2, bias=False)
+    found = profile(nn.Sequential(nn.PReLU(), wide, narrow, depthwise), 4, (64, 64), rounds=1)
+    mib = {kind.name: 64 * kind.tensors_mib for kind in found.kinds}
+    # at the widest its input and output; before it the activation's output alone; the depthwise one's two of two channels
+    assert mib == pytest.approx({"other": 4, "pointwise": 4 + 8, "depthwise": 2 + 2}, rel=0.02)
 
 
 def test_an_image_that_the_network_cannot_take_is_told():
