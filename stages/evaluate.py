@@ -9,7 +9,7 @@ from torch import Tensor
 from nasir import task as tasks
 from nasir.config.evaluate import EvaluateConfig
 from nasir.data import noise, split_lists
-from nasir.data.pictures.collection import Sample, crop_middle, load_samples, pair_of, to_array
+from nasir.data.pictures.collection import Sample, crop_middle, detail, load_samples, pair_of, to_array
 from nasir.data.pictures.images import save_png, to_uint8
 from nasir.evaluation import classical, protocols, scoring
 from nasir.evaluation.protocols import Denoiser, Score
@@ -26,6 +26,12 @@ COLUMNS = ("method", "protocol", "name", *MEASURES)
 
 ERROR_GAIN = 4
 """Pictures of the error show 4 |restored - clean|, so that white is an error of a quarter of the range."""
+
+MOST_SHOWN = 60
+"""Test images of which pictures are kept, the worst ones; more would not fit into one page."""
+
+SIDE = 256
+"""Of a detail in pixels, of an image that is neither the worst nor the middle nor the best."""
 
 CROPS = 4
 CROP = 128  # pixels
@@ -126,7 +132,7 @@ def run(
         if "whole" in scored["nasir"]
         else protocols.score(network, test, sigma, "whole", seed)
     )
-    _draw_pictures(network, test, whole, sigma, seed, out / "pictures")
+    _draw_pictures(denoisers, test, whole, sigma, seed, out / "pictures")
     _cut_crops(network, test, sigma, seed, out / PICTURES)
 
 
@@ -158,28 +164,60 @@ def _check_noise(images: Mapping[str, Sample], manifest: Path, sigma: float, see
 
 
 def _draw_pictures(
-    network: Denoiser, images: Mapping[str, Sample], scores: list[Score], sigma: float, seed: int, out: Path
+    denoisers: Mapping[str, Denoiser],
+    images: Mapping[str, Sample],
+    scores: list[Score],
+    sigma: float,
+    seed: int,
+    out: Path,
 ) -> None:
-    """Draw the images with the lowest, the (lower) median and the highest PSNR under `whole`, and list them."""
+    """Draw the images with the lowest, the (lower) median and the highest PSNR under `whole`, of others a detail; list them.
+
+    They are listed with those three first, then from the worst on. What classical denoisers make of them lies beside.
+    """
     ordered = sorted(scores, key=lambda score: score.psnr_db)
-    ranks = {"worst": ordered[0], "median": ordered[(len(ordered) - 1) // 2], "best": ordered[-1]}
+    places = {"worst": 0, "median": (len(ordered) - 1) // 2, "best": len(ordered) - 1}
+    others = [place for place in range(len(ordered)) if place not in places.values()]
+    places |= {str(place + 1): place for place in others[: max(0, MOST_SHOWN - len(places))]}
+    classical_ones = [method for method in denoisers if method not in ("noisy", "nasir")]
     listed = []
-    for rank, score in ranks.items():
-        pictures = _restore(network, images[score.name], score.name, sigma, seed)
-        clean, noisy = pictures["clean"], pictures["noisy"]
+    for rank, place in places.items():
+        score = ordered[place]
+        sample = images[score.name]
+        pictures = _restore(denoisers["nasir"], sample, score.name, sigma, seed)
+        for method in classical_ones:
+            pictures[method] = protocols.restore(denoisers[method], sample, score.name, sigma, "whole", seed)
+        clean = pictures["clean"]
+        measured = {
+            name: protocols.measure(score.name, pictures[name], clean).psnr_db for name in ("noisy", *classical_ones)
+        }
         pictures["error"] = (ERROR_GAIN * (pictures["restored"] - clean).abs()).clamp(max=1)
+        side = SIDE if rank.isdigit() else max(clean.shape[-2:])
+        window = _window(clean, side)
         for name, picture in pictures.items():
-            save_png(out / rank / f"{name}.png", to_uint8(to_array(picture)))
+            save_png(out / rank / f"{name}.png", to_uint8(to_array(picture))[window])
         listed.append(
             {
                 "rank": rank,
+                "place": place + 1,
                 "name": score.name,
                 "psnr_db": score.psnr_db,
-                "noisy_psnr_db": protocols.measure(score.name, noisy, clean).psnr_db,
+                "noisy_psnr_db": measured.pop("noisy"),
+                "classical_psnr_db": measured,
                 "error_gain": ERROR_GAIN,
             }
         )
     write_json(out / "pictures.json", listed)
+
+
+def _window(clean: Tensor, side: int) -> tuple[slice, slice]:
+    """Rows and columns of an image's detail, at most `side` pixels high and wide; all of a small one."""
+    height, width = clean.shape[-2:]
+    if max(height, width) <= side:
+        return slice(height), slice(width)
+    side = min(side, height, width)
+    top, left = detail(clean.double().mean(dim=0).cpu().numpy(), side)
+    return slice(top, top + side), slice(left, left + side)
 
 
 def _cut_crops(network: Denoiser, images: Mapping[str, Sample], sigma: float, seed: int, out: Path) -> None:

@@ -11,8 +11,9 @@ from nasir.reporting import drawings, figures
 from nasir.reporting.html import library, shots
 from nasir.reporting.html import page as html
 from nasir.reporting.html import studies as html_studies
+from nasir.reporting.html.shots import Shot
 from nasir.reporting.run import contents, noise_card, page, pairs, record
-from nasir.reporting.run.record import Record
+from nasir.reporting.run.record import PANELS, RANKS, Record
 from nasir.reporting.tables import psnr
 from nasir.spaces.contract import Space
 from nasir.task import Task
@@ -66,7 +67,8 @@ def run(
         drawn["noise"] = _noise_card(pictures, read, task)
     elif read.pairs and (repeated := pairs.repeated_pictures(pictures, read.listed)):
         drawn["repeated"] = repeated
-    for rank, picture in read.pictures.items():
+    for rank in RANKS:
+        picture = read.pictures[rank]
         captions = {
             "noisy": f"{task.degraded}, {psnr(picture['noisy_psnr_db'])} dB",
             "restored": f"restored, {psnr(picture['psnr_db'])} dB",
@@ -76,8 +78,12 @@ def run(
     for name, data in drawn.items():
         write_bytes(out / page.FIGURES[name], data)
     write_text(out / "report.md", page.render(read))
-    ranks = list(read.pictures)
-    shown = dict(zip(ranks, shots.load([folders.picture(rank) for rank in ranks]), strict=True))
+    panels = (*PANELS, *read.pictures[RANKS[0]]["classical_psnr_db"])
+    others = sorted((rank for rank in read.pictures if rank not in RANKS), key=int)
+    shown: dict[str, Shot] = {}
+    for ranks, most in ((RANKS, shots.MOST), (others, shots.MOST_OTHERS)):
+        found = shots.load([folders.picture(rank) for rank in ranks], panels, most)
+        shown |= dict(zip(ranks, found, strict=False))  # the last ones may not fit
     of_studies = html_studies.read(studies) if studies else []
     write_text(out / "index.html", html.render(read, drawn, shown, of_studies, library.script()))
     log(1, {"figures": float(len(drawn))})

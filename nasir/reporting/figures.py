@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from nasir.canvas import DPI, plain_style, to_png
+from nasir.data.pictures.collection import detail
 from nasir.reporting.history import History, moving, smooth
 from nasir.reporting.run.record import PANELS
 
@@ -152,22 +153,6 @@ def picture_strip(folder: Path, captions: Mapping[str, str]) -> bytes:
             figure.figimage(picture[top : top + side, left : left + side], xo=x, yo=_GUTTER, origin="upper")
             figure.text(x / width, 1 - _TITLE / 2 / height, captions.get(name, name), va="center")
         return to_png(figure)
-
-
-def detail(image: NDArray[np.float64], side: int) -> tuple[int, int]:
-    """Top and left of the `side` x `side` window whose sum of squared differences between neighbours is largest.
-
-    Args:
-        image: grey image, shape (H, W), any unit; H and W are at least `side`.
-        side: side of the window in pixels.
-    """
-    energy = np.zeros_like(image)
-    energy[:, 1:] += np.diff(image, axis=1) ** 2
-    energy[1:] += np.diff(image, axis=0) ** 2
-    total = np.pad(energy.cumsum(axis=0).cumsum(axis=1), ((1, 0), (1, 0)))
-    sums = total[side:, side:] - total[:-side, side:] - total[side:, :-side] + total[:-side, :-side]
-    top, left = np.unravel_index(int(sums.argmax()), sums.shape)
-    return int(top), int(left)
 
 
 def _panels(count: int) -> tuple[Figure, Sequence[Axes]]:

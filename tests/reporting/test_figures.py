@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from nasir.data.pictures.collection import detail
 from nasir.reporting import figures
 from nasir.reporting.history import Curve, History
 
@@ -42,7 +43,7 @@ def test_the_detail_is_the_window_with_the_largest_gradients():
     image = np.zeros((40, 60))
     image[22:30, 41:49] = np.indices((8, 8)).sum(axis=0) % 2  # a chessboard; nothing else has an edge
 
-    top, left = figures.detail(image, 10)
+    top, left = detail(image, 10)
 
     assert 20 <= top <= 22 and 39 <= left <= 41  # the whole board lies inside
 
@@ -55,7 +56,7 @@ def test_the_detail_agrees_with_a_search_over_all_windows():
         energy[y, x] += (image[y, x] - image[y - 1, x]) ** 2 if y else 0
     sums = {(y, x): energy[y : y + 5, x : x + 5].sum() for y in range(8) for x in range(11)}
 
-    assert figures.detail(image, 5) == max(sums, key=lambda corner: sums[corner])
+    assert detail(image, 5) == max(sums, key=lambda corner: sums[corner])
 
 
 def test_a_strip_shows_all_four_pictures_pixel_for_pixel(tmp_path: Path):
@@ -69,7 +70,7 @@ def test_a_strip_shows_all_four_pictures_pixel_for_pixel(tmp_path: Path):
 
 def test_a_strip_of_large_pictures_has_one_detail_at_the_same_place(tmp_path: Path):
     pictures = write_pictures(tmp_path, 300, 400)
-    top, left = figures.detail(pictures["clean"].astype(float), 208)
+    top, left = detail(pictures["clean"].astype(float), 208)
 
     png = figures.picture_strip(tmp_path, {})
 

@@ -133,12 +133,17 @@ def write_scores(root: Path) -> None:
     write_image_scores(root, {method: values["whole"]["psnr_db"] for method, values in methods.items()})
     generator = np.random.default_rng(1)
     rows = []
-    for rank, psnr_db in (("worst", 22.0), ("median", 24.567), ("best", 27.0)):
+    shown = (
+        ("worst", 1, "f", 22.0), ("median", 1, "f", 24.567), ("best", 2, "g", 27.0),
+        ("2", 2, "g", 26.0), ("3", 3, "g", 25.5),
+    )  # fmt: skip
+    for rank, place, name, psnr_db in shown:
         folder = root / "evaluate" / "pictures" / rank
         folder.mkdir(parents=True)
-        for name in ("clean", "noisy", "restored", "error"):
-            Image.fromarray(generator.integers(0, 256, (80, 96), dtype=np.uint8)).save(folder / f"{name}.png")
-        rows.append({"rank": rank, "name": "test/f", "psnr_db": psnr_db, "noisy_psnr_db": 14.9, "error_gain": 4})
+        for panel in ("clean", "noisy", "restored", "error", "tv", "nlm"):
+            Image.fromarray(generator.integers(0, 256, (80, 96), dtype=np.uint8)).save(folder / f"{panel}.png")
+        facts = {"noisy_psnr_db": 14.9, "classical_psnr_db": {"tv": 21.0, "nlm": 20.5}, "error_gain": 4}
+        rows.append({"rank": rank, "place": place, "name": f"test/{name}", "psnr_db": psnr_db, **facts})
     write_json(root / "evaluate" / "pictures" / "pictures.json", rows)
 
 

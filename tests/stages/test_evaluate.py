@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from nasir.config.evaluate import EvaluateConfig
 from nasir.config.synthesize import SynthesizeConfig
+from nasir.data.pictures.collection import detail
 from nasir.data.pictures.images import load_grey, load_rgb, save_png
 from nasir.files import read_csv, read_json, sha256_file, write_csv, write_json, write_text
 from nasir.inference import model
@@ -133,7 +134,7 @@ def test_two_runs_write_the_same_bytes_outside_of_the_timing(folders, tmp_path):
         run(folders, tmp_path / name)
     files = sorted(path.relative_to(tmp_path / "first") for path in (tmp_path / "first").rglob("*") if path.is_file())
 
-    assert len(files) == 3 + 1 + 3 * 4 + 4 * 3
+    assert len(files) == 3 + 1 + 4 * 6 + 4 * 3
     for file in files:
         if file.name != "timing.json":
             assert (tmp_path / "first" / file).read_bytes() == (tmp_path / "again" / file).read_bytes()
@@ -172,11 +173,15 @@ def test_pictures_show_the_worst_the_median_and_the_best_image(folders, tmp_path
     noisy = {row["name"]: float(row["psnr_db"]) for row in rows if row["method"] == "noisy"}
     ordered = sorted(ours, key=lambda name: ours[name])
 
-    assert [(p["rank"], p["name"]) for p in pictures] == [
-        ("worst", ordered[0]),
-        ("median", ordered[1]),  # the lower of the middle two
-        ("best", ordered[3]),
+    assert [(p["rank"], p["place"], p["name"]) for p in pictures] == [
+        ("worst", 1, ordered[0]),
+        ("median", 2, ordered[1]),  # the lower of the middle two
+        ("best", 4, ordered[3]),
+        ("3", 3, ordered[2]),
     ]
+    for method in ("tv", "nlm"):
+        scored = {row["name"]: float(row["psnr_db"]) for row in rows if row["method"] == method}
+        assert [p["classical_psnr_db"][method] for p in pictures] == [scored[p["name"]] for p in pictures]
     for picture in pictures:
         folder = tmp_path / "out" / "pictures" / picture["rank"]
         shown = {name: load_grey(folder / f"{name}.png") for name in ("clean", "noisy", "restored", "error")}
@@ -189,6 +194,25 @@ def test_pictures_show_the_worst_the_median_and_the_best_image(folders, tmp_path
         difference = 4 * np.abs(shown["restored"].astype(float) - shown["clean"])
         assert np.abs(shown["error"] - np.minimum(difference, 255)).max() <= 4 * 0.5 + 0.5
         assert picture["error_gain"] == 4
+
+
+def test_of_other_images_a_detail_is_kept_in_the_same_place_of_all_pictures_and_of_so_many_alone(
+    folders, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(evaluate, "SIDE", 16)
+    run(folders, tmp_path / "out")
+    [*_, other] = read_json(tmp_path / "out/pictures/pictures.json")
+    folder = tmp_path / "out/pictures/3"
+    whole = load_grey(folders["pictures"] / f"{other['name']}.png")
+    top, left = detail(whole.astype(float), 16)
+    assert np.array_equal(load_grey(folder / "clean.png"), whole[top : top + 16, left : left + 16])
+    kinds = ("clean", "error", "nlm", "noisy", "restored", "tv")
+    assert {path.stem: load_grey(path).shape for path in folder.iterdir()} == dict.fromkeys(kinds, (16, 16))
+
+    monkeypatch.setattr(evaluate, "MOST_SHOWN", 3)
+    run(folders, tmp_path / "few")
+    ranks = [row["rank"] for row in read_json(tmp_path / "few/pictures/pictures.json")]
+    assert ranks == ["worst", "median", "best"]
 
 
 def test_crops_are_the_middle_of_the_same_images_whatever_their_scores(folders, tmp_path, monkeypatch):
@@ -282,5 +306,5 @@ def test_pairs_are_scored_as_they_are_without_denoisers_of_gaussian_noise(folder
     for protocol in settings.protocols:
         assert metrics["methods"]["nasir"][protocol]["psnr_db"] > metrics["methods"]["noisy"][protocol]["psnr_db"] + 3
     assert len(scores) == evaluate.count(folders["split"], "camera", settings) == 2 * 2 * 4
-    assert network.calls == 4 + 3 + 4  # one restoration serves both protocols; three pictures, crops of four
+    assert network.calls == 4 + 4 + 4  # one restoration serves both protocols; pictures and crops of four
     assert load_rgb(tmp_path / "out/pictures/best/noisy.png").shape[2] == 3

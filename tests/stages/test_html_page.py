@@ -113,12 +113,15 @@ def test_every_place_on_the_page_that_is_named_is_there_once(either):
     assert {"scores", "pictures", "architecture", "search", "training", "data", "checks", "receipt"} <= set(links)
 
 
-def test_pictures_stand_from_the_worst_to_the_best_each_in_four_panels(either):
+def test_pictures_stand_from_the_worst_to_the_best_then_others_each_beside_what_classical_denoisers_make(either):
     shots = [one["id"] for one in either.all("div") if one.get("class") == "shot"]
     panels = [one["data-panel"] for one in either.all("img") if "data-panel" in one]
 
-    assert shots == ["shot-worst", "shot-median", "shot-best"]
-    assert panels == ["noisy", "restored", "clean", "error"] * 3
+    assert shots == ["shot-worst", "shot-median", "shot-best", "shot-2", "shot-3"]
+    assert panels == ["noisy", "tv", "nlm", "restored", "clean", "error"] * 5
+    assert "<figcaption>total variation, 21.00 dB</figcaption>" in either.text
+    assert either.all("h4") and "<h4>Place 2 of 2: test/g, 26.00 dB</h4>" in either.text
+    assert "do not fit into this page" not in either.text
 
 
 def test_every_chart_has_its_place_and_its_numbers(whole):

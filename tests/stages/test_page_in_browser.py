@@ -77,9 +77,9 @@ def page(visit: Visit) -> Iterator["driver.Page"]:
 
 
 def transforms(page: "driver.Page") -> set[str]:
-    """How the six pictures of a test image lie: four panels and the two that are compared."""
+    """How the eight pictures of a test image lie: six panels and the two that are compared."""
     images = page.locator(f"{SHOT} .pane img")
-    assert images.count() == 6
+    assert images.count() == 8
     return set(images.evaluate_all("images => images.map(image => image.style.transform)"))
 
 
@@ -176,6 +176,32 @@ def test_other_pictures_can_be_compared(page):
     choice.select_option(label="restored")
 
 
+def test_a_classical_denoiser_s_picture_can_stand_beside_the_network_s(page):
+    choice = page.locator(SHOT).get_by_label("Left picture", exact=True)
+    assert choice.locator("option").all_inner_texts() == [
+        "noisy", "total variation", "non-local means", "restored", "clean", "error",
+    ]  # fmt: skip
+    choice.select_option(label="total variation")
+    panel = page.locator(f"{SHOT} .panels [data-panel=tv]").get_attribute("src")
+    assert page.locator(f"{SHOT} .over img").get_attribute("src") == panel
+    choice.select_option(label="noisy")
+
+
+def test_other_test_images_are_shown_one_at_a_time_by_keyboard(page):
+    items = page.locator(".gallery .item")
+    choice = page.get_by_label("Test image", exact=True)
+    assert items.count() == 2 and [item.is_visible() for item in items.all()] == [True, False]
+    page.get_by_role("button", name="Next").focus()
+    page.keyboard.press("Enter")
+    assert [item.is_visible() for item in items.all()] == [False, True]
+    assert choice.input_value() == "1" and items.last.locator(".tools").count() == 1
+    page.keyboard.press("Enter")  # behind the last comes the first
+    assert [item.is_visible() for item in items.all()] == [True, False]
+    choice.select_option(label="Place 3 of 2: test/g, 25.50 dB")
+    assert items.last.is_visible()
+    page.get_by_role("button", name="Previous").click()
+
+
 def test_a_chart_s_numbers_are_a_table_that_the_keyboard_opens(page):
     summary = page.locator(".charts[data-charts=images] summary")
     summary.focus()
@@ -225,7 +251,8 @@ def test_a_phone_in_the_dark_shows_the_page_without_scrolling_sideways(browser, 
 def test_a_browser_that_runs_no_script_shows_pictures_and_figures(browser, address):
     plain = Visit(browser, address, java_script_enabled=False)
 
-    assert plain.page.locator(f"{SHOT} .panels img").count() == 4
+    assert plain.page.locator(f"{SHOT} .panels img").count() == 6
+    assert plain.page.locator(".gallery .item").last.is_visible()
     assert plain.page.locator("img.paper").count() >= 4
     assert plain.page.get_by_text("This browser runs no script").is_visible()
     assert not plain.page.get_by_role("button").count()

@@ -100,6 +100,22 @@ def crop_middle(image: np.ndarray, side: int) -> np.ndarray:
     return image[top : top + side, left : left + side]
 
 
+def detail(image: np.ndarray, side: int) -> tuple[int, int]:
+    """Top and left of the `side` x `side` window whose sum of squared differences between neighbours is largest.
+
+    Args:
+        image: grey image, shape (H, W), any unit; H and W are at least `side`.
+        side: side of the window in pixels.
+    """
+    energy = np.zeros_like(image)
+    energy[:, 1:] += np.diff(image, axis=1) ** 2
+    energy[1:] += np.diff(image, axis=0) ** 2
+    total = np.pad(energy.cumsum(axis=0).cumsum(axis=1), ((1, 0), (1, 0)))
+    sums = total[side:, side:] - total[:-side, side:] - total[side:, :-side] + total[:-side, :-side]
+    top, left = np.unravel_index(int(sums.argmax()), sums.shape)
+    return int(top), int(left)
+
+
 def stack(folder: Path, picture: Picture, task: Task) -> np.ndarray:
     """One picture's images as `load` gives them, with its errors."""
     if not task.is_paired:

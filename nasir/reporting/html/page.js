@@ -262,6 +262,35 @@ class Shot {
   }
 }
 
+/** Many test images: one at a time, with a choice and two buttons. */
+function setUpGallery(place) {
+  const items = [...place.querySelectorAll(".item")];
+  const choice = element("select");
+  const put = (index) => {
+    const item = items[(index + items.length) % items.length];
+    for (const other of items) other.hidden = other !== item;
+    choice.value = String(items.indexOf(item));
+    const shot = item.querySelector(".shot");
+    if (!shot.querySelector(".tools")) new Shot(shot); // when it is first seen, as each copies two pictures
+  };
+  choice.setAttribute("aria-label", "Test image");
+  for (const [index, item] of items.entries()) choice.add(new Option(item.querySelector("h4").textContent, index));
+  choice.addEventListener("change", () => put(Number(choice.value)));
+  const chooser = element("p", "chooser");
+  for (const [text, step] of [["Previous", -1], ["Next", 1]]) {
+    const button = element("button", "", text);
+    button.type = "button";
+    button.addEventListener("click", () => put(Number(choice.value) + step));
+    chooser.append(button);
+  }
+  chooser.firstChild.after(choice);
+  place.prepend(chooser);
+  put(0);
+}
+
 document.getElementById("unscripted").remove();
-for (const place of document.querySelectorAll(".shot")) new Shot(place);
+for (const place of document.querySelectorAll(".shot")) {
+  if (!place.closest(".gallery")) new Shot(place);
+}
+for (const place of document.querySelectorAll(".gallery")) setUpGallery(place);
 setUpTheme();

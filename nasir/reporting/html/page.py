@@ -32,6 +32,9 @@ SCORES = "![mean PSNR of each method with its 95 % interval](scores)"
 IMAGES = "![PSNR of every test image, the worst first](images)"
 """Places of charts that report.md does not have."""
 
+OTHERS = "others"
+"""The place of the test images that are neither worst nor median nor best."""
+
 NO_HOURS = (
     "The training was carried on from a checkpoint, and its receipt counts from there: no curve stands against hours."
 )
@@ -49,7 +52,7 @@ def render(
     Args:
         record: of the run.
         figures: files of the figures, by the keys of `nasir.reporting.run.page.FIGURES`.
-        pictures: of the test images, by rank.
+        pictures: of the test images, by rank; those without rank worst, median or best from the worst on.
         of_studies: studies of search strategies; none leaves their section out.
         script: the library of charts; None where it is not installed.
     """
@@ -59,7 +62,11 @@ def render(
     texts = _texts(record, pictures, of_studies, has_charts=script is not None)
     places = {name: _chart(name) for name in charts}
     places |= {path: _figure(name, figures, charts) for name, path in page.FIGURES.items() if name in figures}
-    places |= {rank: _shot(record, rank, shot) for rank, shot in pictures.items()}
+    compared = {rank: _shot(record, rank, shot) for rank, shot in pictures.items()}
+    places |= {rank: _placed(html) for rank, html in compared.items() if rank in RANKS}
+    places[OTHERS] = _placed(
+        shots.gallery([(_title(record, r), html) for r, html in compared.items() if r not in RANKS])
+    )
     files = {page.FIGURES["architecture_svg"]: shots.address(figures["architecture_svg"], SVG)}
     html = {name: markup.to_html(text, _heading(text), places, files) for name, text in texts.items()}
     slugs = {name: markup.slug(_heading(text)) for name, text in texts.items()}
@@ -96,26 +103,54 @@ def _texts(
 def _pictures(record: Record, pictures: Mapping[str, Shot]) -> str:
     lines = [
         "## Pictures",
-        "The test images that the found network restores worst, in the middle and best. PSNR is that of the whole image under "
-        "protocol `whole`.",
+        "The test images that the found network restores worst, in the middle and best, then others. PSNR is that of the whole "
+        "image under protocol `whole`. In each one all pictures are moved and zoomed together, and any two of them stand under "
+        "the divider.",
     ]
     for rank in RANKS:
         shot = pictures[rank]
         detail = f"A detail of {shot.width}x{shot.height} pixels." if shot.is_detail else ""
         lines += [f"### {rank.capitalize()}: `{record.pictures[rank]['name']}`", detail, f"![{rank}]({rank})"]
+    if others := [shot for rank, shot in pictures.items() if rank not in RANKS]:
+        images = record.metrics["images"]
+        left = images - len({record.pictures[rank]["name"] for rank in pictures})
+        more = f" {left:,} more do not fit into this page." if left else ""
+        details = ", ".join(sorted({f"{shot.width}x{shot.height}" for shot in others if shot.is_detail}))
+        cut = f" Details of {details} pixels." if details else ""
+        lines += [
+            "### Others, from the worst on",
+            f"{len(others):,} of {images:,} test images.{more}{cut}",
+            f"![others]({OTHERS})",
+        ]
     return "\n\n".join(line for line in lines if line)
 
 
-def _shot(record: Record, rank: str, shot: Shot) -> Place:
+def _title(record: Record, rank: str) -> str:
     picture = record.pictures[rank]
+    return (
+        f"Place {picture['place']:,} of {record.metrics['images']:,}: {picture['name']}, {psnr(picture['psnr_db'])} dB"
+    )
+
+
+def _shot(record: Record, rank: str, shot: Shot) -> str:
+    picture = record.pictures[rank]
+    by_classical = {
+        method: f"{run_charts.short(record, method)}, {psnr(value)} dB"
+        for method, value in picture["classical_psnr_db"].items()
+    }
     captions = {
         "noisy": f"{tasks.find(record.params.task).degraded}, {psnr(picture['noisy_psnr_db'])} dB",
+        **by_classical,
         "restored": f"restored, {psnr(picture['psnr_db'])} dB",
         "clean": "clean",
         "error": f"error: {picture['error_gain']:g} |restored - clean|",
     }
-    text = shots.to_html(shot, rank, picture["name"], captions)
-    return lambda alt: text
+    return shots.to_html(shot, rank, picture["name"], captions)
+
+
+def _placed(html: str) -> Place:
+    """HTML for a place, whatever the place is called."""
+    return lambda alt: html
 
 
 def _figure(name: str, figures: Mapping[str, bytes], charts: Mapping[str, object]) -> Place:

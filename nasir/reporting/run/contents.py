@@ -9,7 +9,7 @@ from nasir.inference.model import describe
 from nasir.inference.tiling import Tiling
 from nasir.reporting import published
 from nasir.reporting.cells import MEASURES
-from nasir.reporting.run.record import CHECKED, RANKS, STEPS, TRIED, Folders
+from nasir.reporting.run.record import CHECKED, PANELS, RANKS, STEPS, TRIED, Folders
 from nasir.reporting.tables import INPUT, OURS
 from nasir.shapes import naming, read, require, require_numbers, require_unique
 from nasir.spaces.contract import Space
@@ -120,9 +120,11 @@ class Shown(TypedDict):
     """A test image with its pictures."""
 
     rank: str
+    place: int
     name: str
     psnr_db: float
     noisy_psnr_db: float
+    classical_psnr_db: dict[str, float]
     error_gain: float
 
 
@@ -231,5 +233,17 @@ def _scores(folders: Folders) -> None:
         require(names == sorted(test), f"{path}: {' under '.join(key)}", "be of the test images", names, again)
     read(folder / "timing.json", Timing, again)
     path = folder / "pictures" / "pictures.json"
-    ranks = sorted(row["rank"] for row in read(path, list[Shown], again))
-    require(ranks == sorted(RANKS), path, f"name the images {list(RANKS)}, each once", ranks, again)
+    shown = read(path, list[Shown], again)
+    ranks = [row["rank"] for row in shown]
+    others = [rank for rank in ranks if rank.isascii() and rank.isdigit()]
+    expected = sorted([*RANKS, *set(others)])
+    require(
+        sorted(ranks) == expected, path, f"name the images {list(RANKS)} and places, each once", sorted(ranks), again
+    )
+    classical = sorted(means.keys() - {INPUT, OURS})
+    for row in shown:
+        methods = sorted(row["classical_psnr_db"])
+        require(methods == classical, f"{path}: classical_psnr_db", f"be of {classical}", methods, again)
+        files = [folders.picture(row["rank"]) / f"{name}.png" for name in (*PANELS, *methods)]
+        absent = [str(file) for file in files if not file.is_file()]
+        require(not absent, f"the pictures of {path}", "be there", absent[:1], again)

@@ -25,7 +25,7 @@ CHECKED = ("download", "pair", "synthesize", "split", "audit", "evaluate")
 """The steps whose results are checked."""
 
 RANKS = ("worst", "median", "best")
-"""The test images that evaluate draws, by rank of their PSNR."""
+"""The test images that every report shows, by rank of their PSNR; the rank of another one is its place, the worst being 1."""
 
 PANELS = ("clean", "noisy", "restored", "error")
 """The pictures of one test image, from left to right."""
@@ -69,7 +69,7 @@ class Folders:
         return files
 
     def picture(self, rank: str) -> Path:
-        """The folder with the pictures of the worst, median or best test image."""
+        """The folder with the pictures of the worst, median or best test image, or one of another place."""
         return self.of("evaluate") / "pictures" / rank
 
 
@@ -96,7 +96,9 @@ class Record:
     scores: dict[str, Scores]  # of each test image, by method
     seconds_per_image: dict[str, dict[str, float]]  # by method and protocol
     tiling: Tiling | None  # how the network had to cut images; None if it did not
-    pictures: dict[str, dict[str, Any]]  # by rank: "name", "psnr_db", "noisy_psnr_db", "error_gain"
+    pictures: dict[
+        str, dict[str, Any]
+    ]  # by rank: "place", "name", "psnr_db", "noisy_psnr_db", "classical_psnr_db", "error_gain"
     checks: list[dict[str, Any]]
     receipts: dict[str, dict[str, Any]]  # by step
     published: list[dict[str, str]]
