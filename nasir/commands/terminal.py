@@ -16,6 +16,9 @@ CHOICES = (
 )
 """How this project's errors name what there is and what came."""
 
+ABSENT = r"(?P<got>[^\n]+) must be an image file, got nothing under that name; check the path\.$"
+"""How they name a picture that is not there; there is what lies in its folder."""
+
 
 def suggest(message: str) -> str:
     """An error's text, with the right name behind it where the one that came is nearly that: "Did you mean 'denoise'?"."""
@@ -25,6 +28,11 @@ def suggest(message: str) -> str:
             known = re.findall(r"[\w+][\w.+-]*", found["known"])
             if near := difflib.get_close_matches(got.lower(), known, n=1):
                 return f"{message} Did you mean {near[0]!r}?"
+    if found := re.match(ABSENT, message):
+        path = Path(found["got"])
+        beside = sorted(one.name for one in path.parent.iterdir()) if path.parent.is_dir() else []
+        if near := difflib.get_close_matches(path.name, beside, n=1, cutoff=0.75):  # suffixes are alike
+            return f"{message} Did you mean {str(path.with_name(near[0]))!r}?"
     return message
 
 

@@ -39,6 +39,18 @@ def test_a_mistyped_name_is_answered_with_the_right_one(call, meant):
     assert suggest(str(refused.value)) == f"{refused.value} Did you mean {meant!r}?"
 
 
+def test_a_mistyped_picture_is_answered_with_one_that_lies_in_its_folder(nasir, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "in").mkdir()
+    for name in ("photo.png", "other.png"):
+        (tmp_path / "in" / name).touch()
+    status, _, told = nasir("restore", "in/phot.png", "--out", "out.png")
+    assert (status, told.count("\n")) == (2, 1)
+    assert told.endswith("got nothing under that name; check the path. Did you mean 'in/photo.png'?\n")
+    assert nasir("restore", "in/holiday.png", "--out", "out.png")[2].endswith("check the path.\n")
+    assert nasir("restore", "nowhere/photo.png", "--out", "out.png")[2].endswith("check the path.\n")
+
+
 def test_nothing_is_suggested_for_a_name_that_is_like_none():
     with pytest.raises(ValueError, match=r"must be one of") as refused:
         protocols.find("quarter")
