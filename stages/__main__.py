@@ -284,11 +284,18 @@ def mend() -> None:
             print(line)
 
 
-def ui(port: Annotated[int, typer.Option(help="Port on loopback.")] = 5000) -> None:
-    """Say where the report's page lies, and show MLflow's pages on loopback."""
+def ui(
+    port: Annotated[int, typer.Option(help="Port on loopback.")] = 5000,
+    show: Annotated[
+        bool | None, typer.Option("--show/--no-show", help="Open both in the browser; else where there is a screen.")
+    ] = None,
+) -> None:
+    """Say where the report's page lies, serve MLflow's pages on loopback, and open both in the browser."""
     from stages.around import tracking
+    from stages.aside import browser
 
-    raise typer.Exit(tracking.ui(port))
+    is_shown = browser.has_screen() if show is None else show
+    raise typer.Exit(tracking.ui(port, browser.show if is_shown else None))
 
 
 OTHERS: tuple[Callable[..., None], ...] = (

@@ -19,7 +19,7 @@ import sys
 import threading
 import time
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -221,16 +221,24 @@ def prepare(uri: str | None = None) -> str:
     return uri
 
 
-def ui(port: int) -> int:
+def ui(port: int, show: Callable[[str, int | None], None] | None = None) -> int:
     """Print the addresses of the report's page and of MLflow's, and serve the latter on loopback until interrupted.
+
+    Args:
+        port: to serve on.
+        show: called with each address, and with the port where it does not answer yet.
 
     Returns:
         The exit status.
     """
     page, uri = checkout() / "reports" / "index.html", tracking_uri()
     print(f"Report: {page.as_uri()}" if page.is_file() else "Report: none yet; dvc repro makes reports/index.html")
+    if show is not None and page.is_file():
+        show(page.as_uri(), None)
     if uri.startswith(("http://", "https://")):
         print(f"MLflow: {uri}")
+        if show is not None:
+            show(uri, None)
         return 0
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -246,7 +254,8 @@ def ui(port: int) -> int:
     if artifacts is not None:
         command += ["--artifacts-destination", str(artifacts)]
     query = urlencode({"workflowType": "machine_learning", "searchFilter": PIPELINES}, quote_via=quote)
-    print(f"MLflow: http://127.0.0.1:{port}/#/experiments/{experiment}/runs?{query}")
+    address = f"http://127.0.0.1:{port}/#/experiments/{experiment}/runs?{query}"
+    print(f"MLflow: {address}")
     print("It answers after some 20 seconds; Ctrl-C ends it.", flush=True)
     quiet = {name: "true" for name in ("MLFLOW_DISABLE_TELEMETRY", "DO_NOT_TRACK")}
     environment = os.environ | quiet | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
@@ -265,6 +274,8 @@ def ui(port: int) -> int:
     servers.append(subprocess.Popen(command, cwd=checkout(), env=environment, start_new_session=True))
     if asked.is_set():  # before there was a server
         end()
+    elif show is not None:
+        show(address, port)
     status = servers[0].wait()
     return 0 if asked.is_set() else status
 

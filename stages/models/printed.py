@@ -102,10 +102,8 @@ def _shipped(datasets: Mapping[str, str]) -> dict[Key, dict[str, Any]]:
         described = models.describe(folder)
         genotype = described.get("genotype")
         is_mse = not card["made_with"]["retrain"]["ssim_weight"]
-        if genotype is None:  # designed by hand
-            methods = [described["network"]]
-        else:
-            methods = [genotype["space"]] + [genotype["space"] + MSE_ALONE] * is_mse
+        name = described["network"] if genotype is None else genotype["space"]  # without a genotype: designed by hand
+        methods = (name, name + MSE_ALONE) if is_mse else (name,)
         score = card["scores"]["whole"]["psnr_db"]
         cell = {
             "score": score,

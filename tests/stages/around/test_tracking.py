@@ -471,7 +471,8 @@ def test_a_user_interface_opens_on_the_runs_of_pipelines_and_tells_nobody(uri, m
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
 
-    assert tracking.ui(port) == 0
+    shown = []
+    assert tracking.ui(port, lambda *given: shown.append(given)) == 0
 
     [address] = re.findall("^MLflow: (.*)$", capsys.readouterr().out, re.M)
     experiment = mlflow.MlflowClient(tracking_uri=uri).get_experiment_by_name("nasir")
@@ -479,6 +480,7 @@ def test_a_user_interface_opens_on_the_runs_of_pipelines_and_tells_nobody(uri, m
     assert parse_qs(address.partition("?")[2])["searchFilter"] == ["tags.`nasir.stage` = 'pipeline'"]
     assert experiment.tags["mlflow.experimentKind"] == "custom_model_development"
     assert environments[0]["MLFLOW_DISABLE_TELEMETRY"] == environments[0]["DO_NOT_TRACK"] == "true"
+    assert shown[-1] == (address, port)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -514,10 +516,12 @@ def test_a_user_interface_tells_both_addresses(tmp_path, monkeypatch, capsys, is
         (tmp_path / "reports").mkdir()
         (tmp_path / "reports/index.html").write_text("page")
 
-    assert tracking.ui(1) == 0
+    shown = []
+    assert tracking.ui(1, lambda *given: shown.append(given)) == 0
 
     page = f"file://{tmp_path}/reports/index.html" if is_made else "none yet; dvc repro makes reports/index.html"
     assert capsys.readouterr().out.splitlines() == [f"Report: {page}", "MLflow: http://server:5000"]
+    assert shown == [(page, None)] * is_made + [("http://server:5000", None)]
 
 
 def test_importing_the_module_does_not_load_mlflow():
