@@ -38,7 +38,7 @@ CELL = {"method": "dncnn", "draw": 0, "is_baseline": True, "protocols": ["whole"
 def place(tmp_path) -> Path:
     """Pictures, their split and settings; and a `sitecustomize` that hides the pipeline's packages."""
     little_run.write_pictures(tmp_path, tests=1)
-    settings = {"params": PARAMS, "retrain": flat(RETRAIN), "network": flat(SIZES)}
+    settings = {"params": PARAMS, "retrain": flat(RETRAIN), "network": flat(SIZES), "safety": flat(OFF)}
     write_text(tmp_path / "settings.yaml", yaml.safe_dump(settings))
     of_tables = settings | {"derive": {"modify": "none", "modify_seed": 0}, "evaluate": EVALUATE, "cell": CELL}
     write_text(tmp_path / "cell.yaml", yaml.safe_dump(of_tables))

@@ -228,37 +228,37 @@ def test_every_cell_has_its_settings(written):
     [
         (
             "search-denoise-profile",
-            ["search", "space", "strategy"],
+            ["search", "space", "strategy", "safety"],
             ["stages.search", "nasir.spaces.irnas", "nasir.spaces.cells.searching", "nasir.search.one_shot"],
         ),
         (
             "search-denoise-random",
-            ["search", "space", "strategy"],
+            ["search", "space", "strategy", "safety"],
             ["stages.search", "nasir.spaces.irnas", "nasir.spaces.cells.searching", "nasir.search.random"],
         ),
         (
             "search-denoise-profile-clearer",
-            ["search", "space", "strategy"],
+            ["search", "space", "strategy", "safety"],
             ["stages.search", "nasir.spaces.clearer", "nasir.spaces.resolutions.searching", "nasir.search.one_shot"],
         ),
         (
             "train-denoise-clearer-random-50-seed0",
-            ["derive", "retrain", "network", "evaluate"],
+            ["derive", "retrain", "network", "evaluate", "safety"],
             ["stages.tables.train", "nasir.spaces.clearer"],
         ),
         (
             "train-denoise-irnas-50-seed0",
-            ["derive", "retrain", "network", "evaluate"],
+            ["derive", "retrain", "network", "evaluate", "safety"],
             ["stages.tables.train", "nasir.spaces.irnas"],
         ),
         (
             "train-denoise-irnas-r1-30-seed0",
-            ["derive", "retrain", "network", "evaluate"],
+            ["derive", "retrain", "network", "evaluate", "safety"],
             ["stages.tables.train", "nasir.spaces.irnas", "nasir.spaces.cells.modify"],
         ),
         (
             "train-derain-ddn-0-seed0",
-            ["derive", "retrain", "network", "evaluate"],
+            ["derive", "retrain", "network", "evaluate", "safety"],
             ["stages.tables.train", "nasir.networks.ddn"],
         ),
         ("score-denoise-classical-0", ["evaluate"], ["stages.tables.score"]),
