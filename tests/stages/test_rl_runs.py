@@ -12,6 +12,7 @@ from nasir import settings
 from nasir.config import reading
 from nasir.config.derive import DeriveConfig
 from nasir.config.retrain import RetrainConfig
+from nasir.config.training import SafetyConfig
 from nasir.files import read_csv, read_json
 from nasir.inference import model
 from nasir.search.policy import assistance
@@ -63,7 +64,7 @@ def run_search(place: Path, of: Settings, out: str) -> None:
     search.run(
         pictures=place / "pictures", split=place / "split", checkpoint=place / f"{out}.pt", out=place / out, task="denoise",
         space=of.space, of_space=of.of_space, strategy=of.strategy, of_strategy=of.of_strategy, seed=0, config=of.search,
-        code=CODE, log=ignore,
+        safety=of.section("safety", SafetyConfig), code=CODE, log=ignore,
     )  # fmt: skip
 
 
@@ -94,7 +95,8 @@ def test_rl_goes_the_whole_way(little, space):
     retrain.run(
         pictures=little / "pictures", split=little / "split", genotype=little / "derived/genotype.json", network=None,
         checkpoint=little / "retrain.pt", out=little / "trained", task="denoise", sigma=50.0, space=of.space,
-        of_network=of.of_network, seed=0, config=of.section("retrain", RetrainConfig), code=CODE, log=ignore,
+        of_network=of.of_network, seed=0, config=of.section("retrain", RetrainConfig), safety=of.section("safety", SafetyConfig),
+        code=CODE, log=ignore,
     )  # fmt: skip
     weights = model.read_tensors(little / "trained/model/best.safetensors")
     assert weights and not any("aux" in name for name in weights)  # what helped its training is not in the network

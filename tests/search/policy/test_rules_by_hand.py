@@ -27,7 +27,7 @@ from tests.search.test_rl import run
         (30.0, 0.5, 0.0, 1.0),  # above 24 by more than the way there counts as twice it: sqrt(2 * 0.5)
         (19.0, 0.9, 0.25, -0.05),  # below 20 there is the price alone
         (23.0, -0.1, 0.0, 0.0),
-        (None, None, 0.5, -0.1),  # a failure
+        (None, None, 0.5, 0.0),  # a failure, whatever its size
     ],
 )
 def test_a_reward_is_the_root_of_place_and_ssim_less_the_price(psnr_db, ssim, price, expected):

@@ -419,7 +419,7 @@ def test_a_follower_ends_soon_after_its_stage(uri, tmp_path, monkeypatch):
     follower = tracking.start_follower(record.path)
     record.finish("FINISHED")
 
-    assert tracking.wait_for(follower, 60.0)
+    assert tracking.wait_for(follower, 600.0)
     assert read_json(record.path.with_suffix(".cursor.json"))["size"] == record.path.stat().st_size
     assert runs(uri)["search"].info.status == "FINISHED"
 
