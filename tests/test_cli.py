@@ -110,8 +110,8 @@ def test_restore_takes_the_shipped_network_that_fits_and_says_which(tmp_path):
     assert np.asarray(Image.open(tmp_path / "out.png")).std() < 0.3 * noisy.std()
     words = (*NASIR, "restore", str(tmp_path / "in.png"), "--overwrite", "--out", str(tmp_path / "out.png"))
     given = call(*words, "--sigma", "66")
-    assert given.stdout.endswith("restored at sigma 70, by clearer-bsd500-70 (noise of 66.0 given)\n")
-    named = call(*words, "--model", "clearer-bsd500-70")
+    assert given.stdout.endswith("restored at sigma 70, by overnight-bsd500-70 (noise of 66.0 given)\n")
+    named = call(*words, "--model", "overnight-bsd500-70")
     assert named.stdout.endswith("restored at sigma 70\n")
 
 
@@ -127,7 +127,7 @@ def test_restore_takes_the_shipped_network_that_fits_and_says_which(tmp_path):
         (("--sigma", "inf"), "--sigma must be auto or a finite number of grey levels, 0 or more, got inf"),
         (("--device", "foo"), "device must be one of ['auto', 'cpu', 'cuda'], got 'foo'"),
         (("--device", "CPU"), "device must be one of ['auto', 'cpu', 'cuda'], got 'CPU'"),
-        (("--model", "clearer-bsd500-70", "--sigma", "50"), "trained for sigma 70, got 50"),
+        (("--model", "overnight-bsd500-70", "--sigma", "50"), "trained for sigma 70, got 50"),
     ],
 )
 def test_restore_refuses_options_that_do_not_go_together(monkeypatch, capsys, tmp_path, words, message):
