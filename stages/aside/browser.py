@@ -10,6 +10,9 @@ import webbrowser
 PATIENCE = 120.0
 """Seconds that a server may take until it listens."""
 
+WAITS = "waits for a server"
+"""Name of the thread that does."""
+
 
 def has_screen() -> bool:
     """Whether a window can be opened: on macOS and Windows, and elsewhere where a display is named."""
@@ -21,7 +24,7 @@ def show(address: str, port: int | None = None) -> None:
     if port is None:
         webbrowser.open(address)
     else:
-        threading.Thread(target=_wait, args=(address, port), daemon=True).start()
+        threading.Thread(target=_wait, args=(address, port), name=WAITS, daemon=True).start()
 
 
 def _wait(address: str, port: int) -> None:

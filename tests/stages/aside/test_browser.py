@@ -20,7 +20,7 @@ def opened(monkeypatch) -> list[str]:
 
 def ended() -> None:
     for thread in threading.enumerate():
-        if thread is not threading.current_thread() and thread.daemon:
+        if thread.name == browser.WAITS:
             thread.join(10)
 
 
