@@ -7,7 +7,7 @@ from math import comb
 from statistics import fmean
 from typing import Any
 
-from nasir.reporting.searches.judgement import Found
+from nasir.reporting.searches.judgement import Found, seconds_of
 from nasir.reporting.tables import number, psnr, table
 
 NEAR = 0.1
@@ -31,7 +31,7 @@ def several(runs: Sequence[Found], seconds: float) -> Equal:
         runs: of the search, from different seeds.
         seconds: how long all may take.
     """
-    each = fmean(one.cost["seconds"] for one in runs)
+    each = seconds_of(runs)
     count = min(len(runs), max(1, int(seconds / each + NEAR)))
     chosen = [max(some, key=lambda one: one.result["v_psnr_db"]) for some in combinations(runs, count)]
     return Equal(
@@ -74,7 +74,7 @@ def compared(random: Sequence[Mapping[str, Any]], found: Mapping[str, Sequence[F
     several_seeds = {name: runs for name, runs in found.items() if len(runs) >= least}
     if not several_seeds:
         return ""
-    seconds = max(fmean(one.cost["seconds"] for one in runs) for runs in several_seeds.values())
+    seconds = max(seconds_of(runs) for runs in several_seeds.values())
     rows = {name: several(runs, seconds) for name, runs in several_seeds.items()}
     rows["no search: random networks trained whole"] = trained(random, seconds)
     cells = [

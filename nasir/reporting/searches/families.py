@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from statistics import fmean
 
 from nasir.evaluation.statistics import mean_interval
-from nasir.reporting.searches.judgement import Found
+from nasir.reporting.searches.judgement import Found, seconds_of
 from nasir.reporting.searches.rehearsed import Tries
 from nasir.reporting.tables import number, psnr, table
 
@@ -70,8 +70,8 @@ def _on_the_table(name: str) -> str:
 def _cells(found: Sequence[Found], unit: Sequence[Found]) -> list[str]:
     if not found:
         return ["", "", ""]
-    seconds = fmean(one.cost["seconds"] for one in found)
-    times = f" ({number(seconds / fmean(one.cost['seconds'] for one in unit), 1)})" if unit else ""
+    seconds = seconds_of(found)
+    times = f" ({number(seconds / seconds_of(unit), 1)})" if unit else ""
     scores, percentiles = [one.psnr_db for one in found], [one.percentile for one in found]
     bounds = (
         (

@@ -60,6 +60,11 @@ def judge(
     )
 
 
+def seconds_of(found: Sequence[Found]) -> float:
+    """Of a search, mean over its runs."""
+    return fmean(one.cost["seconds"] for one in found)
+
+
 def middle(values: Sequence[float]) -> float:
     """The median."""
     return median(values)

@@ -20,6 +20,7 @@ from nasir.reporting.searches.judgement import (
     of_training,
     operations,
     random_of,
+    seconds_of,
     tau,
     twice_of,
     width,
@@ -184,7 +185,7 @@ def _strategies(found: Mapping[str, Sequence[Found]]) -> str:
                 name,
                 ", ".join(psnr(one.psnr_db) for one in those),
                 ", ".join(number(one.percentile, 0) for one in those),
-                number(fmean(one.cost["seconds"] for one in those) / 60, 1),
+                number(seconds_of(those) / 60, 1),
                 number(max(one.cost["peak_memory_mib"] for one in those), 0),
                 number(fmean(_share(one, "skip") for one in those), 2),
             ]

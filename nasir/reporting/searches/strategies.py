@@ -19,6 +19,7 @@ from nasir.reporting.searches.judgement import (
     middle,
     of_training,
     random_of,
+    seconds_of,
     twice_of,
 )
 from nasir.reporting.searches.rehearsed import rehearsed, tries_of
@@ -124,7 +125,7 @@ def _table(study: Study, random: Mapping[str, Any], found: Mapping[str, Sequence
     """A row for each search of the plan, and one for a random network, which costs nothing to find."""
     trained = [fmean(one["psnr_db"].values()) for one in random.values()]
     measures = measures_of(study.jobs, study.results)
-    cheapest = min((_seconds(those) for those in found.values()), default=0.0)
+    cheapest = min((seconds_of(those) for those in found.values()), default=0.0)
     rows = []
     if len(trained) > 1:
         bounds = f"{psnr(middle(trained))} ({psnr(min(trained))} to {psnr(max(trained))})"
@@ -139,7 +140,7 @@ def _table(study: Study, random: Mapping[str, Any], found: Mapping[str, Sequence
         ranked = mean_tau(own, trained) if own and len(trained) > 2 else None
         rows.append(
             [
-                name, chosen, f"{len(those)} of {seeds}", number(_seconds(those), 0), number(_seconds(those) / cheapest, 1),
+                name, chosen, f"{len(those)} of {seeds}", number(seconds_of(those), 0), number(seconds_of(those) / cheapest, 1),
                 number(max(one.cost["peak_memory_mib"] for one in those), 0), ", ".join(psnr(one.psnr_db) for one in those),
                 _each([one.percentile for one in those], 0),
                 "none" if ranked is None else f"{number(ranked.mean, 2)} {interval(ranked, 2)}",
@@ -147,11 +148,6 @@ def _table(study: Study, random: Mapping[str, Any], found: Mapping[str, Sequence
         )  # fmt: skip
     columns = ["search", "strategy", "seeds", "seconds", "times the least", "peak MiB"]
     return table([*columns, "found, PSNR, dB", "percentile", "tau"], rows, columns[3:])
-
-
-def _seconds(found: Sequence[Found]) -> float:
-    """Of a search, mean over the seeds."""
-    return fmean(one.cost["seconds"] for one in found)
 
 
 def _each(values: Sequence[float], digits: int) -> str:
