@@ -68,16 +68,16 @@ SLOW = tests/test_crashes.py $(filter-out tests/test_crashes.py,$(shell \
   grep -rl 'mark[.]slow' tests --include 'test_*.py' --exclude test_paper_size.py --exclude-dir scale))
 
 test-slow: setup
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -m slow -rs -n $(JOBS) --dist loadfile --no-loadscope-reorder $(SLOW)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -m slow -rs --timeout 2400 -n $(JOBS) --dist loadfile --no-loadscope-reorder $(SLOW)
 
 test-paper: setup
-	$(BIN)/python -m pytest -q -m slow -s tests/test_paper_size.py
+	$(BIN)/python -m pytest -q -m slow -s --timeout 0 tests/test_paper_size.py
 
 chaos: setup
-	NASIR_KILLS=$(if $(QUICK),25,200) $(BIN)/python -m pytest -q -m slow -s tests/test_crashes.py
+	NASIR_KILLS=$(if $(QUICK),25,200) $(BIN)/python -m pytest -q -m slow -s --timeout 0 tests/test_crashes.py
 
 soak: setup
-	NASIR_ROUNDS=$(if $(QUICK),3,20) NASIR_IMAGES=$(if $(QUICK),5000,50000) $(BIN)/python -m pytest -q -m slow -s tests/scale
+	NASIR_ROUNDS=$(if $(QUICK),3,20) NASIR_IMAGES=$(if $(QUICK),5000,50000) $(BIN)/python -m pytest -q -m slow -s --timeout 0 tests/scale
 
 lint: setup
 	$(BIN)/ruff check .

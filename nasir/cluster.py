@@ -11,6 +11,7 @@ import hashlib
 import logging
 import os
 import re
+import socket
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -27,6 +28,12 @@ SCHEDULER = "NASIR_SCHEDULER"
 
 LOCAL = re.compile(r"local(?::([1-9]\d{0,2}))?")
 """In place of an address: processes of this machine, as many as its cores hold with torch's threads, or the number given."""
+
+ADDRESS = re.compile(r"(?:(?:tcp|tls|wss?)://)?([^/:\[\]\s]+|\[[0-9a-f:.]+\]):([1-9]\d{0,4})/?", re.IGNORECASE)
+"""A scheduler's: its host, its port and, in front, how to talk to it."""
+
+INSIDE = "inproc://"
+"""Begins the address of a scheduler that runs in this very process."""
 
 PATIENCE = 20
 """Seconds in which a scheduler has to answer."""
@@ -159,6 +166,7 @@ def far(make: Callable[..., Any], *given: Any) -> Iterator[Far]:
         _started(named) as found,
     ):
         try:
+            _resolve(found)
             client = Client(found, timeout=PATIENCE, set_as_default=False)
         except (OSError, ValueError) as error:
             raise ConnectionError(
@@ -186,6 +194,21 @@ def _started(named: str) -> Iterator[str]:
         n_workers=count, threads_per_worker=1, processes=True, dashboard_address=None, memory_limit=0
     ) as local:
         yield local.scheduler_address
+
+
+def _resolve(named: str) -> None:
+    """Look a scheduler's host up, which distributed does where nothing ends it: a name that is unknown could hang a client.
+
+    Raises:
+        ValueError: if it is no address.
+        OSError: if its host is unknown.
+    """
+    if named.startswith(INSIDE):
+        return
+    match = ADDRESS.fullmatch(named)
+    if match is None:
+        raise ValueError("no address such as tcp://10.0.0.1:8786")
+    socket.getaddrinfo(match[1].strip("[]"), int(match[2]))
 
 
 def wait_for(future: Future[Any]) -> Any:

@@ -3,6 +3,7 @@
 import operator
 import os
 import signal
+import socket
 import sys
 import threading
 from collections.abc import Iterator, Mapping
@@ -163,9 +164,27 @@ def test_local_starts_workers_of_its_own_and_one_that_is_killed_is_replaced(monk
         assert list(pool.each(operator.add, dict.fromkeys(range(6), 1), {}, lambda: None)) == [(n, 8) for n in range(6)]
 
 
-@pytest.mark.parametrize("named", ["local:0", "local:x", "local:"])
-def test_a_number_of_local_workers_that_cannot_be_is_refused(monkeypatch, named):
+@pytest.mark.parametrize("named", ["local:0", "local:x", "local:", "10.0.0.1", "tcp://:8786", "http://10.0.0.1:8786"])
+def test_what_is_neither_local_nor_an_address_is_refused_at_once(monkeypatch, named):
     monkeypatch.setenv(cluster.SCHEDULER, named)
-    monkeypatch.setattr(cluster, "PATIENCE", 1)  # local:0 may be an address
-    with pytest.raises(ConnectionError, match="must be local, local:NUMBER of processes, or"), cluster.pool(0, int):
+    monkeypatch.setattr(socket, "getaddrinfo", None)
+    refusal = rf"must be local, local:NUMBER of processes, or .*, got {named} \(no address such as tcp://"
+    with pytest.raises(ConnectionError, match=refusal), cluster.pool(0, int):
         pass
+
+
+@pytest.mark.parametrize("named", ["tcp://loft.invalid:8786", "loft.invalid:8786"])
+def test_a_host_that_nobody_knows_is_named(monkeypatch, named):
+    def unknown(host: str, port: int) -> None:
+        assert (host, port) == ("loft.invalid", 8786)
+        raise socket.gaierror("Name or service not known")
+
+    monkeypatch.setenv(cluster.SCHEDULER, named)
+    monkeypatch.setattr(socket, "getaddrinfo", unknown)
+    with pytest.raises(ConnectionError, match=rf"got {named} \(Name or service not known\)"), cluster.pool(0, int):
+        pass
+
+
+@pytest.mark.parametrize("named", ["127.0.0.1:8786", "tcp://[::1]:8786", "TLS://127.0.0.1:8786/"])
+def test_an_address_passes(named):
+    cluster._resolve(named)
