@@ -10,6 +10,8 @@ from checkout import TINY
 
 KILLS = int(os.environ.get("NASIR_KILLS", "25"))
 SEED = int(os.environ.get("NASIR_KILLS_SEED", "0"))
+PARTS = max(2, KILLS // 25)
+"""Pipelines that are killed apart, so that two cores have half each."""
 PROFILE = TINY | {
     "search": TINY["search"] | {"strategy": "one_shot", "steps": 20, "checkpoint_period": 1},
     "strategy": {
@@ -21,14 +23,16 @@ PROFILE = TINY | {
 
 
 @pytest.mark.slow
-def test_a_pipeline_killed_again_and_again_ends_with_the_same_bytes(tmp_path):
-    """NASIR_KILLS kills (25), at moments that NASIR_KILLS_SEED chooses."""
+@pytest.mark.parametrize("part", range(PARTS))
+def test_a_pipeline_killed_again_and_again_ends_with_the_same_bytes(tmp_path, part):
+    """NASIR_KILLS kills (25) in all, at moments that NASIR_KILLS_SEED chooses."""
     environment = checkout.make(tmp_path / "alone", PROFILE)
     expected, seconds = crashes.run_alone(tmp_path / "alone", environment)
     assert {name.split("/")[1] for name in expected} == set(crashes.KEPT)
 
+    kills = KILLS // PARTS + (part < KILLS % PARTS)
     environment = checkout.make(tmp_path / "killed", PROFILE)
-    report = crashes.torture(tmp_path / "killed", environment, expected, KILLS, seconds, SEED)
+    report = crashes.torture(tmp_path / "killed", environment, expected, kills, seconds, PARTS * SEED + part)
 
     print(json.dumps(vars(report)))
-    assert report.kills == KILLS and report.different == []
+    assert report.kills == kills and report.different == []

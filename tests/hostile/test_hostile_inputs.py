@@ -20,6 +20,7 @@ LEAST = 500
 GOOD = Answer(status=2, said="", error="error: x.png must be an image, got text; fetch it again.")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="limits of memory are Linux's")
 def test_more_than_500_hostile_inputs_end_in_one_clear_error_or_as_documented(tmp_path):
     environment = os.environ | {
