@@ -17,6 +17,15 @@ from nasir.data.pictures.collection import Sample
 from nasir.evaluation import protocols
 from nasir.evaluation.protocols import Denoiser
 
+LARGE = 2**24
+"""Pixels of an image from which on it is restored in tiles, as these methods take some 100 bytes for each."""
+
+TILE = 2048
+"""Side of such a tile, pixels; the last ones may be smaller."""
+
+MARGIN = 64
+"""Pixels around a tile that it is restored with: non-local means look 8 far, total variation hardly further than these."""
+
 TV_ITERATIONS = 100
 """Steps of Chambolle's algorithm; 400 move the PSNR at the best weight by less than 0.01 dB."""
 
@@ -126,7 +135,25 @@ def _denoiser(restore: Callable[[np.ndarray, float], np.ndarray]) -> Denoiser:
     def denoise(noisy: Tensor, sigma: float) -> Tensor:
         if sigma == 0:  # the methods divide by the noise level
             return noisy
-        restored = [restore(image, sigma / 255) for image in noisy.cpu().numpy()]
+        whole = noisy.shape[-2] * noisy.shape[-1] <= LARGE
+        restored = [(restore if whole else _in_tiles(restore))(image, sigma / 255) for image in noisy.cpu().numpy()]
         return torch.from_numpy(np.stack(restored)).to(noisy)
 
     return denoise
+
+
+def _in_tiles(restore: Callable[[np.ndarray, float], np.ndarray]) -> Callable[[np.ndarray, float], np.ndarray]:
+    """The same for a large image, tile by tile, each seen with a `MARGIN`."""
+
+    def restore_tiles(image: np.ndarray, level: float) -> np.ndarray:
+        restored = np.empty_like(image)
+        for top in range(0, image.shape[-2], TILE):
+            for left in range(0, image.shape[-1], TILE):
+                above, before = min(top, MARGIN), min(left, MARGIN)
+                seen = image[:, top - above : top + TILE + MARGIN, left - before : left + TILE + MARGIN]
+                tile = restored[:, top : top + TILE, left : left + TILE]
+                height, width = tile.shape[-2:]
+                tile[...] = restore(seen, level)[:, above : above + height, before : before + width]
+        return restored
+
+    return restore_tiles

@@ -10,7 +10,7 @@ from skimage.data import camera
 from skimage.restoration import denoise_tv_chambolle
 from torch import Tensor
 
-from nasir.evaluation import protocols
+from nasir.evaluation import classical, protocols
 from nasir.evaluation.classical import bm3d, choose, identity, non_local_means, total_variation
 
 
@@ -87,6 +87,22 @@ def test_oblong_grey_images_keep_their_orientation(make):
     restored = make(0.5)(noisy, 30)
 
     assert torch.allclose(restored, noisy, atol=0.05)
+
+
+@pytest.mark.parametrize("make", [total_variation, non_local_means])
+def test_a_large_image_is_restored_in_tiles_that_show_no_seam(monkeypatch, make):
+    image = torch.stack([torch.from_numpy(camera()[:230, :300]).float() / 255] * 3)[None]
+    noisy = image + 50 / 255 * torch.randn(image.shape, generator=torch.Generator().manual_seed(0))
+    whole = make(0.8)(noisy, 50)
+    monkeypatch.setattr(classical, "LARGE", 230 * 300 - 1)
+    monkeypatch.setattr(classical, "TILE", 100)
+
+    in_tiles = make(0.8)(noisy, 50)
+    monkeypatch.setattr(classical, "MARGIN", 0)
+    without_margin = make(0.8)(noisy, 50)
+
+    assert (in_tiles - whole).abs().max() < 1e-6
+    assert (without_margin - whole).abs().max() > 0.01
 
 
 @pytest.mark.parametrize("denoiser", [identity, total_variation(0.8), non_local_means(0.8)])

@@ -26,6 +26,15 @@ OTHER_SUFFIXES = (".avif", ".heic", ".heif", ".jxl")
 
 GREY_MODES = ("1", "L", "LA")
 
+MOST_PIXELS = 2**28
+"""Of an image that is read: 268 megapixels; one that claims more is refused before it is decoded."""
+
+PILLOWS = 89_478_485
+"""Pixels from which on Pillow warns; it refuses twice as many."""
+
+if Image.MAX_IMAGE_PIXELS == PILLOWS:  # who wants another limit has set it
+    Image.MAX_IMAGE_PIXELS = MOST_PIXELS // 2
+
 START_AND_SIZ = b"\xff\x4f\xff\x51"
 """How a JPEG 2000 codestream begins; 36 bytes on stands the number of channels, then for each its depth - 1 and two bytes."""
 
@@ -41,7 +50,7 @@ def load_grey(path: Path) -> NDArray[np.uint8]:
 
     Raises:
         ValueError: if there is no such file, if it is no whole image, has more than 8 bits a channel, is an animation or several
-            pages, or claims more pixels than Pillow takes for harmless (178,956,970).
+            pages, or claims more than `MOST_PIXELS`.
     """
     return _load(path, "L")
 

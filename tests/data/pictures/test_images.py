@@ -124,16 +124,22 @@ def test_a_photograph_with_a_second_one_for_its_display_is_the_first(tmp_path):
     assert load_grey(tmp_path / "a.jpg").shape == (16, 16)
 
 
-def test_a_header_that_claims_an_endless_image_is_refused(tmp_path):
+@pytest.mark.parametrize(
+    ("side", "refusal"),
+    [
+        (60_000, r"a\.bmp must be of a usual size, got: Image size \(3600000000 pixels\) exceeds .*; cut"),
+        (16_385, r"a\.bmp must be of a usual size, got: Image size \(268468225 pixels\) exceeds .*; cut"),
+        (16_384, r"a\.bmp must be a whole image"),  # MOST_PIXELS; the file ends behind 16 rows
+    ],
+)
+def test_a_header_that_claims_an_endless_image_is_refused(tmp_path, side, refusal):
     file = io.BytesIO()
     COLOURS.save(file, format="BMP")
     data = bytearray(file.getvalue())
-    data[18:26] = struct.pack("<ii", 60_000, 60_000)
+    data[18:26] = struct.pack("<ii", side, side)
     (tmp_path / "a.bmp").write_bytes(data)
 
-    with pytest.raises(
-        ValueError, match=r"a.bmp must be of a usual size, got: Image size \(3600000000 pixels\) exceeds .*; cut"
-    ):
+    with pytest.raises(ValueError, match=refusal):
         load_grey(tmp_path / "a.bmp")
 
 
