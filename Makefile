@@ -2,7 +2,7 @@
 # licence); make overnight [HOURS=8]: the paper's networks in pieces, carried on when called again; make study [HOURS=2]: search
 # strategies against random networks; make scores: the networks of models/ scored again; make test: lint, types, tests; make
 # test-slow: minutes more; make test-paper: steps at the paper's size; make chaos [QUICK=1]: what RELIABILITY.md
-# promises: 200 (25) kills, 20 (3) pipelines in a row, 50,000 (5,000) pictures, servers that fail, hostile inputs.
+# promises: 200 (25) kills, 20 (3) pipelines in a row, 50,000 (5,000) pictures, failing servers, hostile inputs; make audit: known vulnerabilities.
 # All set everything up first; a second call installs nothing.
 # CPU-only machines: make TORCH_INDEX=<the CPU wheel index that pytorch.org gives> avoids several GB of CUDA libraries.
 
@@ -21,7 +21,7 @@ BIN := $(abspath $(VENV))/bin
 export PATH := $(BIN):$(PATH)
 export DVC_NO_ANALYTICS := 1
 
-.PHONY: help setup mend repro tables overnight study scores test test-slow test-paper chaos lint ui bench
+.PHONY: help setup mend repro tables overnight study scores test test-slow test-paper chaos audit lint ui bench
 
 help:
 	@sed -n '1,7p' Makefile
@@ -79,6 +79,11 @@ test-paper: setup
 chaos: setup
 	NASIR_KILLS=$(if $(QUICK),25,200) NASIR_ROUNDS=$(if $(QUICK),3,20) NASIR_IMAGES=$(if $(QUICK),5000,50000) OMP_NUM_THREADS=1 \
 	  $(BIN)/python -m pytest -q -m '' -rsP --timeout 0 -n $(JOBS) --dist worksteal $(CHAOS)
+
+# its packages are needed for nothing else, so that not having them stops nothing, either
+audit: setup
+	timeout 120 $(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[audit]' 2>/dev/null || true
+	$(BIN)/python -m stages advisories
 
 lint: setup
 	$(BIN)/ruff check .

@@ -284,6 +284,17 @@ def mend() -> None:
             print(line)
 
 
+def advisories(
+    pins: Annotated[Path, typer.Option(help="NAME==VERSION, one a line.")] = Path("constraints.txt"),
+) -> None:
+    """Look for known vulnerabilities of the packages that are pinned; ends with status 1 where there are (`make audit`)."""
+    from stages.aside import advisories as stage
+
+    lines, known = stage.run(pins)
+    print("\n".join(lines))
+    raise typer.Exit(1 if known else 0)
+
+
 def ui(
     port: Annotated[int, typer.Option(help="Port on loopback.")] = 5000,
     show: Annotated[
@@ -316,6 +327,7 @@ OTHERS: tuple[Callable[..., None], ...] = (
     sync,
     prepare,
     mend,
+    advisories,
     ui,
 )
 """Commands that are no stage with a `run`."""
