@@ -2,6 +2,9 @@
 
 import os
 import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -16,6 +19,21 @@ def _process():
     os.environ.pop("NASIR_DEBUG", None)
     for one, handler in before.items():
         signal.signal(one, handler)
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Path]:
+    """The folder of a disk of 1 MiB."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    try:
+        subprocess.run(
+            ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", place], check=True, capture_output=True, text=True
+        )
+    except (OSError, subprocess.CalledProcessError) as error:
+        pytest.skip(f"needs the right to mount a small disk: {getattr(error, 'stderr', '') or error}")
+    yield place
+    subprocess.run(["umount", "--lazy", place], check=True)
 
 
 def pytest_collection_modifyitems(items):

@@ -45,6 +45,16 @@ class Pipeline:
     params: dict[str, Any]  # what params.yaml held
 
 
+def _copy_file(source: Path, target: Path) -> None:
+    """Copy a file; an error of the system, a full disk, say, names the copy, where shutil names what it reads."""
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source, target)
+    except OSError as error:
+        error.filename, error.filename2 = str(target), None
+        raise
+
+
 class Journal:
     """The events of one stage, appended to `path` and flushed one by one (some ten microseconds each)."""
 
@@ -95,11 +105,10 @@ class Journal:
             raise ValueError(f"an artifact must be a file or a folder, got {path}, which does not exist.")
         number = sum(1 for _ in self.copies.iterdir()) if self.copies.exists() else 0
         copy = self.copies / str(number) / path.name
-        copy.parent.mkdir(parents=True)
-        if path.is_dir():
-            shutil.copytree(path, copy)
-        else:
-            shutil.copyfile(path, copy)
+        (copy if path.is_dir() else copy.parent).mkdir(parents=True)
+        for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
+            if file.is_file():
+                _copy_file(file, copy / file.relative_to(path))
         return copy.relative_to(self.copies).as_posix()
 
     def finish(self, status: str) -> None:

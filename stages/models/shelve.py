@@ -1,6 +1,5 @@
 """shelve: make a finished run's network one of those that are shipped."""
 
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Any
 from nasir.data.datasets import catalogue
 from nasir.evaluation.scoring import MEASURES
 from nasir.evaluation.statistics import mean_interval
-from nasir.files import read_csv, read_json, sha256_file, shortened, write_csv, write_json
+from nasir.files import read_csv, read_json, sha256_file, shortened, write_bytes, write_csv, write_json
 from nasir.inference import model as models
 from nasir.inference import zoo
 from nasir.settings import Settings
@@ -95,7 +94,7 @@ def run(*, runs: Path, settings: Settings, name: str, out: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / zoo.CARD).unlink(missing_ok=True)  # no card vouches for files that are being replaced
     for path in (needed["model"], needed["weights"]):
-        shutil.copyfile(path, folder / path.name)
+        write_bytes(folder / path.name, path.read_bytes())
     write_csv(folder / "scores.csv", [{column: row[column] for column in COLUMNS} for row in rows], COLUMNS)
     kept = _keep_history(runs / "retrain/history.csv", folder / HISTORY)
     hashes = {file: sha256_file(folder / file) for file in (*FILES, *kept)}

@@ -166,6 +166,14 @@ def test_one_image_has_no_interval():
     }  # fmt: skip
 
 
+def test_a_full_disk_is_named_and_no_card_vouches_for_half_a_network(runs, disk):
+    (disk / "filler").write_bytes(bytes((1 << 20) - 8192))  # room for the description, and none for the weights
+    with pytest.raises(OSError, match="No space left on device") as caught:
+        shelve.run(runs=runs, settings=settings(), name="mine", out=disk)
+    assert caught.value.filename == str(disk / "mine/best.safetensors")
+    assert [path.name for path in (disk / "mine").iterdir()] == ["model.json"]
+
+
 def test_scores_without_whole_are_refused(runs, tmp_path):
     rows = [row for row in read_csv(runs / "evaluate/scores.csv") if row["protocol"] != "whole"]
     write_csv(runs / "evaluate/scores.csv", rows, ["method", *shelve.COLUMNS])
