@@ -1,6 +1,5 @@
 """printed: the papers' tables with the scores that lie beside the shipped networks; nothing is trained or scored."""
 
-import shutil
 import tempfile
 from collections.abc import Mapping
 from dataclasses import replace
@@ -16,9 +15,22 @@ from nasir.inference import zoo
 from nasir.reporting import history
 from nasir.reporting.cells import folder_name
 from nasir.reporting.paper import hours, page, patch_form, printed_csv, protocol_matrix
-from nasir.reporting.paper.study import HOME, NOT_RUN, ROWS, SHIPPED, TASK_OF, Method, Part, Plan, printed_rows
-from nasir.shapes import require_numbers, require_unique
-from stages.models.shelve import COLUMNS, HISTORY
+from nasir.reporting.paper.study import (
+    HOME,
+    NOT_RUN,
+    ROWS,
+    SHIPPED,
+    TASK_OF,
+    Method,
+    Part,
+    Plan,
+    claim_rows,
+    printed_rows,
+)
+from nasir.shapes import require, require_numbers, require_unique
+from stages.models import cards
+from stages.models.cards import COLUMNS
+from stages.models.shelve import HISTORY
 from stages.tables.page import plan_of
 from stages.tables.score import CLASSICAL
 
@@ -62,12 +74,16 @@ def run(*, published: Path, rows: Path, plan: Path, others: Path, out: Path) -> 
             write_json(study / "claims" / f"{task}.json", {"parameters": counts if task == HOME else {}})
         taken = _rows(rows, published, cells)
         write_csv(study / "rows.csv", taken, list(taken[0]))
-        shutil.copyfile(rows.with_name("claims.csv"), study / "claims.csv")
-        read = page.read(study, published, study / "rows.csv", chosen)
+        claims = rows.with_name("claims.csv")
+        claim_rows(claims)
+        write_bytes(study / "claims.csv", claims.read_bytes())
+        try:
+            read = page.read(study, published, study / "rows.csv", chosen)
+        except ValueError as error:  # which names files of a folder that is gone when a person looks for them
+            raise ValueError(str(error).replace(str(study), str(rows.parent))) from error
+    trainings, text = _trainings(), page.render(read)
     for name, rest in (("cells", printed_csv), ("protocols", protocol_matrix), ("patches", patch_form)):
         write_csv(out / "tables" / f"{name}.csv", rest.csv_rows(read), rest.COLUMNS)
-    trainings = _trainings()
-    text = page.render(read)
     if trainings:
         write_bytes(out / "hours.png", hours.draw(trainings))
         text = f"{text.rstrip()}\n\n{hours.section(trainings, 'hours.png')}"
@@ -96,7 +112,7 @@ def _shipped(datasets: Mapping[str, str]) -> dict[Key, dict[str, Any]]:
     """Of each cell the best network of its task's data set: its scores, size and genotype."""
     found: dict[Key, dict[str, Any]] = {}
     for name in zoo.names():
-        card, folder = zoo.card(name), zoo.folder(name)
+        card, folder = cards.read(name), zoo.folder(name)
         if card["data"]["dataset"] != datasets.get(card["task"]):
             continue
         described = models.describe(folder)
@@ -108,7 +124,7 @@ def _shipped(datasets: Mapping[str, str]) -> dict[Key, dict[str, Any]]:
         cell = {
             "score": score,
             "is_mse": is_mse,
-            "rows": read_csv(folder / "scores.csv"),
+            "rows": cards.scores(folder.name),
             "parameters": card["parameters"],
             "flops_per_pixel": card["flops_per_pixel"],
             "genotype": genotype,
@@ -124,11 +140,13 @@ def _trainings() -> list[hours.Training]:
     """How the shipped networks were trained that kept their scores on V."""
     found = []
     for name in zoo.names():
-        card, path = zoo.card(name), zoo.SHELF / name / HISTORY
+        card, path = cards.read(name), zoo.SHELF / name / HISTORY
         run = card["runs"]["retrain"]
-        if HISTORY not in card["sha256"] or "seconds" not in run or run.get("is_resumed"):
+        if HISTORY not in card["sha256"] or not {"seconds", "device"} <= set(run) or run.get("is_resumed"):
             continue  # the seconds of a training that was carried on are those behind its last checkpoint
         zoo.folder(name)  # checks it
+        curves = history.read(path)
+        require("psnr_db" in curves, path, "hold psnr_db", list(curves), f"restore it (git checkout {path})")
         level = f"sigma {card['sigma']:g}" if card["task"] == HOME else card["task"]
         found.append(
             hours.Training(
@@ -136,7 +154,7 @@ def _trainings() -> list[hours.Training]:
                 group=f"{card['data']['dataset']}, {level}",
                 seconds=run["seconds"],
                 device=run["device"],
-                psnr=history.read(path)["psnr_db"],
+                psnr=curves["psnr_db"],
             )
         )
     return sorted(found, key=lambda one: (one.group, one.name))

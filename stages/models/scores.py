@@ -11,12 +11,11 @@ from nasir import task as tasks
 from nasir.data import split_lists
 from nasir.data.pictures.collection import load_samples
 from nasir.evaluation import protocols, scoring
-from nasir.files import read_csv
 from nasir.inference import model as models
 from nasir.inference import zoo
 from nasir.reporting.tables import table
 from nasir.settings import Settings
-from stages.models import shelve
+from stages.models import cards, shelve
 
 ALIKE = 0.005
 """Difference of a score, dB, below which it counts as the same: other processors give other last bits."""
@@ -39,7 +38,7 @@ def run(*, names: list[str], profiles: Path, shipped: Path, known: Path, work: P
     for protocol in also:
         protocols.find(protocol)
     for name in names or zoo.names():
-        folder, card = zoo.folder(name), zoo.card(name)
+        card, folder = cards.read(name), zoo.folder(name)
         settings = _settings(card, profiles)
         data = work / f"{card['made_with']['profile']}-{card['task']}-{card['data']['dataset']}"
         images = work / f"{card['data']['dataset']}-images"
@@ -50,9 +49,7 @@ def run(*, names: list[str], profiles: Path, shipped: Path, known: Path, work: P
         plan = {protocol: list(test) for protocol in (further if also else card["scores"])}
         if not plan:
             continue
-        known_scores = {
-            (row["protocol"], row["name"]): float(row["psnr_db"]) for row in read_csv(folder / "scores.csv")
-        }
+        known_scores = {(row["protocol"], row["name"]): float(row["psnr_db"]) for row in cards.scores(name)}
         if {name for _, name in known_scores} != set(test):
             raise ValueError(
                 f"{folder / 'scores.csv'} must have scores of the {len(test)} test images in {data}, got others; remove {data} "
@@ -65,7 +62,7 @@ def run(*, names: list[str], profiles: Path, shipped: Path, known: Path, work: P
         )  # fmt: skip
         if further:
             shelve.add(name, [row for protocol, scored in found.items() for row in scored.rows(protocol=protocol)])
-            card = zoo.card(name)
+            card = cards.read(name)
         for protocol, scored in found.items():
             gap = max(abs(s.psnr_db - known_scores.get((protocol, s.name), s.psnr_db)) for s in scored.scores)
             are_alike &= gap < ALIKE

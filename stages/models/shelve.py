@@ -4,15 +4,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from statistics import fmean
-from typing import Any
+from typing import Any, TypedDict
 
+from nasir.data import split_lists
 from nasir.data.datasets import catalogue
 from nasir.evaluation.scoring import MEASURES
 from nasir.evaluation.statistics import mean_interval
-from nasir.files import read_csv, read_json, sha256_file, shortened, write_bytes, write_csv, write_json
+from nasir.files import read_csv, sha256_file, shortened, write_bytes, write_csv, write_json
 from nasir.inference import model as models
 from nasir.inference import zoo
+from nasir.reporting import cells, history
 from nasir.settings import Settings
+from nasir.shapes import read, require_unique
+from stages.models import cards
+from stages.models.cards import COLUMNS
 
 FILES = ("model.json", "best.safetensors", "scores.csv")
 """What a card vouches for."""
@@ -23,7 +28,30 @@ STAGES = ("search", "retrain", "evaluate")
 HISTORY = "validation.csv"
 """Scores on V in the course of the training, which a card vouches for where the run has kept them."""
 
-COLUMNS = ("protocol", "name", *MEASURES)
+AGAIN = "run the pipeline to its end again"
+
+
+class Metrics(TypedDict):
+    """Of what evaluate wrote, as far as it is read."""
+
+    parameters: int
+    flops_per_pixel: float
+    weights_sha256: str
+
+
+class Versions(TypedDict):
+    """Of packages."""
+
+    torch: str
+
+
+class Receipt(TypedDict, total=False):
+    """Of what a stage has cost, as far as it is read."""
+
+    seed: int
+    profile: str
+    settings: dict[str, object]
+    versions: Versions
 
 
 def run(*, runs: Path, settings: Settings, name: str, out: Path) -> None:
@@ -61,13 +89,16 @@ def run(*, runs: Path, settings: Settings, name: str, out: Path) -> None:
             f"{model['sigma']:g}, got {params.task} at {sigma:g}; give its own with --settings."
         )
     _check_settings(runs, settings)
-    metrics, split = read_json(needed["metrics"]), read_json(needed["split"])
-    if metrics.get("weights_sha256") != sha256_file(needed["weights"]):
+    metrics: Mapping[str, Any] = read(needed["metrics"], Metrics, AGAIN)
+    split = split_lists.read(needed["split"], ["w", "a", "v", "test"])
+    if metrics["weights_sha256"] != sha256_file(needed["weights"]):
         raise ValueError(
             f"{needed['metrics']} must be of the network in {needed['weights'].parent}, got scores of another; run evaluate "
             "again."
         )
-    rows = [row for row in read_csv(needed["scores"]) if row["method"] == "nasir"]
+    rows = [row for row in read_csv(needed["scores"], ("method", *COLUMNS)) if row["method"] == "nasir"]
+    cells.to_scores(rows, needed["scores"])
+    require_unique(rows, ("protocol", "name"), needed["scores"], AGAIN)
     scores = of_protocols(rows)
     if "whole" not in scores:
         raise ValueError(
@@ -90,14 +121,17 @@ def run(*, runs: Path, settings: Settings, name: str, out: Path) -> None:
         | {part: settings.values[part] for part in ("search", "strategy", "space", "network", "retrain")},
         "runs": {stage: _receipt(runs / f"receipts/{stage}.json") for stage in STAGES},
     }
+    kept = _history(runs / "retrain/history.csv")
     folder = out / name
     folder.mkdir(parents=True, exist_ok=True)
     (folder / zoo.CARD).unlink(missing_ok=True)  # no card vouches for files that are being replaced
     for path in (needed["model"], needed["weights"]):
         write_bytes(folder / path.name, path.read_bytes())
     write_csv(folder / "scores.csv", [{column: row[column] for column in COLUMNS} for row in rows], COLUMNS)
-    kept = _keep_history(runs / "retrain/history.csv", folder / HISTORY)
-    hashes = {file: sha256_file(folder / file) for file in (*FILES, *kept)}
+    (folder / HISTORY).unlink(missing_ok=True)
+    if kept:
+        write_csv(folder / HISTORY, kept, ("step", "metric", "value"))
+    hashes = {file: sha256_file(folder / file) for file in (*FILES, *([HISTORY] if kept else []))}
     write_json(folder / zoo.CARD, card | {"sha256": hashes})
     print(f"{folder}: {metrics['parameters']:,} parameters, {len(rows)} scores")
 
@@ -107,7 +141,7 @@ def _check_settings(runs: Path, settings: Settings) -> None:
     asked = {f"{section}.{key}": value for section, values in settings.values.items() for key, value in values.items()}
     for stage in STAGES:
         path = runs / f"receipts/{stage}.json"
-        had = read_json(path) if path.is_file() else {}
+        had: Mapping[str, Any] = read(path, Receipt, AGAIN) if path.is_file() else {}
         facts = {f"params.{key}": had[key] for key in ("seed", "profile") if key in had} | had.get("settings", {})
         for key, value in facts.items():
             if key in asked and asked[key] != value:
@@ -117,14 +151,12 @@ def _check_settings(runs: Path, settings: Settings) -> None:
                 )
 
 
-def _keep_history(source: Path, target: Path) -> list[str]:
-    """Write the scores on V among what a training recorded; the names of the files that this has made."""
-    target.unlink(missing_ok=True)
-    if not source.is_file():
+def _history(path: Path) -> list[dict[str, str]]:
+    """The scores on V among what a training recorded; none where the run has not kept it."""
+    if not path.is_file():
         return []
-    rows = [row for row in read_csv(source) if row["metric"] in ("psnr_db", "ssim")]
-    write_csv(target, rows, ("step", "metric", "value"))
-    return [target.name]
+    history.read(path)  # refuses what is no number
+    return [row for row in read_csv(path) if row["metric"] in ("psnr_db", "ssim")]
 
 
 def add(name: str, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -134,9 +166,9 @@ def add(name: str, rows: Sequence[Mapping[str, Any]]) -> None:
         name: of the network.
         rows: with the columns `COLUMNS`.
     """
-    folder, card = zoo.folder(name), zoo.card(name)
+    card, folder = cards.read(name), zoo.folder(name)
     texts = [{column: str(row[column]) for column in COLUMNS} for row in rows]
-    all_rows = [*read_csv(folder / "scores.csv"), *texts]
+    all_rows = [*cards.scores(name), *texts]
     (folder / zoo.CARD).unlink()  # no card vouches for a file that is being replaced
     write_csv(folder / "scores.csv", all_rows, COLUMNS)
     hashes = card["sha256"] | {"scores.csv": sha256_file(folder / "scores.csv")}
@@ -161,9 +193,9 @@ def _receipt(path: Path) -> dict[str, Any]:
     """What a stage cost; nothing where it was not run here."""
     if not path.is_file():
         return {}
-    found: dict[str, Any] = read_json(path)
+    found: Mapping[str, Any] = read(path, Receipt, AGAIN)
     return {
         key: found[key]
         for key in ("seconds", "is_resumed", "peak_memory_mib", "device", "processor", "precision", "commit")
         if key in found
-    } | {"torch": found["versions"]["torch"]}
+    } | ({"torch": found["versions"]["torch"]} if "versions" in found else {})

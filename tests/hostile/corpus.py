@@ -15,6 +15,7 @@ from pathlib import Path
 
 import bad_archives
 import bad_networks
+import bad_pages
 import bad_pictures
 import bad_reports
 import bad_settings
@@ -37,6 +38,7 @@ def cases(folder: Path) -> dict[str, list[Case]]:
     found: dict[str, list[Case]] = {}
     of_networks = [*bad_pictures.cases(network), *bad_networks.cases(network)]
     of_networks += bad_reports.cases(folder)
+    of_networks += bad_pages.cases(folder / "pages", network)
     for one in (*of_networks, *bad_settings.cases(), *bad_tables.cases(), *bad_archives.cases()):
         found.setdefault(one.kind, []).append(one)
     return found

@@ -1,11 +1,14 @@
 """What the page of the papers' tables is made from: printed values, the rows of each table, and our cells."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
-from nasir.files import read_csv, read_json, shortened
+from nasir import shapes
+from nasir.files import read_csv, shortened
 from nasir.reporting import cells
 from nasir.reporting import published as printing
 from nasir.reporting.cells import Result
@@ -49,6 +52,69 @@ FOUND = "irnas"
 
 HOME = "denoise"
 """The task whose cells hold the protocol matrix."""
+
+
+class Found(TypedDict):
+    """Of the `cell.json` of any cell."""
+
+    method: str
+    sigma: float
+    seed: int
+    draw: int
+    reason: str | None
+
+
+class Ran(TypedDict):
+    """Of that of a cell that ran."""
+
+    images: int
+    settings: dict[str, float]
+    flops_per_pixel: float | None
+    genotype_sha256: str | None
+
+
+class Searched(TypedDict):
+    """Of a search that was measured."""
+
+    seconds: float
+    peak_memory_mib: float | None
+    device: str
+    is_resumed: bool
+    steps: int
+
+
+class Memory(TypedDict):
+    """Of the memory of one iteration, with shared cells and without."""
+
+    shared_mib: float
+    unshared_mib: float
+    what: str
+
+
+class Inference(TypedDict):
+    """Of the seconds of one image, by method."""
+
+    image: str
+    device: str
+    threads: int
+    seconds: dict[str, float | None]
+
+
+class Measured(TypedDict, total=False):
+    """What the claims stage wrote of a task."""
+
+    parameters: dict[str, int | None]
+    search: Searched | None
+    memory: Memory | None
+    inference: Inference | None
+
+
+class Receipt(TypedDict):
+    """Of that of a search, as far as it is read."""
+
+    seconds: float
+    device: str
+    is_resumed: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -174,6 +240,7 @@ def read(folder: Path, published: Path, rows: Path, plan: Plan) -> Study:
     table_rows = tuple(_read_row(row, rows) for row in read_csv(rows, ROWS))
     _check(printed, table_rows, plan, rows)
     found = [task for task, part in plan.parts.items() if FOUND in part.methods and part.methods[FOUND].reason is None]
+    _check_cells(folder, plan)
     results = {
         (task, name, sigma): cells.read(folder, task, name, sigma, plan.seeds, method.draws)
         for task, part in plan.parts.items()
@@ -187,19 +254,47 @@ def read(folder: Path, published: Path, rows: Path, plan: Plan) -> Study:
         rows=table_rows,
         results=results,
         matrix=results[HOME, FOUND, plan.matrix_sigma].under(plan.protocols) if HOME in found else None,
-        measured={task: read_json(folder / "claims" / f"{task}.json") for task in found},
-        claims={row["claim"]: _read_claim(row) for row in _claims(rows.with_name("claims.csv"))},
-        receipts={path.stem: read_json(path) for path in sorted((folder / "receipts").glob("*.json"))},
+        measured={task: _read_as(folder / "claims" / f"{task}.json", Measured) for task in found},
+        claims={row["claim"]: _read_claim(row) for row in claim_rows(rows.with_name("claims.csv"))},
+        receipts={path.stem: _read_as(path, Receipt) for path in sorted((folder / "receipts").glob("*.json"))},
     )
+
+
+def _read_as(path: Path, shape: Any) -> dict[str, Any]:
+    """A JSON file of the study; another shape is refused."""
+    value: dict[str, Any] = shapes.read(path, shape, "run the stage that writes it again")
+    return value
+
+
+def _check_cells(folder: Path, plan: Plan) -> None:
+    """Refuse cells whose files are not as they were written, before they are joined."""
+    for task, part in plan.parts.items():
+        for name, method in part.methods.items():
+            for sigma, draw, seed in product(method.sigmas, method.draws, plan.seeds):
+                if method.reason is None:
+                    _check_cell(cells.find(folder, task, cells.folder_name(name, sigma, seed, draw)))
+
+
+def _check_cell(folder: Path) -> None:
+    facts, remedy = _read_as(folder / "cell.json", Found), "run that cell again"
+    if facts["reason"] is None:
+        shapes.hold(facts, Ran, folder / "cell.json", remedy)
+        scores = folder / "scores.csv"
+        require_unique(read_csv(scores, ("protocol", "name", *cells.MEASURES)), ("protocol", "name"), scores, remedy)
 
 
 def printed_rows(path: Path) -> list[dict[str, str]]:
     """The rows of a file of printed values, each of a data set whose task is known.
 
     Raises:
-        ValueError: for another data set, or a damaged file.
+        ValueError: for another data set, a number that is not finite, or a damaged file.
     """
     rows = printing.read(path)
+    for row, column in product(rows, ("sigma", "psnr_db", "ssim", "params_m", "time_s")):
+        is_finite = not row[column] or math.isfinite(float(row[column]))
+        shapes.require(
+            is_finite, path, f"have finite numbers for {column}", row[column], "print them as the paper does"
+        )
     strange = sorted({row["dataset"] for row in rows} - set(TASK_OF))
     if strange:
         raise ValueError(
@@ -209,7 +304,12 @@ def printed_rows(path: Path) -> list[dict[str, str]]:
     return rows
 
 
-def _claims(path: Path) -> list[dict[str, str]]:
+def claim_rows(path: Path) -> list[dict[str, str]]:
+    """The rows of a file of claims of the papers' texts.
+
+    Raises:
+        ValueError: for a damaged file.
+    """
     rows = read_csv(path, ("claim", "words", "printed", "unit", "source", "why", "note"))
     require_numbers(rows, ("printed",), path, is_given=False)
     require_unique(rows, ("claim",), path, "keep one")
