@@ -1,8 +1,8 @@
 # make repro: the pipeline; make tables PROFILE=demo|small|fast|paper: the paper's tables, with BM3D=1 also BM3D (non-commercial
 # licence); make overnight [HOURS=8]: the paper's networks in pieces, carried on when called again; make study [HOURS=2]: search
 # strategies against random networks; make scores: the networks of models/ scored again; make test: lint, types, tests; make
-# test-slow: minutes more; make test-paper: steps at the paper's size; make chaos [QUICK=1]: what RELIABILITY.md
-# promises: 200 (25) kills, 20 (3) pipelines in a row, 50,000 (5,000) pictures, failing servers, hostile inputs; make audit: known vulnerabilities.
+# test-slow: minutes more; make test-paper: steps at the paper's size; make chaos [QUICK=1]: what RELIABILITY.md promises, 200 (25)
+# kills, 20 (3) pipelines in a row, 50,000 (5,000) pictures, failing servers, bad input; make audit: known vulnerabilities.
 # All set everything up first; a second call installs nothing.
 # CPU-only machines: make TORCH_INDEX=<the CPU wheel index that pytorch.org gives> avoids several GB of CUDA libraries.
 

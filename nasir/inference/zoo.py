@@ -40,8 +40,8 @@ def card(name: str) -> dict[str, Any]:
         )
     value: dict[str, Any] = read_json(path)
     try:
-        is_whole = value["name"] == name and value["task"] and value["sigma"] + value["scores"]["whole"]["psnr_db"] >= 0
-        is_whole = bool(is_whole and value["sha256"])
+        is_measured = 0 <= value["sigma"] <= 255 and 0 <= value["scores"]["whole"]["psnr_db"] <= 200
+        is_whole = bool(value["name"] == name and value["task"] and is_measured and value["sha256"])
     except (KeyError, TypeError):
         is_whole = False
     if not is_whole:
