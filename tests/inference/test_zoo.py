@@ -70,10 +70,9 @@ def test_a_file_that_is_not_the_cards_is_refused(shelf, change):
     "text",
     [
         "[]", "{}", '{"name": "other"}', '{"name": "rain", "task": "derain", "sigma": "much"}',
-        f'{{"name": "rain", "task": "derain", "sigma": {10**400}, "scores": {{"whole": {{"psnr_db": 25}}}}, "sha256": {{"a": "b"}}}}',
-        '{"name": "rain", "task": "derain", "sigma": 0, "scores": {"whole": {"psnr_db": NaN}}, "sha256": {"a": "b"}}',
+        f'{{"name": "rain", "task": "derain", "sigma": {10**400}, "sha256": {{"a": "b"}}, "scores": {{"whole": {{"psnr_db": 25}}}}}}',
     ],
-    ids=["list", "empty", "another", "text", "endless", "not a number"],
+    ids=["list", "empty", "another", "text", "endless"],
 )  # fmt: skip
 def test_a_card_that_is_damaged_is_refused(shelf, text):
     (shelf / "rain" / zoo.CARD).write_text(text)
