@@ -70,7 +70,7 @@ def test_a_file_that_is_not_the_cards_is_refused(shelf, change):
     "text",
     [
         "[]", "{}", '{"name": "other"}', '{"name": "rain", "task": "derain", "sigma": "much"}',
-        f'{{"name": "rain", "task": "derain", "sigma": {10**400}, "sha256": {{"a": "b"}}, "scores": {{"whole": {{"psnr_db": 25}}}}}}',
+        f'{{"name": "rain", "task": "x", "sigma": {10**400}, "sha256": {{"a": ""}}, "scores": {{"whole": {{"psnr_db": 9}}}}}}',
     ],
     ids=["list", "empty", "another", "text", "endless"],
 )  # fmt: skip
