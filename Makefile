@@ -2,7 +2,7 @@
 # licence); make overnight [HOURS=8]: the paper's networks in pieces, carried on when called again; make study [HOURS=2]: search
 # strategies against random networks; make scores: the networks of models/ scored again; make test: lint, types, tests; make
 # test-slow: minutes more; make test-paper: steps at the paper's size; make chaos [QUICK=1]: what RELIABILITY.md promises, 200 (25)
-# kills, 20 (3) pipelines in a row, 50,000 (5,000) pictures, failing servers, bad input; make audit: known vulnerabilities.
+# kills, 20 (3) pipelines in a row, 50,000 (2,000) pictures, failing servers, bad input; make audit: known vulnerabilities.
 # All set everything up first; a second call installs nothing.
 # CPU-only machines: make TORCH_INDEX=<the CPU wheel index that pytorch.org gives> avoids several GB of CUDA libraries.
 
@@ -77,8 +77,8 @@ test-paper: setup
 	$(BIN)/python -m pytest -q -m slow -s --timeout 0 tests/test_paper_size.py
 
 chaos: setup
-	NASIR_KILLS=$(if $(QUICK),25,200) NASIR_ROUNDS=$(if $(QUICK),3,20) NASIR_IMAGES=$(if $(QUICK),5000,50000) OMP_NUM_THREADS=1 \
-	  $(BIN)/python -m pytest -q -m '' -rsP --timeout 0 -n $(JOBS) --dist worksteal $(CHAOS)
+	NASIR_KILLS=$(if $(QUICK),25,200) NASIR_ROUNDS=$(if $(QUICK),3,20) NASIR_IMAGES=$(if $(QUICK),2000,50000) \
+	  NASIR_MEGAPIXELS=$(if $(QUICK),17,200) OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -m '' -rsP --timeout 0 -n $(JOBS) --dist worksteal $(CHAOS)
 
 # its packages are needed for nothing else, so that not having them stops nothing, either
 audit: setup
