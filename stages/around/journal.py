@@ -130,9 +130,9 @@ def copies_of(journal: Path) -> Path:
 
 
 def new_path(folder: Path, stage: str) -> Path:
-    """A fresh name in `folder`: the UTC time to the microsecond, then the stage; names sort by time."""
+    """A fresh name in `folder`: the UTC time to the microsecond, the process, the stage; names sort by time."""
     stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
-    return folder / f"{stamp}-{stage}.jsonl"
+    return folder / f"{stamp}-{os.getpid()}-{stage}.jsonl"
 
 
 def read_events(path: Path, offset: int, limit: int) -> tuple[list[dict[str, Any]], int]:

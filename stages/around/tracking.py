@@ -4,7 +4,7 @@ A stage appends to its journal. A second process, `python -m stages sync --follo
 server that is down or hangs can delay only that process.
 
 Nothing is sent twice: runs are found again by their tags, and a metric with the same key, time, step and value is one
-row in MLflow.
+row in MLflow. A run whose making was not answered may be made twice: the one that nothing was sent to is deleted.
 """
 
 import hashlib
@@ -97,17 +97,25 @@ def start_follower(journal: Path) -> subprocess.Popen[bytes] | None:
     None, too, where NASIR_SEND is `later`: then all journals are sent at once by `sync`, which starts MLflow once and not for
     each of many short stages.
 
-    It has its own session, so that it outlives the stage and an interrupt of it, and writes to `sync.log`.
+    It has its own session, so that it outlives the stage and an interrupt of it, and writes to `sync.log`. Where the machine
+    takes no more processes, one line says so, and `sync` sends the journal.
     """
     if os.environ.get("NASIR_SEND") == "later" or importlib.util.find_spec("mlflow") is None:
         return None
     journal = journal.resolve()
     command = [sys.executable, "-m", "stages", "sync", "--follow", str(journal)]
-    with (journal.parent / "sync.log").open("ab") as log:
-        follower = subprocess.Popen(
-            command, cwd=checkout(), stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+    try:
+        with (journal.parent / "sync.log").open("ab") as log:
+            follower = subprocess.Popen(
+                command, cwd=checkout(), stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+            )
+        os.setpriority(os.PRIO_PROCESS, follower.pid, 10)  # the stage goes first
+    except OSError as error:
+        print(
+            f"tracking: {_first_line(error)}; the events are kept, and `python -m stages sync` sends them",
+            file=sys.stderr,
         )
-    os.setpriority(os.PRIO_PROCESS, follower.pid, 10)  # the stage goes first
+        return None
     return follower
 
 
@@ -202,6 +210,8 @@ def sync(journals: Path, uri: str | None = None) -> Delivery:
                 waiting.append((path, "another process is sending it"))
                 continue
             try:
+                if is_complete(path):  # another process has sent it in the meantime
+                    continue
                 if is_abandoned(path):
                     path.unlink()
                 elif _send(path, server):
@@ -317,10 +327,23 @@ class _Server:
 
     def find_or_create(self, tag: str, value: str, name: str, started: int, tags: Mapping[str, str]) -> Any:
         """The one run with this tag."""
-        found = self.client.search_runs([self.experiment_id], filter_string=f"tags.`{tag}` = '{value}'", max_results=1)
-        if found:
-            return found[0]
+        found = self.find(tag, value)
+        if found is not None:
+            return found
         return self.client.create_run(self.experiment_id, start_time=started, run_name=name, tags={**tags, tag: value})
+
+    def find(self, tag: str, value: str) -> Any | None:
+        """The one run with this tag, or None.
+
+        A run is made again where the answer was lost or came too late: of several the one that something was sent to stays, and
+        those without params and metrics are deleted.
+        """
+        found = self.client.search_runs([self.experiment_id], filter_string=f"tags.`{tag}` = '{value}'")
+        found = sorted(found, key=lambda run: (not _has_data(run), run.info.run_id))
+        for twin in found[1:]:
+            if not _has_data(twin):
+                self.client.delete_run(twin.info.run_id)
+        return found[0] if found else None
 
     def set_params(self, run: Any, params: Mapping[str, Any]) -> None:
         """Log those parameters that the run does not have yet."""
@@ -396,7 +419,9 @@ def _send_events(journal: Path, server: _Server) -> bool:
         return False
     last = finish or {"status": "KILLED", "time": int(journal.stat().st_mtime * 1000)}
     server.client.set_terminated(cursor.run_id, last["status"], end_time=last["time"])
+    server.find("nasir.journal", start["journal"])
     with locked(server.folder / "server.lock", wait=True):
+        server.find("nasir.pipeline", start["pipeline"]["key"])
         _update_parent(cursor.run_id, server)
     write_cursor(journal, replace(cursor, size=journal.stat().st_size))
     shutil.rmtree(copies_of(journal), ignore_errors=True)
@@ -414,8 +439,8 @@ def _open_run(start: Event, server: _Server) -> str:
             pipeline["started"],
             {"nasir.stage": PIPELINE},
         )
+        server.set_params(parent, pipeline["params"])  # before another process chooses among twins
     parent_id = parent.info.run_id
-    server.set_params(parent, pipeline["params"])
     tags = {"mlflow.parentRunId": parent_id, "nasir.stage": start["stage"], "nasir.host": start["host"]}
     name = names.of_stage(start["stage"], pipeline["params"] | start["params"])
     run = server.find_or_create("nasir.journal", start["journal"], name, start["time"], tags)
@@ -493,6 +518,10 @@ def _update_parent(run_id: str, server: _Server) -> None:
 
 
 # Small things.
+
+
+def _has_data(run: Any) -> bool:
+    return bool(run.data.params or run.data.metrics)
 
 
 def _hash(uri: str) -> str:

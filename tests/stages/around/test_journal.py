@@ -8,7 +8,9 @@ import socket
 import subprocess
 import sys
 import time
+from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -134,6 +136,16 @@ def test_names_of_journals_sort_by_time(tmp_path):
 
     assert names == sorted(names)
     assert names[0].endswith("-split.jsonl")
+
+
+def test_processes_that_start_a_stage_in_the_same_microsecond_have_journals_of_their_own(tmp_path, monkeypatch):
+    moment = datetime(2026, 11, 28, 12, 30, 0, 5, UTC)
+    monkeypatch.setattr(journal, "datetime", SimpleNamespace(now=lambda zone: moment))
+    names = []
+    for pid in (11, 12):
+        monkeypatch.setattr(journal.os, "getpid", lambda pid=pid: pid)
+        names.append(new_path(tmp_path, "split").name)
+    assert names == ["20261128T123000.000005Z-11-split.jsonl", "20261128T123000.000005Z-12-split.jsonl"]
 
 
 def test_stages_of_one_dvc_process_belong_to_one_pipeline_run(tmp_path, monkeypatch):

@@ -1,5 +1,6 @@
 """Tracking: everything arrives once, whatever happens to the server, the stage or the sender."""
 
+import errno
 import fcntl
 import os
 import re
@@ -431,6 +432,16 @@ def test_where_mlflow_is_not_installed_nothing_is_started(tmp_path, monkeypatch)
 
     assert follower is None
     assert tracking.wait_for(follower, 5.0)
+
+
+def test_where_no_process_can_be_started_the_stage_goes_on(tmp_path, monkeypatch, capsys):
+    def popen(*_: object, **__: object) -> None:
+        raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+
+    monkeypatch.delenv("NASIR_SEND", raising=False)
+    monkeypatch.setattr(tracking.subprocess, "Popen", popen)
+    assert tracking.start_follower(tmp_path / "a.jsonl") is None
+    assert "temporarily unavailable; the events are kept, and `python -m stages sync` sends" in capsys.readouterr().err
 
 
 def test_tracking_goes_to_the_checkout_unless_the_environment_says_otherwise(tmp_path, monkeypatch):
