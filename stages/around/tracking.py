@@ -53,6 +53,7 @@ LINES = 1000  # of a journal between two cursors
 SENDERS = (
     8  # followers of one folder at a time; each takes some 150 MB, and hundreds of short stages would fill a machine
 )
+SENT = "sent"
 LAST_TRIES = 3  # of a follower, once its stage has ended
 
 
@@ -191,7 +192,8 @@ def _seat(journals: Path) -> Iterator[bool]:
 def sync(journals: Path, uri: str | None = None) -> Delivery:
     """Send every journal in a folder that was not completely sent, those of killed stages too.
 
-    Journals that another process is sending are left to it. When the server cannot be reached all journals wait.
+    Journals that another process is sending are left to it. When the server cannot be reached all journals wait, and all that
+    are left when it dies half way.
     """
     uri = uri or tracking_uri()
     sent: list[Path] = []
@@ -204,23 +206,31 @@ def sync(journals: Path, uri: str | None = None) -> Delivery:
         server = _Server.connect(uri, journals)
     except errors as error:
         return Delivery(sent=(), waiting=tuple((path, _first_line(error)) for path in unsent))
+    fault = ""
     for path in unsent:
-        with locked(path.with_suffix(".lock"), wait=False) as is_ours:
-            if not is_ours:
-                waiting.append((path, "another process is sending it"))
-                continue
-            try:
-                if is_complete(path):  # another process has sent it in the meantime
-                    continue
-                if is_abandoned(path):
-                    path.unlink()
-                elif _send(path, server):
-                    sent.append(path)
-                else:
-                    waiting.append((path, "its stage is still running"))
-            except errors as error:
-                waiting.append((path, _first_line(error)))
+        reason = fault or _send_now(path, server)
+        if reason == SENT:
+            sent.append(path)
+        elif reason:
+            waiting.append((path, reason))
+            fault = fault or server.fault()
     return Delivery(sent=tuple(sent), waiting=tuple(waiting))
+
+
+def _send_now(journal: Path, server: "_Server") -> str:
+    """Send a journal that no other process is sending: SENT, why it waits, or "" where there is nothing to send."""
+    with locked(journal.with_suffix(".lock"), wait=False) as is_ours:
+        if not is_ours:
+            return "another process is sending it"
+        if is_complete(journal):  # sent by another process in the meantime
+            return ""
+        if is_abandoned(journal):
+            journal.unlink()
+            return ""
+        try:
+            return SENT if _send(journal, server) else "its stage is still running"
+        except _server_errors() as error:
+            return _first_line(error)
 
 
 def prepare(uri: str | None = None) -> str:
@@ -324,6 +334,14 @@ class _Server:
             else:
                 identity = experiment.experiment_id
         return cls(uri=uri, client=client, experiment_id=identity, folder=folder)
+
+    def fault(self) -> str:
+        """Why it answers no more, or "": a journal may wait for reasons of its own."""
+        try:
+            self.client.get_experiment(self.experiment_id)
+        except _server_errors() as error:
+            return _first_line(error)
+        return ""
 
     def find_or_create(self, tag: str, value: str, name: str, started: int, tags: Mapping[str, str]) -> Any:
         """The one run with this tag."""

@@ -21,6 +21,7 @@ class LittleMlflow:
         self.files: dict[str, bytes] = {}
         self.calls: dict[str, Callable[[dict[str, Any]], object]] = {
             "experiments/get-by-name": self._experiment,
+            "experiments/get": lambda asked: {"experiment": {"experiment_id": asked["experiment_id"], "name": "nasir"}},
             "experiments/create": self._create_experiment,
             "runs/create": self._create_run,
             "runs/search": self._search,

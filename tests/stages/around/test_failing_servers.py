@@ -235,6 +235,21 @@ def test_a_server_that_dies_at_any_request_gets_all_of_it_once(
     assert files_of(server) == FILES * is_whole
 
 
+def test_a_server_that_dies_half_way_is_not_waited_for_again_with_each_journal(
+    server, followers, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(tracking, "start_follower", lambda journal: None)
+    for _ in range(6):
+        run_stage(tmp_path, server, until_failed=False, has_files=False)
+    server.fail(lambda request: PASS if request.number <= 30 else CUT)
+    delivery = tracking.sync(tmp_path / "tracking")
+    assert 0 < len(delivery.sent) < 5 and len(delivery.sent) + len(delivery.waiting) == 6
+    assert server.count == 30 + 2 + 2  # one that failed, and a look whether others would, each tried twice
+    server.come_back()
+    assert len(send_all(tmp_path / "tracking")) == len(delivery.waiting)
+    compare(tmp_path / "tracking", server.uri)
+
+
 WRITER = """
 import sys, time
 from pathlib import Path
