@@ -78,7 +78,7 @@ test-paper: setup
 
 chaos: setup
 	NASIR_KILLS=$(if $(QUICK),25,200) NASIR_ROUNDS=$(if $(QUICK),3,20) NASIR_IMAGES=$(if $(QUICK),2000,50000) \
-	  NASIR_MEGAPIXELS=$(if $(QUICK),17,200) OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -m '' -rsP --timeout 0 -n $(JOBS) --dist worksteal $(CHAOS)
+	  NASIR_MEGAPIXELS=$(if $(QUICK),4,200) OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -m '' -rsP --timeout 0 -n $(JOBS) --dist worksteal $(CHAOS)
 
 # its packages are needed for nothing else, so that not having them stops nothing, either
 audit: setup
