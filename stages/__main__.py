@@ -234,6 +234,23 @@ def summary(
     print(stage.write(runs, report))
 
 
+def beside(
+    given: Annotated[
+        list[str], typer.Argument(metavar="NAME=FOLDER...", help="Another run, and what evaluate wrote there.")
+    ],
+    out: Out = Path("reports/beside.html"),
+    settings: Annotated[Path, typer.Option(help="Of this run.")] = Path("reports/settings.yaml"),
+    runs: Annotated[Path, typer.Option(help="Where each step's folder lies.")] = Path("runs"),
+    published: Annotated[Path, typer.Option(help="The printed values.")] = Path("tables/published.csv"),
+    report: Annotated[Path, typer.Option(help="Folder of this run's report.")] = Path("reports"),
+) -> None:
+    """Write the report's page with what other runs made of the same test images beside this run's."""
+    from nasir.settings import read
+    from stages.aside import beside as stage
+
+    print(stage.run(given=given, params=read(settings).params, runs=runs, published=published, studies=report, out=out))
+
+
 def status(
     checkpoints: Annotated[list[Path] | None, typer.Option(help="Their folders; repeatable.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
@@ -319,6 +336,7 @@ OTHERS: tuple[Callable[..., None], ...] = (
     rehearse,
     strategies,
     summary,
+    beside,
     shelve,
     scores,
     printed,

@@ -25,12 +25,16 @@ from nasir.files import write_csv
 from nasir.inference import zoo
 from nasir.settings import resolve
 from stages import __main__ as stages
+from stages.around.entries import STEPS
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "DATASETS.md", *sorted((ROOT / "docs").glob("*.md"))]
 BEGINNINGS = ("nasir ", "make ", "dvc ", "python -m ", "pip ", ". .venv", "export ", "cd ")
 CHOSEN = ("NAME", "chain", "rain12")
 """What a reader calls a space or data set of their own."""
+
+WRITTEN = [f"runs/{step}" for step in STEPS]
+"""Folders that the pipeline writes."""
 
 ELSEWHERE = ("torchrun", "srun", "sbatch", "dask", "scontrol", "squeue", "pre-commit", "git")
 """Programs that need not be here, and what they are given is theirs; but for a stage, which is read."""
@@ -156,7 +160,8 @@ def test_a_command_is_one(command, tmp_path):
         known = (ROOT / "pyproject.toml").read_text()
         assert all(re.search(rf"^{extra} = \[", known, re.M) for text in extras for extra in text.split(","))
     elif first in ("cp", "cd"):
-        assert (ROOT / words[0]).exists(), command
+        source = next(word for word in words if not word.startswith("-"))
+        assert source in WRITTEN or (ROOT / source).exists(), command
     else:
         assert first in (".", "export", *ELSEWHERE), f"{command}: say in this test how it is tried"
 

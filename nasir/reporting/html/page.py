@@ -44,6 +44,7 @@ def render(
     record: Record,
     figures: Mapping[str, bytes],
     pictures: Mapping[str, Shot],
+    beside: Mapping[str, Mapping[str, str]],
     of_studies: Sequence[Study],
     script: str | None,
 ) -> str:
@@ -53,6 +54,7 @@ def render(
         record: of the run.
         figures: files of the figures, by the keys of `nasir.reporting.run.page.FIGURES`.
         pictures: of the test images, by rank; those without rank worst, median or best from the worst on.
+        beside: captions of what other runs restored, by rank and panel.
         of_studies: studies of search strategies; none leaves their section out.
         script: the library of charts; None where it is not installed.
     """
@@ -62,7 +64,7 @@ def render(
     texts = _texts(record, pictures, of_studies, has_charts=script is not None)
     places = {name: _chart(name) for name in charts}
     places |= {path: _figure(name, figures, charts) for name, path in page.FIGURES.items() if name in figures}
-    compared = {rank: _shot(record, rank, shot) for rank, shot in pictures.items()}
+    compared = {rank: _shot(record, rank, shot, beside[rank]) for rank, shot in pictures.items()}
     places |= {rank: _placed(html) for rank, html in compared.items() if rank in RANKS}
     places[OTHERS] = _placed(
         shots.gallery([(_title(record, r), html) for r, html in compared.items() if r not in RANKS])
@@ -132,7 +134,7 @@ def _title(record: Record, rank: str) -> str:
     )
 
 
-def _shot(record: Record, rank: str, shot: Shot) -> str:
+def _shot(record: Record, rank: str, shot: Shot, beside: Mapping[str, str]) -> str:
     picture = record.pictures[rank]
     by_classical = {
         method: f"{run_charts.short(record, method)}, {psnr(value)} dB"
@@ -142,6 +144,7 @@ def _shot(record: Record, rank: str, shot: Shot) -> str:
         "noisy": f"{tasks.find(record.params.task).degraded}, {psnr(picture['noisy_psnr_db'])} dB",
         **by_classical,
         "restored": f"restored, {psnr(picture['psnr_db'])} dB",
+        **beside,
         "clean": "clean",
         "error": f"error: {picture['error_gain']:g} |restored - clean|",
     }

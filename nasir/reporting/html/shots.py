@@ -40,27 +40,25 @@ class Shot:
         return sum(map(len, self.pictures.values()))
 
 
-def load(folders: Sequence[Path], panels: Sequence[str], most: int) -> list[Shot]:
+def load(files: Sequence[Mapping[str, Path]], most: int) -> list[Shot]:
     """The pictures of test images, cut to a square of one of `SIDES` if they are too large for a page.
 
     The square is where the clean image has most detail, in the same place in all. Where not even the smallest squares of all
     images fit, those of the first ones do; there is one at least, if there is an image.
 
     Args:
-        folders: of each image, with a PNG file for each panel, all of one size.
-        panels: names of the pictures.
+        files: of each image the PNG files by panel, `clean` among them, all of one size.
         most: bytes of all pictures.
     """
     for side in SIDES:
-        shots = [_cut(folder, panels, side) for folder in folders]
+        shots = [_cut(paths, side) for paths in files]
         if sum(shot.size() for shot in shots) <= most:
             return shots
     sizes = itertools.accumulate(shot.size() for shot in shots)
     return shots[: max(1, sum(size <= most for size in sizes))]
 
 
-def _cut(folder: Path, panels: Sequence[str], side: int) -> Shot:
-    paths = {name: folder / f"{name}.png" for name in panels}
+def _cut(paths: Mapping[str, Path], side: int) -> Shot:
     with Image.open(paths["clean"]) as clean:
         width, height = clean.size
         if width <= side and height <= side:

@@ -10,6 +10,10 @@ from nasir.reporting.run.record import PANELS
 MOST = 1_000_000  # bytes
 
 
+def files(folder: Path) -> dict[str, Path]:
+    return {name: folder / f"{name}.png" for name in PANELS}
+
+
 def write(folder: Path, height: int, width: int) -> dict[str, np.ndarray]:
     """Noise in colour, which no PNG makes smaller; the clean one is flat but for its lower right corner."""
     generator = np.random.default_rng(0)
@@ -25,7 +29,7 @@ def write(folder: Path, height: int, width: int) -> dict[str, np.ndarray]:
 def test_small_pictures_are_the_files_as_they_are(tmp_path):
     write(tmp_path / "worst", 80, 96)
 
-    [shot] = shots.load([tmp_path / "worst"], PANELS, MOST)
+    [shot] = shots.load([files(tmp_path / "worst")], MOST)
 
     assert (shot.width, shot.height, shot.is_detail) == (96, 80, False)
     assert all(shot.pictures[name] == (tmp_path / f"worst/{name}.png").read_bytes() for name in PANELS)
@@ -35,7 +39,7 @@ def test_pictures_that_are_too_many_bytes_are_cut_where_the_clean_one_has_most_d
     # Three noisy pictures of 128 x 128 x 3 bytes are 147 kB; of 192 x 192 they are 332 kB.
     pictures = write(tmp_path / "worst", 300, 400)
 
-    [shot] = shots.load([tmp_path / "worst"], PANELS, 200_000)
+    [shot] = shots.load([files(tmp_path / "worst")], 200_000)
 
     assert (shot.width, shot.height, shot.is_detail) == (128, 128, True)
     for name, picture in pictures.items():
@@ -47,17 +51,17 @@ def test_pictures_that_are_too_many_bytes_are_cut_where_the_clean_one_has_most_d
 def test_where_not_even_small_squares_of_all_fit_the_first_ones_do(tmp_path):
     for name in "abc":
         write(tmp_path / name, 130, 130)
-    folders = [tmp_path / name for name in "abc"]
+    folders = [files(tmp_path / name) for name in "abc"]
 
-    assert len(shots.load(folders, PANELS, 600_000)) == 3  # 150 kB each
-    assert len(shots.load(folders, PANELS, 400_000)) == 2
-    assert len(shots.load(folders, PANELS, 100)) == 1
-    assert shots.load([], PANELS, 100) == []
+    assert len(shots.load(folders, 600_000)) == 3  # 150 kB each
+    assert len(shots.load(folders, 400_000)) == 2
+    assert len(shots.load(folders, 100)) == 1
+    assert shots.load([], 100) == []
 
 
 def test_a_picture_is_described_in_words_and_shown_without_a_file(tmp_path):
     write(tmp_path / "worst", 8, 12)
-    [shot] = shots.load([tmp_path / "worst"], PANELS, MOST)
+    [shot] = shots.load([files(tmp_path / "worst")], MOST)
 
     html = shots.to_html(shot, "worst", 'test/"a"', {name: f"{name}, 1 dB" for name in PANELS})
 
