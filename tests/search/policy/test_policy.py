@@ -108,7 +108,7 @@ def teacher(ours: Controller, lr: float = 0.02, **rules) -> Teacher:
     [
         {"estimator": "reinforce"},
         {"estimator": "ppo", "slots": 20, "passes": 2, "mini_batch": 8, "is_scaled": True},
-        {"estimator": "ppo", "slots": 20, "mini_batch": 1},
+        {"estimator": "ppo", "slots": 8, "mini_batch": 1},
     ],
     ids=["reinforce", "ppo", "ppo of single slots"],
 )
