@@ -34,8 +34,3 @@ def disk(tmp_path: Path) -> Iterator[Path]:
         pytest.skip(f"needs the right to mount a small disk: {getattr(error, 'stderr', '') or error}")
     yield place
     subprocess.run(["umount", "--lazy", place], check=True)
-
-
-def pytest_collection_modifyitems(items):
-    """The longest test comes first, so that other processes do the rest beside it."""
-    items.sort(key=lambda item: item.path.name != "test_crashes.py")
