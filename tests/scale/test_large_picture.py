@@ -33,8 +33,8 @@ REFUSED_MIB = 640
 MOST_MIB = 4096
 """Of a process that reads a picture of 200 megapixels in colours: some 16 bytes a pixel, and what it needs itself."""
 
-MOST_SCORED_MIB = 16_384
-"""Of those that draw its noise, restore and score it, grey: some 45 and 70 bytes a pixel."""
+MOST_SCORED_MIB = 20_480
+"""Of those that draw its noise, restore and score it, grey: some 45 and 65 to 85 bytes a pixel, by what the allocator keeps."""
 
 SCORES = STAGE.replace(
     "main()", "from nasir.evaluation import classical\nclassical.TV_ITERATIONS, classical.LARGE = 4, 2**20\nmain()"
