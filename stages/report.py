@@ -1,22 +1,15 @@
 """report: the page and its figures, from what every step before it wrote."""
 
-from collections.abc import Mapping
 from pathlib import Path
 
 from nasir import task as tasks
 from nasir.config.params import Params
 from nasir.data.pictures.collection import load
-from nasir.evaluation.protocols import PROTOCOLS
 from nasir.files import Log, write_bytes, write_text
 from nasir.reporting import drawings, figures
-from nasir.reporting.html import library, shots
-from nasir.reporting.html import page as html
-from nasir.reporting.html import studies as html_studies
-from nasir.reporting.html.shots import Shot
+from nasir.reporting.html import composing
 from nasir.reporting.run import contents, noise_card, page, pairs, record
-from nasir.reporting.run import others as runs_beside
-from nasir.reporting.run.others import Restored
-from nasir.reporting.run.record import PANELS, RANKS, Folders, Record
+from nasir.reporting.run.record import RANKS, Record
 from nasir.reporting.tables import psnr
 from nasir.spaces.contract import Space
 from nasir.task import Task
@@ -51,7 +44,7 @@ def run(
     """
     folders = record.Folders(download=download, pictures=pictures, runs=runs, published=published)
     contents.check(folders, space, params.task)
-    read = record.read(folders, params, space, descriptions())
+    read = record.read(folders, params, space, composing.descriptions())
     derive = folders.of("derive")
     drawn = {
         "search": figures.search_curves(read.search_history, read.search["best_step"]),
@@ -81,44 +74,8 @@ def run(
     for name, data in drawn.items():
         write_bytes(out / page.FIGURES[name], data)
     write_text(out / "report.md", page.render(read))
-    write_text(out / "index.html", compose(folders, read, drawn, studies, {}))
+    write_text(out / "index.html", composing.compose(folders, read, drawn, studies, {}))
     log(1, {"figures": float(len(drawn))})
-
-
-def descriptions() -> dict[str, str]:
-    """One line on each protocol, by name."""
-    return {name: protocol.description for name, protocol in PROTOCOLS.items()}
-
-
-def compose(
-    folders: Folders, read: Record, drawn: Mapping[str, bytes], studies: Path | None, beside: Mapping[str, Restored]
-) -> str:
-    """The page as HTML.
-
-    Args:
-        folders: what the record was read from.
-        read: the record of the run.
-        drawn: files of the figures, by the keys of `nasir.reporting.run.page.FIGURES`.
-        studies: see `run`.
-        beside: what other runs made of the same test images, by the names of these runs.
-    """
-    methods = (*PANELS, *read.pictures[RANKS[0]]["classical_psnr_db"])
-    others = sorted((rank for rank in read.pictures if rank not in RANKS), key=int)
-    files, captions = dict[str, dict[str, Path]](), dict[str, dict[str, str]]()
-    for rank in (*RANKS, *others):
-        folder = folders.picture(rank)
-        found = runs_beside.find(beside, read.pictures[rank]["name"], folder)
-        files[rank] = {name: folder / f"{name}.png" for name in methods} | {
-            name: one.path for name, one in found.items()
-        }
-        captions[rank] = {name: f"{name}, {psnr(one.psnr_db)} dB" for name, one in found.items()}
-    shown: dict[str, Shot] = {}
-    for ranks, most in ((RANKS, shots.MOST), (others, shots.MOST_OTHERS)):
-        shown |= dict(
-            zip(ranks, shots.load([files[rank] for rank in ranks], most), strict=False)
-        )  # the last may not fit
-    of_studies = html_studies.read(studies) if studies else []
-    return html.render(read, drawn, shown, captions, of_studies, library.script())
 
 
 def _candidates(read: Record, space: Space) -> bytes:

@@ -5,10 +5,10 @@ from pathlib import Path
 
 from nasir.config.params import Params
 from nasir.files import require_writable, write_text
+from nasir.reporting.html import composing
 from nasir.reporting.run import others, page, record
 from nasir.reporting.run.others import Restored
 from nasir.spaces import contract as spaces
-from stages import report
 
 TAKEN = ("noisy", "clean", "restored", "error", "tv", "nlm", "")
 """Names of the page's own pictures."""
@@ -38,7 +38,7 @@ def run(*, given: Sequence[str], params: Params, runs: Path, published: Path, st
         download=runs / "download" / params.dataset, pictures=runs / "pair", runs=runs, published=published
     )
     space = spaces.find(params.space)
-    read = record.read(folders, params, space, report.descriptions())
+    read = record.read(folders, params, space, composing.descriptions())
     figures = {name: studies / path for name, path in page.FIGURES.items()}
     drawn = {name: path.read_bytes() for name, path in figures.items() if path.is_file()}
     for name in ("architecture", "architecture_svg"):
@@ -56,7 +56,7 @@ def run(*, given: Sequence[str], params: Params, runs: Path, published: Path, st
                 f"{name!r} must have restored test images that this run shows, got none of {len(read.pictures)}; run it on the "
                 "same data set and split."
             )
-    write_text(out, report.compose(folders, read, drawn, studies, found))
+    write_text(out, composing.compose(folders, read, drawn, studies, found))
     return f"{out}: " + ", ".join(f"{name} at {count} of {len(read.pictures)}" for name, count in shared.items())
 
 
