@@ -34,7 +34,7 @@ MOST_MIB = 4096
 """Of a process that reads a picture of 200 megapixels in colours: some 16 bytes a pixel, and what it needs itself."""
 
 MOST_SCORED_MIB = 20_480
-"""Of those that draw its noise, restore and score it, grey: some 45 and 65 to 85 bytes a pixel, by what the allocator keeps."""
+"""Of those that draw its noise, restore and score it, grey: some 45 and, from run to run, 65 to 85 bytes a pixel."""
 
 SCORES = STAGE.replace(
     "main()", "from nasir.evaluation import classical\nclassical.TV_ITERATIONS, classical.LARGE = 4, 2**20\nmain()"
