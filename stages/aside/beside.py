@@ -10,7 +10,7 @@ from nasir.reporting.run import others, page, record
 from nasir.reporting.run.others import Restored
 from nasir.spaces import contract as spaces
 
-TAKEN = ("noisy", "clean", "restored", "error", "tv", "nlm", "")
+TAKEN = (*record.PANELS, "tv", "nlm", "")
 """Names of the page's own pictures."""
 
 
@@ -46,18 +46,18 @@ def run(*, given: Sequence[str], params: Params, runs: Path, published: Path, st
             raise ValueError(
                 f"{studies} must hold the figures of this run's report, got no {page.FIGURES[name]}; run report first."
             )
-    shared = {name: 0 for name in found}
-    for rank, picture in read.pictures.items():
-        for name in others.find(found, picture["name"], folders.picture(rank)):
-            shared[name] += 1
-    for name, count in shared.items():
+    shared = {
+        rank: others.find(found, picture["name"], folders.picture(rank)) for rank, picture in read.pictures.items()
+    }
+    counts = {name: sum(name in restored for restored in shared.values()) for name in found}
+    for name, count in counts.items():
         if not count:
             raise ValueError(
                 f"{name!r} must have restored test images that this run shows, got none of {len(read.pictures)}; run it on the "
                 "same data set and split."
             )
-    write_text(out, composing.compose(folders, read, drawn, studies, found))
-    return f"{out}: " + ", ".join(f"{name} at {count} of {len(read.pictures)}" for name, count in shared.items())
+    write_text(out, composing.compose(folders, read, drawn, studies, shared))
+    return f"{out}: " + ", ".join(f"{name} at {count} of {len(read.pictures)}" for name, count in counts.items())
 
 
 def _read(given: Sequence[str]) -> dict[str, Restored]:

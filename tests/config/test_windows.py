@@ -1,13 +1,12 @@
 """Every window of parameters that a profile gives a strategy holds networks of the space that it is for."""
 
-import random
 from pathlib import Path
 
 import pytest
 import torch
 
 from nasir.config import reading
-from nasir.layers import cost
+from nasir.search.sampling.tokens import Window
 from nasir.settings import resolve
 from nasir.spaces import contract
 
@@ -21,24 +20,16 @@ SEARCHED = [
 ]
 
 
-def draw(space: contract.Space, section: object, chance: random.Random) -> int:
-    """Parameters of a network of the space."""
-    chosen: list[int] = []
-    for _ in space.tokens(section):
-        allowed = [n for n, is_allowed in enumerate(space.mask(section, chosen)) if is_allowed]
-        chosen.append(chance.choice(allowed))
-    with torch.device("meta"):
-        return cost.parameters(space.build(space.from_tokens(section, chosen), space.candidate_sizes(section), 1))
-
-
 @pytest.mark.parametrize("profile", ["demo", "small", "overnight"])
 @pytest.mark.parametrize(("name", "strategy"), SEARCHED)
 def test_a_window_holds_networks(profile, name, strategy):
     params = reading.read(ROOT / "params.yaml") | {"space": name, "profile": profile}
     settings = resolve(params, ROOT / "profiles", strategy)
-    low, high = settings["strategy"]["window"]
+    lowest, highest = settings["strategy"]["window"]
+    window = Window(of=settings["strategy"]["window_of"], lowest=lowest, highest=highest)
     space = contract.find(name)
     section = reading.build(settings["space"], space.Section, "space")
-    chance = random.Random(0)
+    generator = torch.Generator().manual_seed(0)
+    drawn = (space.from_tokens(section, contract.random_tokens(space, section, generator)) for _ in range(DRAWS))
 
-    assert any(low <= draw(space, section, chance) <= high for _ in range(DRAWS)), f"none in {low} to {high}"
+    assert any(window.holds(space, section, 1, genotype) for genotype in drawn), f"none in {window}"

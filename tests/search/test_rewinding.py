@@ -49,7 +49,7 @@ def test_a_search_goes_back_and_ends_the_same_wherever_it_was_stopped(problem, m
         patch.setattr(loop.stopping, "is_asked", lambda: True)  # a checkpoint behind every step
         often, saved = search(problem)
     assert len(saved) >= problem.config.steps + len(back)
-    for again in (often, *(search(problem, state=state)[0] for state in saved[: problem.config.steps + len(back) : 6])):
+    for again in (often, *(search(problem, state=state)[0] for state in saved[: problem.config.steps + len(back) : 3])):
         assert again.history == found.history and again.genotype == found.genotype
         for name, value in found.tensors["supernet"].items():
             assert torch.equal(again.tensors["supernet"][name], value)

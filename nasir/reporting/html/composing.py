@@ -7,8 +7,7 @@ from nasir.evaluation.protocols import PROTOCOLS
 from nasir.reporting.html import library, page, shots
 from nasir.reporting.html import studies as html_studies
 from nasir.reporting.html.shots import Shot
-from nasir.reporting.run import others as runs_beside
-from nasir.reporting.run.others import Restored
+from nasir.reporting.run.others import One
 from nasir.reporting.run.record import PANELS, RANKS, Folders, Record
 from nasir.reporting.tables import psnr
 
@@ -19,7 +18,11 @@ def descriptions() -> dict[str, str]:
 
 
 def compose(
-    folders: Folders, read: Record, drawn: Mapping[str, bytes], studies: Path | None, beside: Mapping[str, Restored]
+    folders: Folders,
+    read: Record,
+    drawn: Mapping[str, bytes],
+    studies: Path | None,
+    beside: Mapping[str, Mapping[str, One]],
 ) -> str:
     """The page as HTML.
 
@@ -28,14 +31,14 @@ def compose(
         read: the record of the run.
         drawn: files of the figures, by the keys of `nasir.reporting.run.page.FIGURES`.
         studies: folder with the pages of studies of search strategies, shown in the page; None shows none.
-        beside: what other runs made of the same test images, by the names of these runs.
+        beside: by rank, what other runs made of that test image, by the names of these runs.
     """
     methods = (*PANELS, *read.pictures[RANKS[0]]["classical_psnr_db"])
     others = sorted((rank for rank in read.pictures if rank not in RANKS), key=int)
     files, captions = dict[str, dict[str, Path]](), dict[str, dict[str, str]]()
     for rank in (*RANKS, *others):
         folder = folders.picture(rank)
-        found = runs_beside.find(beside, read.pictures[rank]["name"], folder)
+        found = beside.get(rank, {})
         files[rank] = {name: folder / f"{name}.png" for name in methods} | {
             name: one.path for name, one in found.items()
         }

@@ -51,7 +51,5 @@ def read_run(folder: Path) -> Restored:
 
 def find(runs: Mapping[str, Restored], name: str, folder: Path) -> dict[str, One]:
     """What those of the runs that have it made of an image, of which `folder` holds the clean picture."""
-    if not runs:
-        return {}
     key = (name, sha256_file(folder / "clean.png"))
     return {run: restored[key] for run, restored in runs.items() if key in restored}
