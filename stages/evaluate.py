@@ -1,5 +1,6 @@
 """evaluate: score the trained network beside the noisy input and tuned classical denoisers, under named protocols."""
 
+import shutil
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -12,6 +13,7 @@ from nasir.data import noise, split_lists
 from nasir.data.pictures.collection import Sample, crop_middle, detail, load_samples, pair_of, to_array
 from nasir.data.pictures.images import save_png, to_uint8
 from nasir.evaluation import classical, protocols, scoring
+from nasir.evaluation.metrics import psnr
 from nasir.evaluation.protocols import Denoiser, Score
 from nasir.evaluation.scoring import MEASURES, Scored
 from nasir.files import Log, read_csv, sha256_file, to_float, to_int, write_csv, write_json
@@ -179,38 +181,46 @@ def _draw_pictures(
     places = {"worst": 0, "median": (len(ordered) - 1) // 2, "best": len(ordered) - 1}
     others = [place for place in range(len(ordered)) if place not in places.values()]
     places |= {str(place + 1): place for place in others[: max(0, MOST_SHOWN - len(places))]}
-    classical_ones = [method for method in denoisers if method not in ("noisy", "nasir")]
+    drawn: dict[str, tuple[Path, dict[str, float]]] = {}
     listed = []
-    before, pictures = "", dict[str, Tensor]()
     for rank, place in places.items():
         score = ordered[place]
-        sample = images[score.name]
-        if score.name != before:  # the worst of a few is also the best
-            pictures = _restore(denoisers["nasir"], sample, score.name, sigma, seed)
-            for method in classical_ones:
-                pictures[method] = protocols.restore(denoisers[method], sample, score.name, sigma, "whole", seed)
-            before = score.name
-        clean = pictures["clean"]
-        measured = {
-            name: protocols.measure(score.name, pictures[name], clean).psnr_db for name in ("noisy", *classical_ones)
-        }
-        pictures["error"] = (ERROR_GAIN * (pictures["restored"] - clean).abs()).clamp(max=1)
-        side = SIDE if rank.isdigit() else max(clean.shape[-2:])
-        window = _window(clean, side)
-        for name, picture in pictures.items():
-            save_png(out / rank / f"{name}.png", to_uint8(to_array(picture))[window])
+        if score.name in drawn:  # the worst of a few is also the best
+            folder, psnr_db = drawn[score.name]
+            shutil.copytree(folder, out / rank)
+        else:
+            side = SIDE if rank.isdigit() else None
+            psnr_db = _draw(denoisers, images[score.name], score.name, sigma, seed, side, out / rank)
+            drawn[score.name] = out / rank, psnr_db
         listed.append(
             {
                 "rank": rank,
                 "place": place + 1,
                 "name": score.name,
                 "psnr_db": score.psnr_db,
-                "noisy_psnr_db": measured.pop("noisy"),
-                "classical_psnr_db": measured,
+                "noisy_psnr_db": psnr_db["noisy"],
+                "classical_psnr_db": {method: value for method, value in psnr_db.items() if method != "noisy"},
                 "error_gain": ERROR_GAIN,
             }
         )
     write_json(out / "pictures.json", listed)
+
+
+def _draw(
+    denoisers: Mapping[str, Denoiser], sample: Sample, name: str, sigma: float, seed: int, side: int | None, out: Path
+) -> dict[str, float]:
+    """Draw an image, or its detail of `side` pixels: clean, noisy, restored by each method, and the error; gives PSNRs in dB."""
+    pictures = _restore(denoisers["nasir"], sample, name, sigma, seed)
+    others = [method for method in denoisers if method not in ("noisy", "nasir")]
+    for method in others:
+        pictures[method] = protocols.restore(denoisers[method], sample, name, sigma, "whole", seed)
+    clean = pictures["clean"]
+    psnr_db = {method: psnr(pictures[method][None], clean[None]).item() for method in ("noisy", *others)}
+    pictures["error"] = (ERROR_GAIN * (pictures["restored"] - clean).abs()).clamp(max=1)
+    window = _window(clean, side or max(clean.shape[-2:]))
+    for kind, picture in pictures.items():
+        save_png(out / f"{kind}.png", to_uint8(to_array(picture))[window])
+    return psnr_db
 
 
 def _window(clean: Tensor, side: int) -> tuple[slice, slice]:

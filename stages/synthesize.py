@@ -56,7 +56,7 @@ def run(*, pictures: Path, out: Path, task: str, sigma: float, seed: int, config
 
 
 def _describe(clean: Tensor, noisy: Tensor, clipped: Tensor) -> dict[str, Any]:
-    levels = (noisy.double() - clean.double()) * 255
+    levels = noisy.double().sub_(clean).mul_(255)
     return {
         "height": clean.shape[-2],
         "width": clean.shape[-1],

@@ -14,6 +14,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+PIECE = 2**20
+"""Values that are drawn and added at once in float64: they bound the memory of a large image."""
+
 
 def keyed(*parts: str | int | None) -> np.random.Generator:
     """A generator whose output depends on a key alone: Philox under the first 128 bits of the SHA-256 of the JSON list `parts`.
@@ -48,7 +51,11 @@ def field(shape: Sequence[int], name: str, sigma: float, seed: int, patch: int |
     """
     _check_sigma(sigma)
     generator = keyed(name, f"{float(sigma):g}", seed, patch)
-    return generator.standard_normal(tuple(shape)).astype(np.float32)
+    drawn = np.empty(tuple(shape), dtype=np.float32)
+    flat = drawn.reshape(-1)
+    for first in range(0, flat.size, PIECE):
+        flat[first : first + PIECE] = generator.standard_normal(len(flat[first : first + PIECE]))
+    return drawn
 
 
 def add_keyed_noise(clean: Tensor, name: str, sigma: float, seed: int, patch: int | None = None) -> Tensor:
@@ -71,9 +78,13 @@ def add_keyed_noise(clean: Tensor, name: str, sigma: float, seed: int, patch: in
         ValueError: if `clean` is not a float image in [0, 1], or `sigma` is negative.
     """
     _check_clean(clean)
-    noise = field(clean.shape, name, sigma, seed, patch).astype(np.float64)
-    noisy = clean.detach().cpu().numpy().astype(np.float64) + sigma / 255 * noise
-    return torch.from_numpy(noisy.astype(np.float32)).to(clean.device)
+    noise = field(clean.shape, name, sigma, seed, patch).reshape(-1)
+    pixels = clean.detach().cpu().numpy().reshape(-1)
+    noisy = np.empty_like(noise)
+    for first in range(0, noise.size, PIECE):
+        piece = slice(first, first + PIECE)
+        noisy[piece] = pixels[piece].astype(np.float64) + sigma / 255 * noise[piece].astype(np.float64)
+    return torch.from_numpy(noisy.reshape(clean.shape)).to(clean.device)
 
 
 ROUNDING = 1e-4
@@ -119,7 +130,7 @@ def add_noise(clean: Tensor, sigma: Tensor | float, generator: torch.Generator) 
 
 def digest(noisy: Tensor) -> str:
     """SHA-256 of an image's float32 values, little-endian and row by row, in hexadecimal."""
-    return hashlib.sha256(noisy.detach().cpu().numpy().astype("<f4").tobytes()).hexdigest()
+    return hashlib.sha256(np.ascontiguousarray(noisy.detach().cpu().numpy(), dtype="<f4").data).hexdigest()
 
 
 def _check_clean(clean: Tensor) -> None:

@@ -48,7 +48,11 @@ def psnr(restored: Tensor, clean: Tensor) -> Tensor:
     _check_pair(restored, clean)
     if not float(clean.amax()) <= 1:
         raise ValueError(f"clean must lie in [0, 1], got a maximum of {clean.amax():g}; divide 8-bit images by 255.")
-    return -10 * torch.log10(_mean_of_each((restored.double() - clean.double()).square()))
+    rows = [
+        (restored[:, :, first:last].double() - clean[:, :, first:last].double()).square_().mean(dim=-1)
+        for first, last in _strips(restored)
+    ]
+    return -10 * torch.log10(torch.cat(rows, dim=2).mean(dim=(1, 2)))
 
 
 def ssim_zero_padded(restored: Tensor, clean: Tensor) -> Tensor:
@@ -105,23 +109,25 @@ def valid_region(similarity: Tensor) -> Tensor:
 
 def _map_in_tiles(x: Tensor, y: Tensor) -> Tensor:
     """The SSIM map, some images at a time; one large image in strips of rows that see `RADIUS` rows beyond their own."""
-    images, channels, height, width = x.shape
+    images = len(x)
     if x.numel() <= TILE:
         return _map(x, y)
     if images > 1:
         count = max(1, TILE // x[0].numel())
         return torch.cat([_map_in_tiles(*pair) for pair in zip(x.split(count), y.split(count), strict=True)])
-    strips = []
-    for first, last in _even_parts(height, max(2 * RADIUS, TILE // (channels * width))):
+    similarity = torch.empty_like(x)
+    for first, last in _strips(x):
         seen = slice(max(0, first - RADIUS), last + RADIUS)
-        strips.append(_map(x[:, :, seen], y[:, :, seen]).narrow(2, first - seen.start, last - first))
-    return torch.cat(strips, dim=2)
+        strip = _map(x[:, :, seen], y[:, :, seen])
+        similarity[:, :, first:last] = strip.narrow(2, first - seen.start, last - first)
+    return similarity
 
 
-def _even_parts(length: int, most: int) -> list[tuple[int, int]]:
-    """Cut range(length) into parts of about one size, at most `most`: (first, last + 1) of each."""
-    count = -(-length // most)
-    return [(length * part // count, length * (part + 1) // count) for part in range(count)]
+def _strips(images: Tensor) -> list[tuple[int, int]]:
+    """The rows of images, shape (N, C, H, W), in parts of about one size, worked on one by one: (first, last + 1) of each."""
+    height = images.shape[2]
+    count = -(-height // max(2 * RADIUS, TILE // (images.numel() // height)))
+    return [(height * part // count, height * (part + 1) // count) for part in range(count)]
 
 
 def _map(x: Tensor, y: Tensor) -> Tensor:

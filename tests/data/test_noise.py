@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 
+from nasir.data import noise
 from nasir.data.noise import add_keyed_noise, add_noise, digest, field
 from nasir.data.pictures.images import load_grey
 from nasir.evaluation.metrics import psnr
@@ -72,6 +73,16 @@ def test_field_is_the_same_bit_for_bit_in_threads_and_in_any_order():
     with ThreadPoolExecutor(4) as threads:
         assert list(threads.map(draw_digest, NAMES)) == expected
     assert [draw_digest(name) for name in reversed(NAMES)] == expected[::-1]
+
+
+@pytest.mark.parametrize("piece", [1, 7, 100])
+def test_a_large_image_is_drawn_and_added_to_piece_by_piece_with_the_same_bits(monkeypatch, piece):
+    clean = torch.linspace(0, 1, 3 * 11 * 7).reshape(3, 7, 11).transpose(1, 2)  # in memory the other way round
+    whole = add_keyed_noise(clean, "a", 50, 0)
+
+    monkeypatch.setattr(noise, "PIECE", piece)
+
+    assert torch.equal(add_keyed_noise(clean, "a", 50, 0), whole)
 
 
 def test_field_is_the_same_bit_for_bit_in_worker_processes():
