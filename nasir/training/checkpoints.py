@@ -3,7 +3,6 @@
 import hashlib
 import io
 import os
-import shutil
 import sys
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -80,7 +79,7 @@ def _keep(path: Path) -> None:
         os.link(path, earlier(path))
     except OSError:  # a file system without links
         with suppress(OSError):  # a full disk: the one that is there will do
-            shutil.copyfile(path, earlier(path))
+            write_bytes(earlier(path), path.read_bytes())
 
 
 def _say(text: str) -> None:

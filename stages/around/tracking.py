@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode
 
+from nasir.deadline import within
 from stages.around.cursor import (
     Cursor,
     Event,
@@ -55,6 +56,10 @@ SENDERS = (
 )
 SENT = "sent"
 LAST_TRIES = 3  # of a follower, once its stage has ended
+PATIENCE = (
+    10  # times MLflow's limit for a read or a write, which a server that answers byte by byte never passes: for a call
+)
+BYTES = 100_000  # of an artifact in a second, at least
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -320,7 +325,7 @@ class _Server:
         to a folder beside the database: absolute paths would break when the checkout is moved.
         """
         with _quiet_mlflow() as mlflow, locked(folder / "server.lock", wait=True):
-            client = mlflow.MlflowClient(tracking_uri=uri)
+            client = _Bounded(mlflow.MlflowClient(tracking_uri=uri))
             experiment = client.get_experiment_by_name(EXPERIMENT)
             if experiment is None:
                 location = f"mlflow-artifacts:/{EXPERIMENT}" if _artifact_folder(uri) is not None else None
@@ -394,6 +399,30 @@ class _Server:
             self.client.log_artifacts(run_id, str(path), f"{folder}/{path.name}".lstrip("/"))
         else:
             self.client.log_artifact(run_id, str(path), folder or None)
+
+
+class _Bounded:
+    """MLflow's client, each call of which ends, however slowly a server answers; an artifact has time by its size."""
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+
+    def __getattr__(self, name: str) -> Any:
+        call = getattr(self._client, name)
+
+        def bounded(*given: Any, **named: Any) -> Any:
+            count, size = _contents(Path(given[1])) if name in ("log_artifact", "log_artifacts") else (1, 0)
+            limit = PATIENCE * float(os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"])
+            with within(count * limit + size / BYTES):
+                return call(*given, **named)
+
+        return bounded
+
+
+def _contents(path: Path) -> tuple[int, int]:
+    """Files of a folder, or one, and their bytes."""
+    files = [path] if path.is_file() else [one for one in path.rglob("*") if one.is_file()]
+    return max(1, len(files)), sum(one.stat().st_size for one in files)
 
 
 class ForeignJournal(Exception):

@@ -9,9 +9,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 PASS, HANG, CUT, LOSE, HALF, LATE, GATEWAY, PAGE = "pass", "hang", "cut", "lose", "half", "late", "gateway", "page"
+DRIP = "drip"
 """What becomes of a request: answered; never answered; cut off as it is read; stored, and the connection cut before the
 answer or in the middle of it; stored after its sender has given up; stored, and answered by a gateway that did not wait
-for it; answered by a page of something else."""
+for it; answered by a page of something else; stored, and answered a byte at a time, for longer than a sender should wait."""
 
 DOWN = "down"
 """Nothing listens."""
@@ -109,10 +110,12 @@ def _handler(owner: FailingServer) -> type[BaseHTTPRequestHandler]:
                 owner.store(*request)
                 with owner.lock:
                     owner.late -= 1
-            elif does in (PASS, LOSE, HALF, GATEWAY):
+            elif does in (PASS, LOSE, HALF, GATEWAY, DRIP):
                 status, answer = owner.store(*request)
                 if does in (PASS, HALF):
                     self._answer(status, answer, "application/json", is_half=does == HALF)
+                elif does == DRIP:
+                    self._drip(status, answer, changed)
                 elif does == GATEWAY:
                     self._answer(502, b"<html>Bad gateway</html>", "text/html")
             elif does == PAGE:
@@ -130,6 +133,19 @@ def _handler(owner: FailingServer) -> type[BaseHTTPRequestHandler]:
                 self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
                 self.wfile.write(body[: len(body) // 2] if is_half else body)
+
+        def _drip(self, status: int, body: bytes, changed: threading.Event) -> None:
+            """Spaces, which JSON may begin with, until the server is told otherwise or has been asked to wait for a minute."""
+            with suppress(OSError):
+                self.send_response(status)
+                self.send_header("Content-Type", "application/json")
+                self.send_header("Content-Length", str(len(body) + 120))
+                self.end_headers()
+                for _ in range(120):
+                    self.wfile.write(b" ")
+                    if changed.wait(0.5):
+                        return
+                self.wfile.write(body)
 
         def log_message(self, *_: Any) -> None:
             pass

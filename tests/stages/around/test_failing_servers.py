@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 import yaml
 from arrivals import PIPELINE, compare
-from failing_server import CUT, DOWN, GATEWAY, HALF, HANG, LATE, LOSE, PAGE, PASS, FailingServer, Way, forward
+from failing_server import CUT, DOWN, DRIP, GATEWAY, HALF, HANG, LATE, LOSE, PAGE, PASS, FailingServer, Way, forward
 from little_mlflow import LittleMlflow
 from PIL import Image
 
@@ -41,6 +41,7 @@ WAYS: dict[str, Way | str] = {
     "nothing listens": DOWN,
     "takes connections, answers nothing": lambda request: HANG,
     "hangs after 6 requests": lambda request: PASS if request.number <= 6 else HANG,
+    "answers a byte every half second": lambda request: DRIP,
     "answers 500": lambda request: 500,
     "its disk is full: 507 after 8 requests": lambda request: PASS if request.number <= 8 else 507,
     "is another service: a page with 200": lambda request: PAGE,

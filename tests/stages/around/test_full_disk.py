@@ -1,6 +1,7 @@
 """A disk that is full: one error that names the file and says so, what was whole stays whole, nothing half written is left."""
 
 import errno
+import os
 import re
 import sys
 from pathlib import Path
@@ -85,6 +86,20 @@ def test_a_checkpoint_that_finds_no_room_leaves_the_one_before(disk):
     assert there(disk) == ["c.pt", "c.pt.before"]
     said = list[str]()
     assert checkpoints.load(path, {"a": "1"}, said.append)["step"] == 1 and said == []
+
+
+def test_a_copy_of_a_checkpoint_that_finds_no_room_leaves_no_half_where_no_links_can_be_made(disk, monkeypatch):
+    def refuse(source, target):
+        raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+
+    monkeypatch.setattr("os.link", refuse)
+    path = disk / "c.pt"
+    checkpoints.save(path, {"a": "1"}, {"step": 1, "x": torch.zeros(20_000)})
+    fill(disk)
+    with pytest.raises(OSError, match=FULL):
+        checkpoints.save(path, {"a": "1"}, {"step": 2, "x": torch.zeros(20_000)})
+    assert there(disk) == ["c.pt"]
+    assert checkpoints.load(path, {"a": "1"}, lambda line: None)["step"] == 1
 
 
 def test_a_search_whose_disk_is_full_goes_on_from_its_last_checkpoint_with_the_same_bytes(
