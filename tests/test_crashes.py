@@ -22,12 +22,18 @@ PROFILE = TINY | {
 }
 
 
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory) -> tuple[dict[str, str], float]:
+    """The digests and seconds of a run that is left alone."""
+    place = tmp_path_factory.mktemp("run") / "alone"
+    return crashes.run_alone(place, checkout.make(place, PROFILE))
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("part", range(PARTS))
-def test_a_pipeline_killed_again_and_again_ends_with_the_same_bytes(tmp_path, part):
+def test_a_pipeline_killed_again_and_again_ends_with_the_same_bytes(tmp_path, alone, part):
     """NASIR_KILLS kills (25) in all, at moments that NASIR_KILLS_SEED chooses."""
-    environment = checkout.make(tmp_path / "alone", PROFILE)
-    expected, seconds = crashes.run_alone(tmp_path / "alone", environment)
+    expected, seconds = alone
     assert {name.split("/")[1] for name in expected} == set(crashes.KEPT)
 
     kills = KILLS // PARTS + (part < KILLS % PARTS)

@@ -30,6 +30,10 @@ TV_ITERATIONS = 100
 """Steps of Chambolle's algorithm; 400 move the PSNR at the best weight by less than 0.01 dB."""
 
 
+NLM_DISTANCE = 6
+"""Pixels, in rows and in columns, within which non-local means look for patches."""
+
+
 def identity(noisy: Tensor, sigma: float) -> Tensor:
     """Do nothing: the row of the noisy input, clipped by the protocol as every output is."""
     return noisy
@@ -49,7 +53,7 @@ def total_variation(factor: float) -> Denoiser:
 
 
 def non_local_means(factor: float) -> Denoiser:
-    """Non-local means with h = factor * sigma / 255: 5x5 patches at distances up to 6 pixels, known noise variance.
+    """Non-local means with h = factor * sigma / 255: 5x5 patches at distances up to `NLM_DISTANCE`, known noise variance.
 
     scikit-image's fast variant (Darbon et al., ISBI 2008), which weighs all pixels of a patch alike.
     """
@@ -57,7 +61,13 @@ def non_local_means(factor: float) -> Denoiser:
     def restore(image: np.ndarray, level: float) -> np.ndarray:
         last = np.moveaxis(image, 0, -1)
         restored = denoise_nl_means(
-            last, patch_size=5, patch_distance=6, h=factor * level, sigma=level, fast_mode=True, channel_axis=-1
+            last,
+            patch_size=5,
+            patch_distance=NLM_DISTANCE,
+            h=factor * level,
+            sigma=level,
+            fast_mode=True,
+            channel_axis=-1,
         )
         # scikit-image drops a channel axis of length 1 (and with channel_axis=0 it then swaps height and width)
         return np.moveaxis(restored.reshape(last.shape), -1, 0)
