@@ -56,9 +56,7 @@ SENDERS = (
 )
 SENT = "sent"
 LAST_TRIES = 3  # of a follower, once its stage has ended
-PATIENCE = (
-    10  # times MLflow's limit for a read or a write, which a server that answers byte by byte never passes: for a call
-)
+PATIENCE = 10  # for a call, times MLflow's limit for a read, which a server that answers byte by byte never passes
 BYTES = 100_000  # of an artifact in a second, at least
 
 
@@ -325,7 +323,9 @@ class _Server:
         to a folder beside the database: absolute paths would break when the checkout is moved.
         """
         with _quiet_mlflow() as mlflow, locked(folder / "server.lock", wait=True):
-            client = _Bounded(mlflow.MlflowClient(tracking_uri=uri))
+            client = mlflow.MlflowClient(tracking_uri=uri)
+            if uri.startswith("http"):
+                client = _Bounded(client)
             experiment = client.get_experiment_by_name(EXPERIMENT)
             if experiment is None:
                 location = f"mlflow-artifacts:/{EXPERIMENT}" if _artifact_folder(uri) is not None else None
@@ -402,7 +402,7 @@ class _Server:
 
 
 class _Bounded:
-    """MLflow's client, each call of which ends, however slowly a server answers; an artifact has time by its size."""
+    """A server's client, each call of which ends, however slowly it is answered; an artifact has time by its size."""
 
     def __init__(self, client: Any) -> None:
         self._client = client

@@ -54,6 +54,7 @@ WAYS: dict[str, Way | str] = {
     ),
 }
 SLOW = (
+    "answers a byte every half second",
     "hangs after 6 requests",
     "is another service: a page with 200",
     "stores each request, its first answer breaks off",
