@@ -2,7 +2,8 @@
 
 A job is a function of this project, what all jobs of a pool work with (their bench), and a value of its own. It draws from seeds
 that it is given alone, so that results do not depend on where and in which order jobs are done. A job whose worker is lost is
-given to another one by the scheduler; one that raises an error ends the pool with that error.
+given to another one by the scheduler; one that raises an error ends the pool with that error. A request to end is met while jobs
+are waited for: those that are done are kept, the others are cancelled.
 
 The only import of distributed, which is only needed where a scheduler is named (docs/cluster.md).
 """
@@ -15,11 +16,13 @@ import socket
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import CancelledError, Future, as_completed
+from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, wait
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
+
+from nasir import stopping
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -37,6 +40,9 @@ INSIDE = "inproc://"
 
 PATIENCE = 20
 """Seconds in which a scheduler has to answer."""
+
+LOOK = 0.5
+"""Seconds between two looks whether who waits for jobs was asked to end."""
 
 PACKAGES = ("nasir", "stages")
 
@@ -117,12 +123,15 @@ class Far(Pool):
         return max(1, len(workers))
 
     def _arrivals(self, work: Work, jobs: Mapping[int, Any]) -> Any:
-        futures = {self.submit(work, job): number for number, job in jobs.items()}
+        waiting = {self.submit(work, job): number for number, job in jobs.items()}
         try:
-            for future in as_completed(futures):
-                yield futures[future], wait_for(future)
+            while waiting:
+                arrived, _ = wait(waiting, timeout=LOOK, return_when=FIRST_COMPLETED)
+                for future in arrived:
+                    yield waiting.pop(future), wait_for(future)
+                stopping.end_if_asked()
         finally:
-            for future in futures:
+            for future in waiting:
                 future.cancel()
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import torch
 
-from nasir import cluster
+from nasir import cluster, stopping
 
 
 def double(bench: int, job: int) -> int:
@@ -124,6 +124,18 @@ def test_the_error_of_a_job_is_that_of_the_round(_named):
         cluster.pool(None, int) as pool,
     ):
         list(pool.each(fail, {1: 3}, {}, lambda: None))
+
+
+def test_a_request_to_end_is_met_while_jobs_are_done_elsewhere_and_keeps_those_that_are(monkeypatch):
+    asked = threading.Event()
+    monkeypatch.setattr(stopping, "_asked", asked)
+    monkeypatch.setenv(cluster.SCHEDULER, "local:2")
+    done, kept = dict[int, bool](), []
+    waits = {1: 600, 2: 0}  # seconds that each job takes
+    with pytest.raises(stopping.Stopped), cluster.pool(None, threading.Event) as pool:
+        for number, _ in pool.each(threading.Event.wait, waits, done, lambda: (kept.append(sorted(done)), asked.set())):
+            raise AssertionError(f"{number} cannot be there before the first")
+    assert (done, kept) == ({2: False}, [[2]])
 
 
 def test_a_worker_of_other_code_refuses():

@@ -21,6 +21,8 @@ FLOORS = [
         "nasir.canvas",
         "nasir.plugins",
         "nasir.code",
+        "nasir.deadline",
+        "nasir.stopping",
     ],
     ["nasir.data", "nasir.layers"],
     ["nasir.spaces", "nasir.networks"],

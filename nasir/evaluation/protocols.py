@@ -291,13 +291,10 @@ def measure(name: str, restored: Tensor, clean: Tensor, is_luma: bool = False) -
     try:
         if is_luma:
             restored, clean = colour.luma(restored), colour.luma(clean)
-        psnr_db = metrics.psnr(
-            restored, clean
-        ).item()  # before the map, so that no two large images more are held at once
         similarity = metrics.ssim_map(restored, clean)
         return Score(
             name=name,
-            psnr_db=psnr_db,
+            psnr_db=metrics.psnr(restored, clean).item(),
             ssim_zero_padded=similarity.mean().item(),
             ssim_valid=metrics.valid_region(similarity).mean().item(),
         )

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from nasir import cluster
+from nasir import cluster, stopping
 from nasir.config.reading import require, require_between
 from nasir.config.search import SearchConfig
 from nasir.config.training import MOST_CANDIDATES, MOST_STEPS, require_rates
@@ -36,7 +36,7 @@ from nasir.search.sampling.finals import apart, rounds
 from nasir.search.sampling.statistics import calibration, set_statistics
 from nasir.search.sampling.tokens import Tokens, Windowed
 from nasir.spaces.contract import Shared, part, random_tokens
-from nasir.training import loop, stopping
+from nasir.training import loop
 from nasir.training.gradients import finite, gradients
 from nasir.training.loop import Descent
 from nasir.training.optimisers import weights_optimiser

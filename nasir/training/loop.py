@@ -10,11 +10,11 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from nasir import stopping
 from nasir.config.training import REWOUND, Budget
 from nasir.data.noise import add_noise, truncate
 from nasir.data.patches import PatchSampler
 from nasir.files import Log
-from nasir.training import stopping
 from nasir.training.gradients import finite, forward_in_parts, gradients
 from nasir.training.losses import restoration_loss
 from nasir.training.parallel import Team
@@ -196,7 +196,7 @@ def run(
         steps: the last one.
         budget: its periods: a score every `val_period` steps and at the end, news every `log_period` and with each score,
             a checkpoint every `checkpoint_period`, at the end, when `guard` says so, and behind a step in which the end was
-            requested (`nasir.training.stopping`).
+            requested (`nasir.stopping`).
         advance: does a step and gives its news.
         score: scores after a step, and gives more news.
         describe: what else is told with the news.

@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 
-from nasir.training import stopping
+from nasir import stopping
 from stages.around.journal import dvc_ancestor, is_alive
 
 PERIOD = 0.5  # seconds between two looks

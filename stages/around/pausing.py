@@ -12,7 +12,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, NoReturn
 
-from nasir.training import stopping
+from nasir import stopping
 
 UNTIL = "NASIR_UNTIL"
 

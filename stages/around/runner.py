@@ -23,13 +23,13 @@ from typing import Annotated, Any
 
 import typer
 
+from nasir import stopping
 from nasir.config.params import Params
 from nasir.config.reading import flat
 from nasir.config.training import REWOUND
 from nasir.files import Log, drop_leftovers, require_writable, require_writable_folder
 from nasir.settings import SECTIONS as CLASSES
 from nasir.settings import Settings, read
-from nasir.training import stopping
 from stages.around import binding, checking, entries, pausing
 
 SECTIONS = {cls: name for name, cls in CLASSES.items()}

@@ -189,3 +189,40 @@ def test_a_stage_that_is_asked_to_end_leaves_a_checkpoint_of_its_step_and_ends_w
     finish(start(place, stage, **common, checkpoint=place / "asked.pt", out=place / "asked"))
     assert files(place / "asked") == files(place / "whole")
     assert '"is_resumed": true' in (place / f"receipts/{stage}.json").read_text()
+
+
+def spawned(process: subprocess.Popen) -> list[int]:
+    """The processes that one of Python's has started for work of its own, and theirs."""
+    listed = subprocess.run(["ps", "-ww", "-eo", "pid=,ppid=,args="], capture_output=True, text=True, check=True).stdout
+    rows = [line.split(None, 2) for line in listed.splitlines()]
+    found, parents = [], {process.pid}
+    for pid, parent, words in rows:  # a child is listed behind its parent
+        if int(parent) in parents:
+            parents.add(int(pid))
+            found += [int(pid)] * ("spawn_main" in words)
+    return found
+
+
+@pytest.mark.slow
+def test_a_search_whose_candidates_train_in_other_processes_is_asked_to_end_and_ends(place, monkeypatch):
+    pytest.importorskip("distributed")
+    (place / "blocked/sitecustomize.py").unlink()  # distributed needs psutil
+    monkeypatch.setenv("NASIR_SCHEDULER", "local:2")
+    monkeypatch.setenv("NASIR_SEND", "later")
+    long = {"candidates": 4, "first": 2, "steps": 100_000, "more_steps": 0, "stem_steps": 2, "teacher": "", "cache": 4}
+    resolve(place, {"search": {"strategy": "rl"}, "strategy": {"rl": long | {"window": [0, 1.0e9]}}})
+    common = prepare(place)
+    process = start(place, "search", **common, checkpoint=place / "asked.pt", out=place / "asked")
+    deadline = time.monotonic() + 120
+    while len(spawned(process)) < 2 and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.2)
+    time.sleep(3)  # they are at work
+    workers = spawned(process)
+    process.send_signal(signal.SIGTERM)
+    asked = time.monotonic()
+    _, errors = process.communicate(timeout=60)
+    print(f"search with two workers: {time.monotonic() - asked:.2f} s from SIGTERM to exit")
+    assert process.returncode == pausing.PAUSED, errors
+    assert time.monotonic() - asked < 10
+    assert (place / "asked.pt").exists() and not (place / "asked").exists()
+    assert len(workers) >= 2 and not [pid for pid in workers if Path(f"/proc/{pid}").exists()]

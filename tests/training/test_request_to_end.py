@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from nasir.training import stopping
+from nasir import stopping
 
 ROOT = Path(__file__).parents[2]
 WAITING = """
 import time
-from nasir.training import stopping
+from nasir import stopping
 assert not stopping.is_listening()
 stopping.listen()
 assert stopping.is_listening() and not stopping.is_asked()

@@ -6,9 +6,9 @@ from functools import partial
 import torch
 from torch import nn
 
+from nasir import stopping
 from nasir.search.contract import Problem
 from nasir.spaces.contract import Genotype
-from nasir.training import stopping
 from nasir.training.averaging import Average
 from nasir.training.loop import Descent
 from nasir.training.optimisers import weights_optimiser
@@ -52,7 +52,7 @@ def train(
 
     Raises:
         FloatingPointError: if a loss is not finite; it names step and candidate.
-        Stopped: if the end was requested (`nasir.training.stopping`).
+        Stopped: if the end was requested (`nasir.stopping`).
     """
     config, weights = problem.config, list(network.parameters())
     optimiser, rates = weights_optimiser(weights, config, lr_max, steps)

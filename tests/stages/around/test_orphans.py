@@ -36,7 +36,7 @@ def test_it_ends_soon_after_its_owner_was_killed(tmp_path):
 def test_a_training_has_time_to_leave_a_checkpoint(tmp_path):
     owner = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
     code = (
-        "import time; from stages.around import orphans; from nasir.training import stopping; stopping.listen(); "
+        "import time; from stages.around import orphans; from nasir import stopping; stopping.listen(); "
         "orphans.watch(); print('up', flush=True)\n"
         "while not stopping.is_asked(): time.sleep(0.01)\n"
         "print('kept', flush=True)"
