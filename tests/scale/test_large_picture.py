@@ -34,7 +34,7 @@ MOST_MIB = 4096
 """Of a process that reads a picture of 200 megapixels in colours: some 16 bytes a pixel, and what it needs itself."""
 
 MOST_SCORED_MIB = 12_288
-"""Of those that draw its noise, restore and score it, grey: some 20 and 50 bytes a pixel, and what they need themselves."""
+"""Of those that draw its noise, restore and score it, grey: some 40 bytes a pixel, and what they need themselves."""
 
 SCORES = STAGE.replace(
     "main()",
