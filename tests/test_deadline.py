@@ -10,13 +10,11 @@ from nasir.deadline import within
 
 
 @pytest.fixture
-def rung(monkeypatch):
+def rung():
     """When another timer went off."""
     times: list[float] = []
-    before, timer = (
-        signal.signal(signal.SIGALRM, lambda *_: times.append(time.monotonic())),
-        signal.setitimer(signal.ITIMER_REAL, 0),
-    )
+    timer = signal.setitimer(signal.ITIMER_REAL, 0)
+    before = signal.signal(signal.SIGALRM, lambda *_: times.append(time.monotonic()))
     yield times
     signal.signal(signal.SIGALRM, before)
     signal.setitimer(signal.ITIMER_REAL, *timer)

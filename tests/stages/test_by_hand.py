@@ -6,8 +6,10 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
+import psutil
 import pytest
 import yaml
 
@@ -193,13 +195,10 @@ def test_a_stage_that_is_asked_to_end_leaves_a_checkpoint_of_its_step_and_ends_w
 
 def spawned(process: subprocess.Popen) -> list[int]:
     """The processes that one of Python's has started for work of its own, and theirs."""
-    listed = subprocess.run(["ps", "-ww", "-eo", "pid=,ppid=,args="], capture_output=True, text=True, check=True).stdout
-    rows = [line.split(None, 2) for line in listed.splitlines()]
-    found, parents = [], {process.pid}
-    for pid, parent, words in rows:  # a child is listed behind its parent
-        if int(parent) in parents:
-            parents.add(int(pid))
-            found += [int(pid)] * ("spawn_main" in words)
+    found = []
+    for child in psutil.Process(process.pid).children(recursive=True):
+        with suppress(psutil.NoSuchProcess):  # it has ended meanwhile
+            found += [child.pid] * any("spawn_main" in word for word in child.cmdline())
     return found
 
 
@@ -225,4 +224,4 @@ def test_a_search_whose_candidates_train_in_other_processes_is_asked_to_end_and_
     assert process.returncode == pausing.PAUSED, errors
     assert time.monotonic() - asked < 10
     assert (place / "asked.pt").exists() and not (place / "asked").exists()
-    assert len(workers) >= 2 and not [pid for pid in workers if Path(f"/proc/{pid}").exists()]
+    assert len(workers) >= 2 and not [pid for pid in workers if psutil.pid_exists(pid)]

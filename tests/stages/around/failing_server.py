@@ -128,19 +128,19 @@ def _handler(owner: FailingServer) -> type[BaseHTTPRequestHandler]:
 
         def _answer(self, status: int, body: bytes, kind: str, is_half: bool = False) -> None:
             with suppress(OSError):  # whoever asked has given up
-                self.send_response(status)
-                self.send_header("Content-Type", kind)
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
+                self._begin(status, kind, len(body))
                 self.wfile.write(body[: len(body) // 2] if is_half else body)
+
+        def _begin(self, status: int, kind: str, length: int) -> None:
+            self.send_response(status)
+            self.send_header("Content-Type", kind)
+            self.send_header("Content-Length", str(length))
+            self.end_headers()
 
         def _drip(self, status: int, body: bytes, changed: threading.Event) -> None:
             """Spaces, which JSON may begin with, until the server is told otherwise or has been asked to wait for a minute."""
             with suppress(OSError):
-                self.send_response(status)
-                self.send_header("Content-Type", "application/json")
-                self.send_header("Content-Length", str(len(body) + 120))
-                self.end_headers()
+                self._begin(status, "application/json", len(body) + 120)
                 for _ in range(120):
                     self.wfile.write(b" ")
                     if changed.wait(0.5):
