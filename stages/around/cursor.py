@@ -27,6 +27,7 @@ class Cursor:
 
     server: str = ""  # hash of the tracking URI, which may hold a password
     run_id: str = ""
+    asked: float = 0.0  # when its making was asked for, in seconds since 1970, and not answered soon; 0: it was
     offset: int = 0  # bytes sent
     size: int = -1  # of the journal when it was completely sent; -1 before
 

@@ -4,7 +4,8 @@ A stage appends to its journal. A second process, `python -m stages sync --follo
 server that is down or hangs can delay only that process.
 
 Nothing is sent twice: runs are found again by their tags, and a metric with the same key, time, step and value is one
-row in MLflow. A run whose making was not answered may be made twice: the one that nothing was sent to is deleted.
+row in MLflow. A run whose making was not answered may be made twice: the one that nothing was sent to is deleted, and
+a journal is not done before such a run would have come.
 """
 
 import hashlib
@@ -57,6 +58,7 @@ SENDERS = (
 SENT = "sent"
 LAST_TRIES = 3  # of a follower, once its stage has ended
 PATIENCE = 10  # for a call, times MLflow's limit for a read, which a server that answers byte by byte never passes
+LATE = 3  # times that limit, behind which a server makes no run any more whose asker has gone
 BYTES = 100_000  # of an artifact in a second, at least
 
 
@@ -348,6 +350,11 @@ class _Server:
             return _first_line(error)
         return ""
 
+    def settle(self, asked: float) -> None:
+        """Wait until a run that was asked for at that time is made or never will be; 0: none was."""
+        if self.uri.startswith("http"):
+            time.sleep(min(max(0.0, asked + LATE * _limit() - time.time()), LATE * _limit()))
+
     def find_or_create(self, tag: str, value: str, name: str, started: int, tags: Mapping[str, str]) -> Any:
         """The one run with this tag."""
         found = self.find(tag, value)
@@ -412,8 +419,7 @@ class _Bounded:
 
         def bounded(*given: Any, **named: Any) -> Any:
             count, size = _contents(Path(given[1])) if name in ("log_artifact", "log_artifacts") else (1, 0)
-            limit = PATIENCE * float(os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"])
-            with within(count * limit + size / BYTES):
+            with within(count * PATIENCE * _limit() + size / BYTES):
                 return call(*given, **named)
 
         return bounded
@@ -454,7 +460,13 @@ def _send_events(journal: Path, server: _Server) -> bool:
     is_live = is_running(journal, start)  # asked before reading, so that a dead stage's last words are read
     finish = finish_event(journal)
     if not cursor.run_id:
-        cursor = replace(cursor, run_id=_open_run(start, server))
+        is_doubtful = cursor.asked > 0  # a sender before this one got no answer, or was killed
+        asked = time.time()
+        write_cursor(journal, replace(cursor, asked=asked))
+        run_id = _open_run(start, server)
+        is_doubtful = is_doubtful or time.time() - asked >= _limit()
+        cursor = replace(cursor, run_id=run_id, asked=time.time() if is_doubtful else 0.0)
+        write_cursor(journal, cursor)
     events, end = read_events(journal, cursor.offset, LINES)
     while end > cursor.offset:
         for batch in _batches(events):
@@ -466,6 +478,7 @@ def _send_events(journal: Path, server: _Server) -> bool:
         return False
     last = finish or {"status": "KILLED", "time": int(journal.stat().st_mtime * 1000)}
     server.client.set_terminated(cursor.run_id, last["status"], end_time=last["time"])
+    server.settle(cursor.asked)
     server.find("nasir.journal", start["journal"])
     with locked(server.folder / "server.lock", wait=True):
         server.find("nasir.pipeline", start["pipeline"]["key"])
@@ -569,6 +582,11 @@ def _update_parent(run_id: str, server: _Server) -> None:
 
 def _has_data(run: Any) -> bool:
     return bool(run.data.params or run.data.metrics)
+
+
+def _limit() -> float:
+    """Seconds that MLflow waits for an answer."""
+    return float(os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"])
 
 
 def _hash(uri: str) -> str:

@@ -55,5 +55,5 @@ def compare(journals: Path, uri: str) -> tuple[int, int, int]:
     """Events written, lost and there twice."""
     due, there = written(journals), arrived(journals, uri)
     lost, twice = due - there, there - due
-    assert (lost, twice) == (Counter(), Counter())
+    assert (lost, twice) == (Counter(), Counter()), (lost, twice)
     return due.total(), lost.total(), twice.total()

@@ -237,6 +237,28 @@ def test_a_server_that_dies_at_any_request_gets_all_of_it_once(
     assert files_of(server) == FILES * is_whole
 
 
+@pytest.mark.parametrize("asker", ["waits", "is killed"])
+def test_a_run_that_is_made_when_all_is_sent_goes_again(asker, server, followers, table, tmp_path, monkeypatch):
+    monkeypatch.setattr(tracking, "start_follower", lambda journal: None)
+    run_stage(tmp_path, server, until_failed=False, has_files=False)
+    server.patience = PATIENCE * 2.5  # long after the second try was answered and all was sent
+    server.fail(WAYS["makes each run a second time, too late"])
+    if asker == "is killed":
+        follower = Forked(next((tmp_path / "tracking").glob("*.jsonl")))
+        assert server.failed.wait(30)
+        follower.kill()
+    assert len(tracking.sync(tmp_path / "tracking").sent) == 1
+    assert server.late == 0
+    table.append(
+        (
+            f"makes each run a second time, too late; who asked {asker}",
+            *compare(tmp_path / "tracking", server.uri),
+            "-",
+            "-",
+        )
+    )
+
+
 def test_a_server_that_dies_half_way_is_not_waited_for_again_with_each_journal(
     server, followers, tmp_path, monkeypatch
 ):

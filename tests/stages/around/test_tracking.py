@@ -399,7 +399,7 @@ def test_a_follower_sends_while_the_stage_runs_and_what_it_left_when_killed_is_s
     follower = tracking.start_follower(record.path)
     assert follower is not None
     deadline = time.monotonic() + 30
-    while not cursor.exists() and time.monotonic() < deadline:
+    while not (cursor.exists() and read_json(cursor)["offset"]) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert read_json(cursor)["offset"] > 0
     follower.kill()
