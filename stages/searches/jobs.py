@@ -5,7 +5,7 @@ Seconds are those of the processor, so that what else the machine does weighs li
 
 import dataclasses
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -13,33 +13,40 @@ from typing import Any
 import numpy as np
 import torch
 
-from nasir import memory
 from nasir import task as tasks
 from nasir.config.retrain import RetrainConfig
 from nasir.data import split_lists
 from nasir.data.patches import PatchSampler
+from nasir.data.pictures import listing
 from nasir.data.pictures.collection import Sample, crop_middle, load, to_sample
 from nasir.evaluation import protocols
 from nasir.files import read_json, write_json
 from nasir.inference.fusing import fuse
 from nasir.layers.cost import flops_per_pixel, parameters
-from nasir.search.contract import Found, Problem
+from nasir.search.contract import Found, Problem, Strategy
 from nasir.search.sampling import tokens as sampling
 from nasir.search.sampling.tokens import Tokens, Window
 from nasir.settings import Settings
 from nasir.spaces.contract import Genotype
-from nasir.training.device import set_determinism
+from nasir.training import checkpoints
+from nasir.training.device import facts, set_determinism
 from nasir.training.pace import seconds_per_step
 from nasir.training.parallel import Team, assemble
 from nasir.training.retrain import retrain
+from stages.around.entries import digest
 from stages.around.receipts import commit
 from stages.searches import plan as plans
+from stages.searches.kept import Kept
 from stages.searches.plan import SECOND, Job, Plan
 
 DENOISE = tasks.find("denoise")
 
 
-def work(plan: Plan, job: Job, data: Path, results: Path) -> None:
+RANKED = 8
+"""Networks that are ranked between two checkpoints."""
+
+
+def work(plan: Plan, job: Job, data: Path, results: Path, checkpoint: Path | None = None) -> None:
     """Do a job and write its result.
 
     Args:
@@ -47,6 +54,7 @@ def work(plan: Plan, job: Job, data: Path, results: Path) -> None:
         job: one of its jobs; the results that it needs are there.
         data: with the folders `pictures` and `split`.
         results: folder to write into.
+        checkpoint: of a search, which is carried on from it if it exists; removed in the end. None keeps nothing.
     """
     torch.set_num_threads(1)
     settings = plan.settings(job.search, job.network)
@@ -55,11 +63,25 @@ def work(plan: Plan, job: Job, data: Path, results: Path) -> None:
         section="search", devices=1, parallel="auto", precision=config.precision, device=config.device
     ) as team:
         set_determinism(team.device)
-        do = train if job.is_training else search
-        found = do(plan, job, settings, data, results, team)
+        if job.is_training:
+            kept, found = None, train(plan, job, settings, data, results, team)
+        else:
+            kept = Kept(checkpoint, _made_with(plan, job, settings, data, team))
+            found = search(plan, job, settings, data, team, kept)
     write_json(
         results / f"{job.name}.json",
         found | {"precision": team.precision, "commit": commit(), "made_with": plan.made_with(job)},
+    )
+    if kept is not None:
+        kept.remove()
+
+
+def _made_with(plan: Plan, job: Job, settings: Settings, data: Path, team: Team) -> dict[str, str]:
+    """What a search's checkpoint depends on."""
+    return checkpoints.fingerprint(
+        plan.made_with(job) | facts(team.device, team.precision) | {"seed": job.seed},
+        {"pictures": listing.digest(data / "pictures"), "split": data / "split" / "split.json"},
+        digest("search", settings),
     )
 
 
@@ -75,11 +97,11 @@ def randoms(plan: Plan) -> list[Tokens]:
     return list(drawn)
 
 
-def search(plan: Plan, job: Job, settings: Settings, data: Path, results: Path, team: Team) -> dict[str, Any]:
+def search(plan: Plan, job: Job, settings: Settings, data: Path, team: Team, kept: Kept) -> dict[str, Any]:
     """What a strategy finds, what it cost, and how its measure ranks the random networks."""
-    config = settings.search
+    config, space = settings.search, settings.space
     problem = Problem(
-        space=settings.space,
+        space=space,
         of_space=settings.of_space,
         config=config,
         of_strategy=settings.of_strategy,
@@ -88,25 +110,38 @@ def search(plan: Plan, job: Job, settings: Settings, data: Path, results: Path, 
         patches_a=_patches(_pictures(data, "a"), config.patch, team),
         images_v=_samples(_pictures(data, "v"), config.val_crop),
         seed=job.seed,
-        state=None,
-        save=lambda state: None,
+        state=kept.state(),
+        save=kept.keep,
         log=lambda step, news: None,
         team=team,
     )
-    start = time.process_time()
     found = settings.strategy.search(problem)
-    seconds = time.process_time() - start
-    space = settings.space
+    kept.end()
+    seconds, peak_mib = kept.cost()
+    problem = dataclasses.replace(problem, state=None, save=lambda state: None)
     return {
         "genotype": space.to_json(found.genotype),
         "scores": found.scores,
         "seconds": seconds,
-        "peak_memory_mib": memory.peak_mib(),
+        "peak_memory_mib": peak_mib,
         "spent_flops": found.spent_flops,
         "facts": found.facts,
         "history": _scored(found),
-        "ranking": settings.strategy.rank(problem, found, randoms(plan)),
+        "ranking": _ranking(settings.strategy, problem, found, randoms(plan), kept),
     }
+
+
+def _ranking(
+    strategy: Strategy, problem: Problem, found: Found, networks: Sequence[Tokens], kept: Kept
+) -> list[float] | None:
+    """The scores of networks by a search's measure, some at a time; None where it has none."""
+    while len(kept.ranking) < len(networks):
+        done = len(kept.ranking)
+        scores = strategy.rank(problem, found, networks[done : done + RANKED])
+        if scores is None:
+            return None
+        kept.rank(scores)
+    return kept.ranking
 
 
 def _scored(found: Found) -> list[tuple[int, str, float]]:

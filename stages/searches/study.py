@@ -1,6 +1,7 @@
 """The study of search strategies: what is missing is run, then the page is written from what is there.
 
-Every job's result is a small file, which may be committed: the study goes on where it was, after a kill or on another machine.
+Every job's result is a small file, which may be committed: the study goes on where it was, after a kill or on another machine. A
+search that was killed goes on from its checkpoint.
 A result that was made with another plan is made again.
 """
 
@@ -111,7 +112,8 @@ class _Near:
 
     def submit(self, job: Job) -> Future[None]:
         """Begin a job."""
-        return self._pool.submit(_work, self._chosen, job, self._data, self._results)
+        checkpoint = self._data.parent / "checkpoints" / f"{self._results.name}-{job.name}.pt"
+        return self._pool.submit(_work, self._chosen, job, self._data, self._results, checkpoint)
 
     def finish(self, job: Job, future: Future[None]) -> None:
         """Raise a job's error where it has one."""
@@ -144,5 +146,5 @@ def _is_ready(job: Job, waiting: Sequence[Job], running: Any) -> bool:
     return job.follows is None or all(job.follows != other.name for other in (*waiting, *running))
 
 
-def _work(chosen: Plan, job: Job, data: Path, results: Path) -> None:
-    import_module("stages.searches.jobs").work(chosen, job, data, results)
+def _work(chosen: Plan, job: Job, data: Path, results: Path, checkpoint: Path) -> None:
+    import_module("stages.searches.jobs").work(chosen, job, data, results, checkpoint)

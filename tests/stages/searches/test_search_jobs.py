@@ -11,8 +11,10 @@ from nasir.files import read_json, write_json
 from nasir.layers.cost import flops_per_pixel, parameters
 from nasir.search.sampling.tokens import Window
 from nasir.spaces import contract
-from stages.searches import jobs
+from nasir.training import checkpoints
+from stages.searches import jobs, kept
 from stages.searches import plan as plans
+from stages.searches.kept import Kept
 from stages.searches.plan import Plan
 from tests.stages.searches.little_study import VALUES, read
 
@@ -187,6 +189,65 @@ def test_where_no_width_fits_the_nearest_to_the_middle_is_taken(plan):
     assert fitted(plan, "conv_3x3", (size + 1, size + 3)) == (4, size)
     width, largest = fitted(plan, "skip", (1e9, 1e9))
     assert width == 128 and largest < 1e9
+
+
+class Killed(Exception):
+    """Stands for SIGKILL."""
+
+
+RL = ("candidates=4", "first=2", "steps=2", "more_steps=1", "cache=4", "teacher=''", "stem_steps=2", "hidden=5", "layers=1",
+      "slots=4", "mini_batch=2", "window=[0, 1.0e+9]")  # fmt: skip
+
+
+@pytest.mark.parametrize(("strategy", "changes"), [
+    ("rl", [f"strategy.{change}" for change in RL]),
+    ("one_shot", ["search.checkpoint_period=1", "strategy.candidates=3", "strategy.population=2", "strategy.tournament=1",
+                  "strategy.finalists=0"]),
+    ("darts", ["search.checkpoint_period=1", "strategy.keep_from=2"]),
+])  # fmt: skip
+def test_a_search_killed_behind_every_checkpoint_ends_as_one_left_alone(data, monkeypatch, strategy, changes):
+    plan = read(data, random=10, searches={"one": {"strategy": strategy, "changes": changes}}, changes_of={})
+    [job] = [job for job in plan.jobs() if job.name == "search-one-0"]
+    alone, path, kills = do(plan, job.name, data), data / "checkpoints/search.pt", 0
+
+    def save(*given: Any) -> None:
+        monkeypatch.undo()
+        checkpoints.save(*given)
+        raise Killed
+
+    for _ in range(30):
+        (data / f"results/{job.name}.json").unlink(missing_ok=True)
+        monkeypatch.setattr(kept.checkpoints, "save", save)
+        try:
+            jobs.work(plan, job, data, data / "results", path)
+            break
+        except Killed:
+            kills += 1
+            assert path.is_file()
+    monkeypatch.undo()
+    found = plans.result(data / "results", plan, job)
+    assert kills >= (2 if strategy == "darts" else 4) and not path.exists()
+    measured = ("seconds", "peak_memory_mib")
+    assert {key: found[key] for key in found if key not in measured} == {
+        key: alone[key] for key in alone if key not in measured
+    }
+    assert len(found["ranking"] or jobs.randoms(plan)) == 10
+
+
+def test_what_a_search_cost_before_a_kill_is_counted_and_what_is_ranked_is_not(tmp_path, monkeypatch):
+    times = iter([0.0, 10.0, 100.0, 105.0, 107.0, 200.0])
+    monkeypatch.setattr(kept.time, "process_time", lambda: next(times))
+    monkeypatch.setattr(kept.memory, "peak_mib", lambda: 50.0)
+    path = tmp_path / "search.pt"
+    Kept(path, {}).keep({"step": 1})  # from 0 to 10
+    again = Kept(path, {})  # at 100
+    assert again.state() == {"step": 1}
+    again.keep({"step": 2})  # at 105
+    again.end()  # at 107
+    assert again.cost() == (17.0, 50.0)
+    again.rank([20.0])
+    last = Kept(path, {})  # at 200: what it does again is counted already
+    assert last.cost() == (17.0, 50.0) and last.ranking == [20.0]
 
 
 def test_a_training_whose_search_is_not_done_names_its_file(plan, data):

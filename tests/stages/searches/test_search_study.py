@@ -58,8 +58,9 @@ def done(monkeypatch, tmp_path) -> list[str]:
     """The jobs that were done, in their order; each leaves an invented result, with nothing run."""
     names: list[str] = []
 
-    def work(plan: Plan, job: Job, data: Path, results: Path) -> None:
+    def work(plan: Plan, job: Job, data: Path, results: Path, checkpoint: Path) -> None:
         assert data == tmp_path / "work/sample" and (data / "made_with.json").is_file()
+        assert checkpoint == tmp_path / f"work/checkpoints/results-{job.name}.pt"
         needed = job.name.replace("found-", "search-", 1)
         assert (results / f"{needed}.json").is_file() or needed == job.name
         names.append(job.name)
@@ -171,10 +172,10 @@ def test_no_job_is_begun_after_the_hours_and_the_page_says_what_is_wanting(tmp_p
 def test_a_failure_ends_the_study_with_its_error_and_what_was_done_is_kept(tmp_path, done, monkeypatch, _blank):
     work = jobs.work
 
-    def fail(plan: Plan, job: Job, data: Path, results: Path) -> None:
+    def fail(plan: Plan, job: Job, data: Path, results: Path, checkpoint: Path) -> None:
         if job.name == "random-01":
             raise FloatingPointError("the loss must be finite")
-        work(plan, job, data, results)
+        work(plan, job, data, results, checkpoint)
 
     monkeypatch.setattr(jobs, "work", fail)
     with pytest.raises(FloatingPointError, match="the loss must be finite"):
