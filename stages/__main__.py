@@ -319,11 +319,11 @@ def ui(
     ] = None,
 ) -> None:
     """Say where the report's page lies, serve MLflow's pages on loopback, and open both in the browser."""
-    from stages.around import tracking
+    from stages.around import serving
     from stages.aside import browser
 
     is_shown = browser.has_screen() if show is None else show
-    raise typer.Exit(tracking.ui(port, browser.show if is_shown else None))
+    raise typer.Exit(serving.serve(port, browser.show if is_shown else None))
 
 
 OTHERS: tuple[Callable[..., None], ...] = (

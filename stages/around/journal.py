@@ -9,7 +9,7 @@ One JSON object a line, in the order of events, each with `event` and `time` (ms
     {"event": "tags", "values": {"nasir.device": ...}}
     {"event": "finish", "status": "FINISHED" | "FAILED" | "KILLED"}
 
-`stages/around/tracking.py` sends journals to MLflow, in another process, now or later.
+`stages/around/sending` sends journals to MLflow, in another process, now or later.
 """
 
 import json

@@ -23,6 +23,7 @@ from nasir.files import read_json, write_json, write_text
 from nasir.settings import Settings, resolve
 from stages.around import tracking
 from stages.around.runner import around
+from stages.around.sending.server import quiet_mlflow
 
 mlflow = pytest.importorskip("mlflow")
 
@@ -111,7 +112,7 @@ def followers(server, tmp_path, monkeypatch) -> Iterator[list[Forked]]:
         return started[-1]
 
     monkeypatch.setattr(tracking, "start_follower", start)
-    with tracking._quiet_mlflow():
+    with quiet_mlflow():
         yield started
     for follower in started:
         follower.kill()

@@ -23,7 +23,7 @@ import pytest
 from PIL import Image
 
 from nasir.files import read_json
-from stages.around import tracking
+from stages.around import serving, tracking
 from stages.around.journal import Journal, Pipeline, copies_of
 from stages.around.shown import gallery
 
@@ -466,7 +466,7 @@ def test_a_user_interface_on_a_port_in_use_is_refused(uri, monkeypatch):
         socket.create_server(("127.0.0.1", 0)) as listener,
         pytest.raises(ValueError, match="must be free for the MLflow UI"),
     ):
-        tracking.ui(listener.getsockname()[1])
+        serving.serve(listener.getsockname()[1])
 
 
 def test_a_user_interface_opens_on_the_runs_of_pipelines_and_tells_nobody(uri, monkeypatch, capsys):
@@ -477,13 +477,13 @@ def test_a_user_interface_opens_on_the_runs_of_pipelines_and_tells_nobody(uri, m
         environments.append(env)
         return subprocess.Popen([sys.executable, "-c", ""], start_new_session=start_new_session)
 
-    monkeypatch.setattr(tracking, "subprocess", SimpleNamespace(Popen=popen))
-    monkeypatch.setattr(tracking.signal, "signal", lambda number, does: None)
+    monkeypatch.setattr(serving, "subprocess", SimpleNamespace(Popen=popen))
+    monkeypatch.setattr(serving.signal, "signal", lambda number, does: None)
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
 
     shown = []
-    assert tracking.ui(port, lambda *given: shown.append(given)) == 0
+    assert serving.serve(port, lambda *given: shown.append(given)) == 0
 
     [address] = re.findall("^MLflow: (.*)$", capsys.readouterr().out, re.M)
     experiment = mlflow.MlflowClient(tracking_uri=uri).get_experiment_by_name("nasir")
@@ -500,10 +500,10 @@ def test_a_user_interface_that_is_asked_to_end_leaves_no_server(tmp_path, number
     server.write_text("#!/bin/sh\nsleep 60 &\necho up $! $$\nwait\n")
     server.chmod(0o755)
     code = (
-        "import sys; from types import SimpleNamespace; from stages.around import tracking\n"
-        "tracking._Server.connect = lambda *given: SimpleNamespace(experiment_id='1')\n"
+        "import sys; from types import SimpleNamespace; from stages.around import serving\n"
+        "serving.Server.connect = lambda *given: SimpleNamespace(experiment_id='1')\n"
         f"sys.executable = {str(server)!r}\n"
-        "sys.exit(tracking.ui(0))"
+        "sys.exit(serving.serve(0))"
     )
     environment = os.environ | {
         "MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path}/mlflow.db",
@@ -528,7 +528,7 @@ def test_a_user_interface_tells_both_addresses(tmp_path, monkeypatch, capsys, is
         (tmp_path / "reports/index.html").write_text("page")
 
     shown = []
-    assert tracking.ui(1, lambda *given: shown.append(given)) == 0
+    assert serving.serve(1, lambda *given: shown.append(given)) == 0
 
     page = f"file://{tmp_path}/reports/index.html" if is_made else "none yet; dvc repro makes reports/index.html"
     assert capsys.readouterr().out.splitlines() == [f"Report: {page}", "MLflow: http://server:5000"]

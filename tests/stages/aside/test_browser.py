@@ -7,7 +7,7 @@ import pytest
 from typer.testing import CliRunner
 
 from stages import __main__ as commands
-from stages.around import tracking
+from stages.around import serving
 from stages.aside import browser
 
 
@@ -53,7 +53,7 @@ def test_a_server_that_never_listens_opens_nothing(opened, monkeypatch):
 ])  # fmt: skip
 def test_a_browser_is_opened_where_there_is_a_screen_or_it_is_asked_for(monkeypatch, words, display, is_shown):
     given = []
-    monkeypatch.setattr(tracking, "ui", lambda port, show: given.append((port, show)) or 0)
+    monkeypatch.setattr(serving, "serve", lambda port, show: given.append((port, show)) or 0)
     monkeypatch.setattr(browser.sys, "platform", "linux")
     monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
     monkeypatch.setenv("DISPLAY", display)

@@ -1,0 +1,1 @@
+"""What the sending process does, and no stage: journals to MLflow."""
