@@ -201,9 +201,7 @@ class _Course:
         if problem.state is not None:
             self.restore(problem.state)
             known = problem.state["assistance"]
-        self.assistance = Assistance(problem, known)
-        if known is None and self.assistance.known:
-            self.keep()
+        self.assistance = Assistance(problem, known, self.keep)
 
     def pool(self) -> AbstractContextManager[Pool]:
         """Who trains candidates."""
@@ -253,10 +251,10 @@ class _Course:
             candidate["is_stopped"] = "failure" not in candidate
             self.wholes[number] = first
 
-    def keep(self) -> None:
-        """Write a checkpoint."""
+    def keep(self, assistance: dict[str, Any] | None = None) -> None:
+        """Write a checkpoint; `assistance` is the state of its own as long as it is being made."""
         if self.problem.team.is_first:
-            self.problem.save(self.state())
+            self.problem.save(self.state(assistance or self.assistance.state()))
 
     def take(self, number: int, outcome: dict[str, Any]) -> None:
         """Learn from a candidate."""
@@ -325,12 +323,12 @@ class _Course:
         value = (place(candidate["psnr_db"], low, high) * max(0.0, candidate["ssim"])) ** 0.5
         return float(value - self.problem.of_strategy.price * candidate["parameters"] / 1e5)
 
-    def state(self) -> dict[str, Any]:
+    def state(self, assistance: dict[str, Any]) -> dict[str, Any]:
         """All that the search needs to carry on."""
         stopping = self.stopping
         return {
             "candidates": self.candidates, "history": self.history, "teacher": self.teacher.state(),
-            "generator": self.generator.get_state(), "assistance": self.assistance.state(),
+            "generator": self.generator.get_state(), "assistance": assistance,
             "stopping": [stopping.average, stopping.delta, stopping.counter, stopping.passed],
             "drawn": {number: [list(draw.tokens), draw.log_prob] for number, draw in self.drawn.items()},
             "firsts": self.firsts, "wholes": self.wholes,

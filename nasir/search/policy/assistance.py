@@ -223,19 +223,24 @@ class Assistance:
 
     Args:
         problem: whose section is `Assisted`.
-        known: what `state` gave, to make the same again without training; None to train.
+        known: what `state` gave, to make the same again; only what it lacks is trained. None to train all.
+        keep: called with `state` behind each training, so that it can be kept against a kill.
     """
 
-    def __init__(self, problem: Problem, known: Mapping[str, Any] | None) -> None:
+    def __init__(
+        self,
+        problem: Problem,
+        known: Mapping[str, Any] | None,
+        keep: Callable[[dict[str, Any]], None] = lambda state: None,
+    ) -> None:
         section: Any = problem.of_strategy
-        self.problem, self.section = problem, section
+        self.problem, self.section, self._keep = problem, section, keep
         self.known: dict[str, Any] = (
             dict(known["weights"]) if known is not None else {}
         )  # state dicts of teacher and stem
-        self.flops = 0.0  # of forward passes in all trainings, to which the search adds; one that failed counts whole
+        self.flops: float = known["flops"] if known is not None else 0.0
+        # of forward passes in all trainings, to which the search adds; one that failed counts whole
         self.cache = self._store() if section.cache > 0 else None
-        if known is not None:
-            self.flops = known["flops"]
 
     def state(self) -> dict[str, Any]:
         """All that is needed to carry on."""
@@ -332,12 +337,14 @@ class Assistance:
         problem = self.problem
         if name in self.known:
             network.load_state_dict(self.known[name])
-        else:
-            problem.team.align(network, 0)
-            train(network, problem, steps, f"the {name}", lr_max, AVERAGE, again)
-            self.known[name] = {key: value.cpu().clone() for key, value in network.state_dict().items()}
+            network.eval()
+            return
+        problem.team.align(network, 0)
+        train(network, problem, steps, f"the {name}", lr_max, AVERAGE, again)
         network.eval()
+        self.known[name] = {key: value.cpu().clone() for key, value in network.state_dict().items()}
         self.flops += self._cost(network, steps)
+        self._keep(self.state())
 
 
 def _see(look: Callable[[Tensor], Any], noisy: Tensor, team: Team) -> Any:

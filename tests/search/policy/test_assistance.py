@@ -1,5 +1,6 @@
 """What helps short trainings, each by hand: auxiliary cells, stored patches and features, the teacher, and carrying on."""
 
+import copy
 import dataclasses
 from typing import Any
 
@@ -196,6 +197,26 @@ def test_what_is_carried_on_is_not_trained_again(monkeypatch):
     monkeypatch.undo()
     assert again.train(other, 2, "one", 0.003, 0, ignore) == loss
     assert all(torch.equal(*both) for both in zip(weights(joined), weights(other), strict=True))
+
+
+def test_a_search_killed_between_the_stem_and_the_teacher_trains_the_teacher_alone(monkeypatch):
+    given = problem(auxiliary=0.2, cache=4, stem_steps=2, teacher="dncnn", teacher_steps=1)
+    kept: list[dict[str, Any]] = []
+    whole = Assistance(given, None, lambda state: kept.append(copy.deepcopy(state)))
+    assert [set(state["weights"]) for state in kept] == [{"stem"}, {"stem", "teacher"}]
+    trained: list[str] = []
+
+    def spy(network: nn.Module, of: Problem, steps: int, name: str, *others: Any) -> float:
+        trained.append(name)
+        return train(network, of, steps, name, *others)
+
+    monkeypatch.setattr("nasir.search.policy.assistance.train", spy)
+    again = Assistance(given, kept[0])
+    assert trained == ["the teacher"]
+    assert again.flops == whole.flops > kept[0]["flops"] > 0
+    both = (whole.state()["weights"], again.state()["weights"])
+    for name in ("stem", "teacher"):
+        assert all(torch.equal(value, both[1][name][key]) for key, value in both[0][name].items())
 
 
 @pytest.mark.parametrize(
