@@ -41,7 +41,6 @@ from stages.searches.plan import SECOND, Job, Plan
 
 DENOISE = tasks.find("denoise")
 
-
 RANKED = 8
 """Networks that are ranked between two checkpoints."""
 
@@ -66,7 +65,7 @@ def work(plan: Plan, job: Job, data: Path, results: Path, checkpoint: Path | Non
         if job.is_training:
             kept, found = None, train(plan, job, settings, data, results, team)
         else:
-            kept = Kept(checkpoint, _made_with(plan, job, settings, data, team))
+            kept = Kept(checkpoint, _made_with(plan, job, settings, data, team) if checkpoint is not None else {})
             found = search(plan, job, settings, data, team, kept)
     write_json(
         results / f"{job.name}.json",

@@ -42,8 +42,9 @@ class Kept:
 
     def keep(self, state: dict[str, Any]) -> None:
         """Write the strategy's state, of which the strategy may change parts later."""
-        self._state = deepcopy(state)
-        self._write()
+        if self._path is not None:
+            self._state = deepcopy(state)
+            self._write()
 
     def end(self) -> None:
         """Nothing from here on is a cost of the search."""
