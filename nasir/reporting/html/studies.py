@@ -12,6 +12,9 @@ from nasir.shapes import require_numbers, require_unique
 RANDOM = "random"
 """What random networks are called, as in the names of their jobs."""
 
+GIVEN = "given-"
+"""How the names of jobs begin that train a network from the plan, which nobody searched."""
+
 COLUMNS = {
     "group": "search",
     "network": "network",
@@ -23,7 +26,7 @@ COLUMNS = {
 
 
 Row = dict[str, str | float]
-"""A network, by `COLUMNS`."""
+"""A network, by `COLUMNS`, and its `strategy`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +49,7 @@ def read(folder: Path) -> list[Study]:
         rows: list[Row] = [
             {
                 "group": row["search"] or RANDOM,
+                "strategy": "given by hand" if row["network"].startswith(GIVEN) else row["search"].partition(",")[0],
                 "network": row["network"],
                 "psnr": float(row["psnr_db"]),
                 "parameters": int(row["parameters"]),
@@ -104,8 +108,7 @@ def charts(study: Study) -> list[Spec]:
 
 def _dots(rows: Sequence[Row], axes: Spec, has_legend: bool) -> list[Spec]:
     """A point for each network, grey for a random one, else in the colour of its strategy."""
-    strategy = "split(datum.group, ',')[0]"
-    names = list(dict.fromkeys(str(row["group"]).partition(",")[0] for row in rows if row["group"] != RANDOM))
+    names = list(dict.fromkeys(str(row["strategy"]) for row in rows if row["group"] != RANDOM))
     colour = series("strategy", names) | ({"legend": {"title": None}} if has_legend else {"legend": None})
     mark = {"type": "point", "filled": True, "size": 55, "opacity": 0.8}
     encoding = axes | {"tooltip": tooltip(COLUMNS)}
@@ -116,10 +119,7 @@ def _dots(rows: Sequence[Row], axes: Spec, has_legend: bool) -> list[Spec]:
             "encoding": encoding,
         },
         {
-            "transform": [
-                {"filter": f"datum.group !== '{RANDOM}'"},
-                {"calculate": strategy, "as": "strategy"},
-            ],
+            "transform": [{"filter": f"datum.group !== '{RANDOM}'"}],
             "mark": mark,
             "encoding": encoding | {"color": colour},
         },

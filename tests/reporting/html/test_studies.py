@@ -21,6 +21,16 @@ def test_a_study_without_two_random_networks_or_a_page_is_none(tmp_path):
     assert studies.read(tmp_path) == []
 
 
+def test_a_network_has_the_colour_of_its_strategy_and_those_by_hand_have_one_together(tmp_path):
+    given = [("given-all-parallel", "all parallel", 100, 25.0), ("given-all-fusion", "all fusion", 100, 25.0)]
+    write_study(tmp_path, "search", [*NETWORKS, *given, ("found-rl-no-teacher-0", "rl, no teacher", 100, 25.0)])
+
+    *_, against = studies.charts(studies.read(tmp_path)[0])
+
+    colours = against["layer"][-1]["encoding"]["color"]["scale"]["domain"]
+    assert colours == ["one_shot", "given by hand", "rl"]
+
+
 def test_the_median_and_the_percentile_are_those_of_random_networks(tmp_path):
     # of 25.0, 25.1 and 25.2 the middle is 25.1; 90 % of three are reached at the third alone
     write_study(tmp_path, "search", NETWORKS)
