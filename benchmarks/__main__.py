@@ -27,6 +27,7 @@ NAMES = (
     "inference",
     "speed_of_use",
     "training_step",
+    "waiting",
     "data_path",
     "metrics",
     "derived_parameters",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from nasir import memory
-from nasir.commands import compare, datasets, export, failing, profile, restore, show
+from nasir.commands import compare, datasets, export, failing, profile, restore, show, threads
 from nasir.commands.terminal import print_json, require_suffix, say, shown, suggest
 from nasir.messages import first_line
 
@@ -175,6 +175,7 @@ def main() -> None:
     """Run a command; an error that says what to do is shown without a traceback, with status 2."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a letter that a terminal lacks ends nothing
+    threads.wait_briefly()
     sys.argv[1:] = failing.debug_first(sys.argv[1:])
     try:
         app()

@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from nasir import memory as process
-from nasir.commands import failing
+from nasir.commands import failing, threads
 from nasir.commands.terminal import print_json, suggest
 from nasir.messages import first_line
 
@@ -377,6 +377,7 @@ def _unknown() -> None:
 def main() -> None:
     """Run a command; an error that says what to do is shown without a traceback."""
     process.keep_freed()
+    threads.wait_briefly()
     sys.argv[1:] = failing.debug_first(sys.argv[1:])
     called = next((word for word in sys.argv[1:] if not word.startswith("-")), None)
     try:
