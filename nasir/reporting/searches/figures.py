@@ -99,12 +99,13 @@ def weights(courses: Mapping[str, Mapping[int, Sequence[tuple[int, float]]]]) ->
         return to_png(figure)
 
 
-def rewards(known: "Mapping[str, Rewarded]", seconds: float) -> bytes:
+def rewards(known: "Mapping[str, Rewarded]", cost: float, within: str) -> bytes:
     """Rewards over candidates (mean that moves, band of a standard deviation), their distribution, and who ended early.
 
     Args:
         known: of each search.
-        seconds: within which a candidate must have been done to stand in the distribution.
+        cost: at which a candidate must have been done to stand in the distribution.
+        within: that cost in words.
     """
     has_ends = any(one.stopped for one in known.values())
     with plain_style():
@@ -118,7 +119,7 @@ def rewards(known: "Mapping[str, Rewarded]", seconds: float) -> bytes:
                 one.numbers, of.mean - of.spread, of.mean + of.spread, color=colour, alpha=0.15, lw=0
             )
             panels[0].plot(one.numbers, of.mean, color=colour, label=name)
-            if equal := sorted(one.until(seconds)):
+            if equal := sorted(one.until(cost)):
                 shares = [rank / len(equal) for rank in range(len(equal) + 1)]
                 panels[1].step([equal[0], *equal], shares, where="post", color=colour)
             if one.stopped:
@@ -126,7 +127,10 @@ def rewards(known: "Mapping[str, Rewarded]", seconds: float) -> bytes:
                 panels[2].plot(list(one.stopped), share.mean, color=colour)
         panels[0].set(title="Reward, with its moving mean", xlabel="candidate")
         panels[1].set(
-            title=f"Within {seconds:.0f} s", xlabel="reward", ylabel="share of rewards up to it", ylim=(0, 1.03)
+            title=f"Within {within}",
+            xlabel="reward",
+            ylabel="share of rewards up to it",
+            ylim=(0, 1.03),
         )
         if has_ends:
             panels[2].set(title="Share ended early", xlabel="candidate", ylim=(-0.03, 1.03))

@@ -195,7 +195,8 @@ def _strategies(found: Mapping[str, Sequence[Found]]) -> str:
         [
             "## Strategies",
             table(columns, rows, columns[3:]),
-            "Minutes: of the search, processor time in one thread. Percentile: of random networks that are not above.",
+            "Minutes: of the search, processor time in one thread; a study can be carried on by another machine, and the minutes "
+            "are those of the machine that the search ran on. Percentile: of random networks that are not above.",
         ]
     )
 

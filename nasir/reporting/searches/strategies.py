@@ -49,8 +49,9 @@ def write(
     sections = [
         "# Search strategies side by side",
         "Each search gives one network, which is trained as the random ones of its space are. Seconds and memory: of the "
-        "search, in one thread. Percentile: of random networks that are not above. Tau: Kendall's, between the measure by which "
-        "a search chooses and the score after training, over the random networks, mean over seeds and 95 % interval.",
+        "search, in one thread, on the machine that it ran on. Percentile: of random networks that are not above. Tau: "
+        "Kendall's, between the measure by which a search chooses and the score after training, over the random networks, mean "
+        "over seeds and 95 % interval.",
     ]
     drawn: dict[str, tuple[list[float], dict[str, list[tuple[float, float]]]]] = {}
     of_studies, spaces = list[str](), dict[str, dict[str, list[Found]]]()
