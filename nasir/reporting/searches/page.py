@@ -26,7 +26,7 @@ from nasir.reporting.searches.judgement import (
     width,
 )
 from nasir.reporting.searches.rewarded import rewards
-from nasir.reporting.searches.sizes import by_hand, trade_off
+from nasir.reporting.searches.sizes import by_hand, explained, trade_off
 from nasir.reporting.tables import interval, number, psnr, signed, table
 from nasir.spaces import contract
 
@@ -61,7 +61,7 @@ def write(page: Path, plan: Mapping[str, Any], jobs: Sequence[Mapping[str, Any]]
     }
     scores = [result["psnr_db"] for result in random.values()]
     found = found_of(jobs, results, scores)
-    sections = [_top(plan, jobs, results, scores, found)]
+    sections = [_top(plan, jobs, results, found), explained(list(random.values()))]
     if len(scores) > 1:
         sections += [_random(page, random, found, scores), _again(jobs, results, scores)]
     if found:
@@ -104,7 +104,6 @@ def _top(
     plan: Mapping[str, Any],
     jobs: Sequence[Mapping[str, Any]],
     results: Mapping[str, Any],
-    random: Sequence[Scores],
     found: Mapping[str, Sequence[Found]],
 ) -> str:
     lines = [
@@ -255,6 +254,9 @@ def _rankings(
     for name, scores in measured.items():
         found = tau(scores, trained)
         rows.append([name, number(found.mean, 2), interval(found, 2)])
+    for name, size in (("operations", "flops_per_pixel"), ("parameters", "parameters")):
+        found = tau([one[size] for one in random.values()], trained)
+        rows.append([f"{name} alone, nothing searched", number(found.mean, 2), interval(found, 2)])
     return "\n\n".join(
         [
             "## Can a search tell good networks?",

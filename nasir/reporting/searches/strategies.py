@@ -23,6 +23,7 @@ from nasir.reporting.searches.judgement import (
     twice_of,
 )
 from nasir.reporting.searches.rehearsed import rehearsed, tries_of
+from nasir.reporting.searches.sizes import explained, line_of
 from nasir.reporting.tables import interval, number, psnr, table
 
 
@@ -114,6 +115,8 @@ def _heading(study: Study, scores: Sequence[Mapping[str, float]], found: Mapping
             if noise.mean >= spread:
                 line += ": here trainings differ as much as networks, so a percentile says little"
         lines.append(line + ".")
+    if size := explained(list(random_of(study.jobs, study.results).values())):
+        lines.append(size)
     if found:
         best = max(found, key=lambda name: fmean(one.percentile for one in found[name]))
         lines.append(
@@ -127,6 +130,7 @@ def _table(study: Study, random: Mapping[str, Any], found: Mapping[str, Sequence
     trained = [fmean(one["psnr_db"].values()) for one in random.values()]
     measures = measures_of(study.jobs, study.results)
     cheapest = min((seconds_of(those) for those in found.values()), default=0.0)
+    line = line_of(list(random.values()))
     rows = []
     if len(trained) > 1:
         bounds = f"{psnr(middle(trained))} ({psnr(min(trained))} to {psnr(max(trained))})"
@@ -147,8 +151,23 @@ def _table(study: Study, random: Mapping[str, Any], found: Mapping[str, Sequence
                 "none" if ranked is None else f"{number(ranked.mean, 2)} {interval(ranked, 2)}",
             ]
         )  # fmt: skip
-    columns = ["search", "strategy", "seeds", "seconds", "times the least", "peak MiB"]
-    return table([*columns, "found, PSNR, dB", "percentile", "tau"], rows, columns[3:])
+        if line is not None:
+            rows[-1].append(_each([line.percentile(one.result) for one in those], 0))
+    columns = [
+        "search",
+        "strategy",
+        "seeds",
+        "seconds",
+        "times the least",
+        "peak MiB",
+        "found, PSNR, dB",
+        "percentile",
+        "tau",
+    ]
+    if line is not None:
+        columns.append("percentile at its size")
+        rows = [row + [""] * (len(columns) - len(row)) for row in rows]
+    return table(columns, rows, columns[3:6])
 
 
 def _each(values: Sequence[float], digits: int) -> str:

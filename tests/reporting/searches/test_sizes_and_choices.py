@@ -10,7 +10,7 @@ from PIL import Image
 from nasir.reporting.searches import figures
 from nasir.reporting.searches.choices import choices, weights
 from nasir.reporting.searches.judgement import judge, width
-from nasir.reporting.searches.sizes import by_hand, trade_off
+from nasir.reporting.searches.sizes import by_hand, explained, line_of, trade_off
 from tests.reporting.searches.invented import cost, images, network
 
 RANDOM = [images(20.0 + number) for number in range(10)]
@@ -47,6 +47,51 @@ def test_sizes_are_compared_where_they_differ(tmp_path, monkeypatch):
         {"random": [(1000, 150000, 20.0), (1149, 150000, 21.0)], "darts": [(1150, 150000, 23.0)],
          "given by hand": [(900, 150000, 22.0)]}
     ]  # fmt: skip
+
+
+def costing(mean: float, operations: int) -> dict[str, Any]:
+    return network(mean) | {"flops_per_pixel": operations}
+
+
+# a dB for twice as many, with 0.1, -0.1, -0.1 and 0.1 dB left, which the line of least squares leaves, too
+LARGER = {str(n): costing(20 + n + rest, 1000 * 2**n) for n, rest in enumerate((0.1, -0.1, -0.1, 0.1))}
+
+
+def test_what_the_operations_of_random_networks_explain_is_taken_off():
+    line = line_of(list(LARGER.values()))
+    assert line is not None
+    assert (line.doubling, line.most) == (pytest.approx(1.0), 8000)
+    assert line.rest == pytest.approx([0.1, -0.1, -0.1, 0.1]) and line.spread == pytest.approx((0.04 / 2) ** 0.5)
+    # the variance is that of 0, 1, 2, 3, and a hundredth
+    assert line.explained == pytest.approx(1.25 / 1.26)
+    small, large = costing(20.55, 1000), costing(23.95, 16000)
+    assert (line.above(small), line.above(large)) == (pytest.approx(0.55), pytest.approx(-0.05))
+    assert (line.percentile(small), line.percentile(large)) == (100, 50)
+    assert line.is_beyond(large) and not line.is_beyond(small)
+
+
+def test_a_network_that_is_only_larger_does_not_stand_out_at_its_size(tmp_path, monkeypatch):
+    monkeypatch.setattr(figures, "trade_off", lambda points: b"")
+    found = [
+        judge("rl", seed, costing(mean, size), cost(1, 1, None), RANDOM)
+        for seed, mean, size in ((0, 23.95, 16000), (1, 20.55, 1000))
+    ]
+    text = trade_off(
+        tmp_path / "page.md",
+        {n: one | {"parameters": 100 + 100 * int(n)} for n, one in LARGER.items()},
+        {"rl": found},
+        {},
+    )
+    assert "| rl | -0.050*, +0.550 | 50, 100 |" in text.splitlines()
+    assert (
+        "explain 99 % of the variance between them (+1.000 dB for twice as many) and rank them with a tau of 1.00"
+        in text
+    )
+
+
+def test_networks_of_one_size_are_not_judged_by_it():
+    assert line_of([network(20.0), network(21.0), network(22.0)]) is None and explained([network(20.0)] * 3) == ""
+    assert line_of(list(LARGER.values())[:2]) is None
 
 
 HISTORY: list[list[Any]] = [
