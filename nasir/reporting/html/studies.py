@@ -15,6 +15,9 @@ RANDOM = "random"
 GIVEN = "given-"
 """How the names of jobs begin that train a network from the plan, which nobody searched."""
 
+BY_HAND = "given by hand"
+"""What those are called together."""
+
 COLUMNS = {
     "group": "search",
     "network": "network",
@@ -26,7 +29,7 @@ COLUMNS = {
 
 
 Row = dict[str, str | float]
-"""A network, by `COLUMNS`, and its `strategy`."""
+"""A network, by `COLUMNS`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +52,6 @@ def read(folder: Path) -> list[Study]:
         rows: list[Row] = [
             {
                 "group": row["search"] or RANDOM,
-                "strategy": "given by hand" if row["network"].startswith(GIVEN) else row["search"].partition(",")[0],
                 "network": row["network"],
                 "psnr": float(row["psnr_db"]),
                 "parameters": int(row["parameters"]),
@@ -108,7 +110,14 @@ def charts(study: Study) -> list[Spec]:
 
 def _dots(rows: Sequence[Row], axes: Spec, has_legend: bool) -> list[Spec]:
     """A point for each network, grey for a random one, else in the colour of its strategy."""
-    names = list(dict.fromkeys(str(row["strategy"]) for row in rows if row["group"] != RANDOM))
+    strategy = f"indexof(datum.network, '{GIVEN}') === 0 ? '{BY_HAND}' : split(datum.group, ',')[0]"
+    names = list(
+        dict.fromkeys(
+            BY_HAND if str(row["network"]).startswith(GIVEN) else str(row["group"]).partition(",")[0]
+            for row in rows
+            if row["group"] != RANDOM
+        )
+    )
     colour = series("strategy", names) | ({"legend": {"title": None}} if has_legend else {"legend": None})
     mark = {"type": "point", "filled": True, "size": 55, "opacity": 0.8}
     encoding = axes | {"tooltip": tooltip(COLUMNS)}
@@ -119,7 +128,10 @@ def _dots(rows: Sequence[Row], axes: Spec, has_legend: bool) -> list[Spec]:
             "encoding": encoding,
         },
         {
-            "transform": [{"filter": f"datum.group !== '{RANDOM}'"}],
+            "transform": [
+                {"filter": f"datum.group !== '{RANDOM}'"},
+                {"calculate": strategy, "as": "strategy"},
+            ],
             "mark": mark,
             "encoding": encoding | {"color": colour},
         },
