@@ -17,10 +17,11 @@ import torch
 
 import nasir
 from benchmarks.table import to_markdown
+from nasir.commands import threads
 
 SPINS = {
     "300,000 (the library's)": {},
-    "10,000 (ours)": {"GOMP_SPINCOUNT": "10000"},
+    "10,000 (ours)": {"GOMP_SPINCOUNT": threads.SPIN},
     "none": {"OMP_WAIT_POLICY": "PASSIVE"},
 }
 BATCH, PATCH, ROUNDS, SECONDS = 8, 48, 2, 4.0
