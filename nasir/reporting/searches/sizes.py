@@ -90,7 +90,6 @@ def _at_their_size(random: Mapping[str, Any], found: Mapping[str, Sequence[Found
     columns = ["network", "less what its operations give, dB", "percentile at its size"]
     return "\n\n".join(
         [
-            explained(list(random.values())),
             table(columns, rows, columns[1:]),
             "By seed. What operations give: a line of PSNR over their logarithm, least squares over random networks; the "
             "percentile is of what is left. * More operations than any random network has, where the line is only carried on.",

@@ -62,7 +62,7 @@ def write(
         found = found_of(study.jobs, study.results, scores)
         space = study.plan["space"]
         spaces[space if space not in spaces else f"{space}, {study.plan['name']}"] = _by_way(study, found)
-        of_studies += [_heading(study, scores, found), _table(study, random, found)]
+        of_studies += [_heading(study, random, found), _table(study, random, found)]
         if len(scores) > 1:
             of_studies.append(compared(list(random.values()), found, max(2, len(study.plan["seeds"]))))
         if found:
@@ -91,17 +91,17 @@ def _by_way(study: Study, found: Mapping[str, Sequence[Found]]) -> dict[str, lis
     return ways
 
 
-def _heading(study: Study, scores: Sequence[Mapping[str, float]], found: Mapping[str, Sequence[Found]]) -> str:
+def _heading(study: Study, random: Mapping[str, Any], found: Mapping[str, Sequence[Found]]) -> str:
     plan, total = study.plan, sum(is_random(job) for job in study.jobs)
+    means = [fmean(one["psnr_db"].values()) for one in random.values()]
     budget = f"{plan['steps']:,} steps" if "steps" in plan else f"{plan['seconds']:g} seconds"
     lines = [
         f"## Space `{plan['space']}`",
         f"Study `{plan['name']}`: {plan['dataset']}, sigma {plan['sigma']:g}, {plan['images']} test images, protocol `whole`; "
         f"each network trained for {budget}. {len(study.results)} of {len(study.jobs)} jobs are done; of random networks "
-        f"{len(scores)} of {total}.",
+        f"{len(means)} of {total}.",
     ]
-    if len(scores) > 1:
-        means = [fmean(one.values()) for one in scores]
+    if len(means) > 1:
         spread = stdev(means)
         line = (
             f"Random networks have a median of {psnr(middle(means))} dB, a standard deviation of {number(spread, 3)} dB"
@@ -115,7 +115,7 @@ def _heading(study: Study, scores: Sequence[Mapping[str, float]], found: Mapping
             if noise.mean >= spread:
                 line += ": here trainings differ as much as networks, so a percentile says little"
         lines.append(line + ".")
-    if size := explained(list(random_of(study.jobs, study.results).values())):
+    if size := explained(list(random.values())):
         lines.append(size)
     if found:
         best = max(found, key=lambda name: fmean(one.percentile for one in found[name]))
