@@ -3,6 +3,7 @@
     params     params.yaml
     download, pair, synthesize, split, audit, search, derive, retrain, evaluate     a section for each step
     safety     what is done against the loss of a training
+    tone       whether the tone of degraded pictures is estimated and taken back, for the network that is trained
     space      of the chosen search space: what it holds
     network    of the chosen search space: sizes of what is retrained
     strategy   of the chosen search strategy
@@ -27,7 +28,7 @@ from nasir.config.download import DownloadConfig
 from nasir.config.evaluate import EvaluateConfig
 from nasir.config.pair import PairConfig
 from nasir.config.params import Params
-from nasir.config.retrain import RetrainConfig
+from nasir.config.retrain import RetrainConfig, ToneConfig
 from nasir.config.search import SearchConfig
 from nasir.config.split import SplitConfig
 from nasir.config.synthesize import SynthesizeConfig
@@ -51,8 +52,8 @@ STEPS: dict[str, type] = {
 }
 """The section of each step."""
 
-SECTIONS: dict[str, type] = {**STEPS, "safety": SafetyConfig}
-"""Those and the one that several steps read."""
+SECTIONS: dict[str, type] = {**STEPS, "safety": SafetyConfig, "tone": ToneConfig}
+"""Those, the one that several steps read, and one that only some tasks make use of."""
 
 CHOSEN = ("space", "network", "strategy")
 """Sections of a profile that hold one section for each space or strategy."""

@@ -107,7 +107,7 @@ def run(
     ]
     write_csv(out / "scores.csv", table, COLUMNS)
     means = {method: {p: found.means() for p, found in by.items()} for method, by in scored.items()}
-    parameters = cost.parameters(network.network)
+    parameters = network.parameters
     metrics = {
         "sigma": sigma,
         "images": len(test),

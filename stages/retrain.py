@@ -4,14 +4,15 @@ import dataclasses
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
+import numpy as np
 import torch
 from torch import nn
 
 from nasir import task as tasks
 from nasir.config.reading import flat
-from nasir.config.retrain import RetrainConfig
+from nasir.config.retrain import RetrainConfig, ToneConfig
 from nasir.config.training import SafetyConfig
 from nasir.data import split_lists
 from nasir.data.patches import PatchSampler
@@ -19,13 +20,18 @@ from nasir.data.pictures import listing
 from nasir.data.pictures.collection import crop_middle, load, to_sample
 from nasir.files import Log, read_json, write_csv
 from nasir.inference import model
+from nasir.inference.tone import Tone
 from nasir.networks import catalogue
 from nasir.spaces.contract import Space
-from nasir.training import checkpoints
+from nasir.task import Task
+from nasir.training import checkpoints, toning
 from nasir.training.device import facts, set_determinism
-from nasir.training.parallel import assemble
+from nasir.training.parallel import Team, assemble
 from nasir.training.retrain import retrain
 from stages.around import pausing
+
+Images: TypeAlias = dict[str, np.ndarray]
+"""name -> 8-bit image or pair, as `nasir.data.pictures.collection.load` gives it."""
 
 ARTIFACTS = ("model",)
 PROCESSES = True
@@ -50,6 +56,7 @@ def run(
     of_network: Any,
     seed: int,
     config: RetrainConfig,
+    tone: ToneConfig,
     safety: SafetyConfig,
     code: str,
     log: Log,
@@ -62,11 +69,12 @@ def run(
         genotype: of the derived network, or
         network: a baseline's name, trained in the same way but at its own learning rate.
         space, of_network: of the derived network, and its sizes.
+        tone: whether and how the tone of degraded images is estimated.
     """
     train(
         pictures=pictures, split=split, genotype=genotype, network=network, checkpoint=checkpoint, finished=None, out=out,
-        task=task, sigma=sigma, space=space, of_network=of_network, seed=seed, config=config, safety=safety, code=code,
-        log=log,
+        task=task, sigma=sigma, space=space, of_network=of_network, seed=seed, config=config, tone=tone, safety=safety,
+        code=code, log=log,
     )  # fmt: skip
 
 
@@ -85,6 +93,7 @@ def train(
     of_network: Any,
     seed: int,
     config: RetrainConfig,
+    tone: ToneConfig,
     safety: SafetyConfig,
     code: str,
     log: Log,
@@ -109,6 +118,7 @@ def train(
         made_with = checkpoints.fingerprint(
             flat(config, "retrain.")
             | (flat(of_network, "network.") if network is None else {})
+            | (flat(tone, "tone.") if tone.kinds else {})
             | facts(team.device, team.precision, safety.deterministic)
             | {"task": task, "sigma": sigma, "seed": seed, "network": network},
             inputs,
@@ -121,9 +131,10 @@ def train(
         chosen = tasks.find(task)
         built, save = _build(out / "model", genotype, network, space, of_network, chosen.channels, seed)
         training = load(pictures, parts["w"] + parts["a"], chosen)
+        v = load(pictures, parts["v"], chosen)
+        estimate, training, v = _take_tone_back(training, v, chosen, tone, seed, team)
         patches = PatchSampler(training, config.patch, team.device, chosen.is_paired, chosen.is_turned)
         del training  # the sampler has its own copy
-        v = load(pictures, parts["v"], chosen)
         trained = retrain(
             built.to(team.device),
             patches=patches,
@@ -138,7 +149,7 @@ def train(
             safety=safety,
         )
         if team.is_first:
-            save(task, sigma, {"best": trained.best, "last": trained.last})
+            save(task, sigma, {"best": trained.best, "last": trained.last}, estimate)
             columns = ("step", "metric", "value")
             rows = [dict(zip(columns, row, strict=True)) for row in trained.history]
             write_csv(out / "history.csv", rows, columns)
@@ -147,9 +158,29 @@ def train(
             checkpoints.remove(checkpoint)
 
 
+def _take_tone_back(
+    training: Images, v: Images, task: Task, config: ToneConfig, seed: int, team: Team
+) -> tuple[Tone | None, Images, Images]:
+    """The estimate of degraded images' tone, if there is one, and the images of both parts with it taken back."""
+    if not config.kinds:
+        return None, training, v
+    if not task.is_paired or task.channels != 3:
+        raise ValueError(
+            f"tone.kinds must be 0 for the task {task.name}, got {config.kinds}: a tone is told of pairs of colour images."
+        )
+    fitted = toning.fit(training, config, seed)
+    fitted = toning.fit(training, config, seed)
+    if fitted is None:
+        team.say(
+            f"no tone is estimated of {len(training)} training pairs: it needs {toning.fewest(config)}, and two tones at least"
+        )
+        return None, training, v
+    return fitted.tone, fitted.undone, {name: toning.undo(pair, fitted.tone) for name, pair in v.items()}
+
+
 def _build(
     folder: Path, genotype: Path | None, network: str | None, space: Space, sizes: Any, channels: int, seed: int
-) -> tuple[nn.Module, Callable[[str, float, Mapping[str, Any]], None]]:
+) -> tuple[nn.Module, Callable[[str, float, Mapping[str, Any], Tone | None], None]]:
     """The derived network or the baseline with weights drawn from the seed, and what writes it into `folder`."""
     torch.manual_seed(seed)
     if genotype is not None:

@@ -47,7 +47,7 @@ def export(
     denoiser = models.load(model)
     facts = models.describe(zoo.SHELF / model if model in zoo.names() else Path(model))
     with writing(out):
-        found = exporting.export(denoiser.network, denoiser.channels, to, facts, out)
+        found = exporting.export(denoiser.network, denoiser.channels, to, facts, out, denoiser.tone)
     told: dict[str, Any] = {"name": model, "to": to, "file": str(out)} | asdict(found)
     if json:
         print_json(told | {"checked": [list(sides) for sides in exporting.CHECKED], "tolerance": exporting.TOLERANCE})

@@ -182,7 +182,7 @@ class Restorer:
         denoise: restoring.Restore = denoiser
         if self.settings.is_ensemble:
             facts = models.describe(zoo.SHELF / name if name in zoo.names() else Path(name))
-            denoise = restoring.self_ensemble(denoiser, tasks.find(facts["task"]).is_turned)
+            denoise = denoiser.ensembled(tasks.find(facts["task"]).is_turned)
         if denoiser.channels == 3 and levels.ndim == 2:
             levels = levels[..., None].repeat(3, axis=-1)
         return restoring.restore_levels(denoise, denoiser.channels, levels, denoiser.sigma)

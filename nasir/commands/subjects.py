@@ -67,6 +67,8 @@ def _of_model(name: str) -> Subject:
     denoiser = models.load(name)
     value = models.describe(zoo.SHELF / name if name in zoo.names() else Path(name))
     trained_for = {key: value[key] for key in ("task", "sigma", "channels")}
+    if "tone" in value:
+        trained_for["kinds of tone"] = value["tone"]["kinds"]
     if "network" in value:
         return Subject(
             name=name, network=denoiser.network, channels=denoiser.channels,

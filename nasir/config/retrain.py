@@ -1,9 +1,12 @@
-"""`retrain:` the training from scratch; `network:` has a section of its own for the sizes of what is trained."""
+"""`retrain:` the training from scratch, `tone:` what comes before the network; `network:` has a section of its own for sizes."""
 
 from dataclasses import dataclass
 
 from nasir.config.reading import require, require_between
 from nasir.config.training import HIGHEST_RATE, OPTIMISERS, require_training
+
+MOST_TONES = 1000
+"""Kinds of tone, and folds: each takes a fit or more."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,3 +50,18 @@ class RetrainConfig:
             0 <= self.warmup_steps < self.steps, "retrain.warmup_steps must lie in 0 to steps - 1", self.warmup_steps
         )
         require(0 <= self.average < 1, "retrain.average must be 0 or more and below 1", self.average)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ToneConfig:
+    """The `tone:` section: a degraded picture's tone, estimated and taken back before the network (`nasir.training.toning`)."""
+
+    kinds: int  # of degradations that are told apart, at most; 0: no tone is estimated
+    components: int  # principal components of a picture's texture
+    folds: int  # that training pairs are cut into: each is corrected as those of the others tell
+
+    def __post_init__(self) -> None:
+        is_fitting = self.kinds == 0 or 2 <= self.kinds <= MOST_TONES
+        require(is_fitting, f"tone.kinds must be 0 or 2 to {MOST_TONES}", self.kinds)
+        require(self.components > 0, "tone.components must be at least 1", self.components)
+        require(2 <= self.folds <= MOST_TONES, f"tone.folds must be 2 to {MOST_TONES}", self.folds)

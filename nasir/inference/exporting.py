@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from nasir.files import write_bytes
 from nasir.inference import tracing
+from nasir.inference.tone import Tone
 
 SUFFIXES = {"onnx": ".onnx", "torch-export": ".pt2", "safetensors": ".safetensors"}
 """What a network can be exported to, with the suffix of the file."""
@@ -46,7 +47,9 @@ class Exported:
     largest_difference: float | None  # from the network, over `CHECKED`; None for weights, which are the same bits
 
 
-def export(network: nn.Module, channels: int, to: str, facts: Mapping[str, Any], out: Path) -> Exported:
+def export(
+    network: nn.Module, channels: int, to: str, facts: Mapping[str, Any], out: Path, tone: Tone | None = None
+) -> Exported:
     """Write a network as a file of one of `SUFFIXES`.
 
     Args:
@@ -55,16 +58,25 @@ def export(network: nn.Module, channels: int, to: str, facts: Mapping[str, Any],
         to: a key of `SUFFIXES`.
         facts: what is said of the network in the file, as JSON under the key "nasir".
         out: replaced whole, or left alone where anything goes wrong.
+        tone: what the network was trained behind; its numbers go with the weights.
 
     Raises:
-        ValueError: if the network cannot be exported so, packages are missing, or the file computes something else.
+        ValueError: if the network cannot be exported so, packages are missing, or the file computes something else; for a network
+            behind a tone and another form than weights.
     """
     note = json.dumps(dict(facts))
     if to == "safetensors":
         tensors = {key: value.detach().contiguous() for key, value in network.state_dict().items()}
+        tensors |= tone.tensors() if tone is not None else {}
         data = safetensors.torch.save(tensors, metadata={"nasir": note})
         write_bytes(out, data)
         return Exported(bytes=len(data), smallest_side=1, largest_difference=None)
+    if tone is not None:
+        raise ValueError(
+            f"a network that is exported to {to} must take a degraded picture as it is, got one that was trained behind an "
+            "estimate of the picture's tone (nasir.inference.tone), which is told from its windows and is no part of a graph; "
+            "export its weights (--to safetensors), or retrain it with tone.kinds=0."
+        )
     if to == "onnx":
         _require_onnx()
     with _quiet(), torch.no_grad():

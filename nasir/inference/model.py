@@ -4,7 +4,7 @@ import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -21,7 +21,10 @@ from nasir.config.reading import flat
 from nasir.files import read_json, write_bytes, write_json
 from nasir.inference import forms, zoo
 from nasir.inference.fusing import fuse
+from nasir.inference.restoring import Restore, self_ensemble
 from nasir.inference.tiling import TILE, Tiled, Tiling
+from nasir.inference.tone import MOST_KINDS, PREFIX, Tone, shapes
+from nasir.layers import cost
 from nasir.messages import first_line, shown
 from nasir.networks import catalogue
 from nasir.spaces import contract as spaces
@@ -49,6 +52,16 @@ class Facts:
         reading.require(self.channels in (1, 3), "channels must be 1 (grey) or 3 (RGB)", self.channels)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Kinds:
+    """What `model.json` says of an estimate of tone (`nasir.inference.tone`)."""
+
+    kinds: int
+
+    def __post_init__(self) -> None:
+        reading.require(2 <= self.kinds <= MOST_KINDS, f"kinds must lie in 2 to {MOST_KINDS}", self.kinds)
+
+
 def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
     """Write a state dict as safetensors, atomically."""
     write_bytes(path, safetensors.torch.save({k: v.detach().cpu().contiguous() for k, v in tensors.items()}))
@@ -74,6 +87,7 @@ def save(
     task: str,
     sigma: float,
     weights: Mapping[str, Any],
+    tone: Tone | None = None,
 ) -> None:
     """Write a trained derived network.
 
@@ -84,21 +98,31 @@ def save(
         channels: of the images: 1 grey, 3 RGB.
         task, sigma: what it was trained for; sigma in 8-bit grey levels.
         weights: file stem (`best`, `last`) -> state dict.
+        tone: what it was trained behind.
     """
     facts = {"task": task, "sigma": sigma, "channels": channels, "sizes": flat(sizes), "genotype": genotype}
-    _write(folder, {"version": VERSION} | facts, weights)
+    _write(folder, {"version": VERSION} | facts, weights, tone)
 
 
-def save_baseline(folder: Path, name: str, channels: int, task: str, sigma: float, weights: Mapping[str, Any]) -> None:
+def save_baseline(
+    folder: Path,
+    name: str,
+    channels: int,
+    task: str,
+    sigma: float,
+    weights: Mapping[str, Any],
+    tone: Tone | None = None,
+) -> None:
     """Write a trained baseline, `name` of `nasir.networks.catalogue`; the other arguments as in `save`."""
     facts = {"version": VERSION, "task": task, "sigma": sigma, "channels": channels, "network": name}
-    _write(folder, facts, weights)
+    _write(folder, facts, weights, tone)
 
 
-def _write(folder: Path, facts: dict[str, Any], weights: Mapping[str, Any]) -> None:
+def _write(folder: Path, facts: dict[str, Any], weights: Mapping[str, Any], tone: Tone | None) -> None:
+    further = {} if tone is None else tone.tensors()
     for name, tensors in weights.items():
-        write_tensors(folder / f"{name}.safetensors", tensors)
-    write_json(folder / "model.json", facts)
+        write_tensors(folder / f"{name}.safetensors", {**tensors, **further})
+    write_json(folder / "model.json", facts | ({} if tone is None else {"tone": {"kinds": len(tone.bias)}}))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,6 +133,7 @@ class Denoiser:
     sigma: float  # what it was trained for, 8-bit grey levels
     channels: int
     tile: int = TILE  # side in pixels of the tiles that a larger image is cut into; 0: never cut
+    tone: Tone | None = None  # what it was trained behind: the tone of a whole image is estimated and taken back first
 
     @cached_property
     def _tiled(self) -> Tiled:
@@ -118,6 +143,11 @@ class Denoiser:
     def tiling(self) -> Tiling | None:
         """How images were cut so far; None if none was."""
         return self._tiled.tiling
+
+    @property
+    def parameters(self) -> int:
+        """How many numbers were learnt."""
+        return cost.parameters(self.network) + (0 if self.tone is None else self.tone.numbers)
 
     def forget_tiling(self) -> None:
         """Let `tiling` be of the images to come."""
@@ -171,7 +201,14 @@ class Denoiser:
         forms.require_tensor(noisy, sigma)
         return self._restore(noisy, sigma)
 
+    def ensembled(self, is_turned: bool) -> Restore:
+        """The same as the mean over mirrored and turned images (`nasir.inference.restoring.self_ensemble`), of one tone."""
+        return partial(self._through, self_ensemble(self._network, is_turned))
+
     def _restore(self, noisy: Tensor, sigma: float) -> Tensor:
+        return self._through(self._network, noisy, sigma)
+
+    def _through(self, restore: Restore, noisy: Tensor, sigma: float) -> Tensor:
         if sigma != self.sigma:
             raise ValueError(
                 f"this network was trained for sigma {self.sigma:g}, got {sigma:g}; "
@@ -183,7 +220,13 @@ class Denoiser:
                 "convert them first (nasir.data.pictures.images)."
             )
         with torch.inference_mode():
-            return self._tiled(noisy)
+            return restore(self._without_tone(noisy), sigma)
+
+    def _without_tone(self, noisy: Tensor) -> Tensor:
+        return noisy if self.tone is None else self.tone.undo(noisy)
+
+    def _network(self, noisy: Tensor, sigma: float) -> Tensor:
+        return self._tiled(noisy)
 
 
 def load(folder: Path | str, device: torch.device | str = "cpu", weights: str = "best", tile: int = TILE) -> Denoiser:
@@ -224,12 +267,19 @@ def load(folder: Path | str, device: torch.device | str = "cpu", weights: str = 
     value = describe(folder)
     path = folder / f"{weights}.safetensors"
     tensors = read_tensors(path)
-    _require_fitting(path, tensors, _sketch(value, str(description)))
+    expected = _sketch(value, str(description)).state_dict()
+    of_tone = shapes(value["tone"]["kinds"]) if "tone" in value else {}
+    with torch.device("meta"):
+        expected |= {name: torch.empty(shape) for name, shape in of_tone.items()}
+    _require_fitting(path, tensors, expected)
+    tone = Tone(**{name.removeprefix(PREFIX): tensors.pop(name) for name in of_tone}) if of_tone else None
     network = _rebuild(value, str(description))
     network.load_state_dict(tensors)
     if "network" in value:
         network = catalogue.find(value["network"]).finish(network)
-    return Denoiser(network=network.eval().to(device), sigma=value["sigma"], channels=value["channels"], tile=tile)
+    return Denoiser(
+        network=network.eval().to(device), sigma=value["sigma"], channels=value["channels"], tile=tile, tone=tone
+    )
 
 
 def _require_device(device: torch.device | str) -> None:
@@ -258,6 +308,7 @@ def describe(folder: Path) -> dict[str, Any]:
             value = {k: v for k, v in value.items() if k not in sizes} | {"sizes": {k: value[k] for k in sorted(sizes)}}
         value["version"] = VERSION
     keys = known | ({"network"} if isinstance(value, dict) and "network" in value else {"sizes", "genotype"})
+    keys |= {"tone"} if isinstance(value, dict) and "tone" in value else set()
     if not isinstance(value, dict) or set(value) != keys or value["version"] != VERSION:
         got = (
             f"{sorted(value)} of version {shown(value.get('version'))}"
@@ -270,6 +321,9 @@ def describe(folder: Path) -> dict[str, Any]:
     reading.build({key: value[key] for key in known}, Facts, str(path))
     if not isinstance(value.get("network", ""), str):
         raise ValueError(f"{path}: network must be a str, got {shown(value['network'])}.")
+    if "tone" in value:
+        kinds = reading.build(value["tone"], Kinds, f"{path}: tone").kinds
+        reading.require(value["channels"] == 3, f"{path}: tone must be of a network for colours, of 3 channels", kinds)
     return value
 
 
@@ -310,9 +364,8 @@ def _sketch(value: Mapping[str, Any], where: str) -> nn.Module:
         ) from error
 
 
-def _require_fitting(path: Path, tensors: Mapping[str, Tensor], network: nn.Module) -> None:
-    """Refuse weights that are not the network's, by the name of the first."""
-    expected = network.state_dict()
+def _require_fitting(path: Path, tensors: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> None:
+    """Refuse weights that are not the expected ones, by the name of the first."""
     problems = [f"no {name}" for name in expected if name not in tensors]
     problems += [f"{name} that it does not have" for name in sorted(tensors) if name not in expected]
     for name in (name for name in expected if name in tensors):

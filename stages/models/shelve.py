@@ -118,7 +118,7 @@ def run(*, runs: Path, settings: Settings, name: str, out: Path) -> None:
             "terms": catalogue.get(params.dataset).terms,
         },
         "made_with": {"profile": params.profile, "seed": params.seed}
-        | {part: settings.values[part] for part in ("search", "strategy", "space", "network", "retrain")},
+        | {part: settings.values[part] for part in ("search", "strategy", "space", "network", "retrain", "tone")},
         "runs": {stage: _receipt(runs / f"receipts/{stage}.json") for stage in STAGES},
     }
     kept = _history(runs / "retrain/history.csv")

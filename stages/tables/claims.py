@@ -69,7 +69,7 @@ def run(
     clean = pair_of(load_samples(pictures, [name], tasks.find(task))[name]).clean
     noisy = add_keyed_noise(clean, name, found.sigma, seed)[None]
 
-    parameters = {"irnas": size_of(found.network)}
+    parameters = {"irnas": found.parameters}
     methods: dict[str, Denoiser] = {"irnas": found}
     if not tasks.find(task).is_paired:
         methods |= {"tv": classical.total_variation(1.0), "nlm": classical.non_local_means(0.8)}

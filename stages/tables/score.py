@@ -122,7 +122,7 @@ def score(
     rows = [row for protocol, scored in found.items() for row in scored.rows(protocol=protocol)]
     network = denoiser if isinstance(denoiser, models.Denoiser) else None
     size = {
-        "parameters": network and cost.parameters(network.network),
+        "parameters": network and network.parameters,
         "flops_per_pixel": network and cost.flops_per_pixel(network.network, network.channels),
     }
     spent = {

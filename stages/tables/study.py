@@ -25,7 +25,7 @@ OWN = "profile"
 SECTIONS = {
     "data": ("download", "pair", "split", "audit"),
     "search": ("search", "space", "strategy", "safety"),
-    "train": ("derive", "retrain", "network", "evaluate", "safety"),
+    "train": ("derive", "retrain", "tone", "network", "evaluate", "safety"),
     "score": ("evaluate",),
     "claims": ("search", "space", "strategy", "evaluate"),
     "page": (),

@@ -5,7 +5,7 @@ from typing import Any
 
 from nasir.config.derive import DeriveConfig
 from nasir.config.evaluate import EvaluateConfig
-from nasir.config.retrain import RetrainConfig
+from nasir.config.retrain import RetrainConfig, ToneConfig
 from nasir.config.training import SafetyConfig
 from nasir.files import Log, sha256_file
 from nasir.inference import model as models
@@ -40,6 +40,7 @@ def run(
     seed: int,
     deriving: DeriveConfig,
     retraining: RetrainConfig,
+    tone: ToneConfig,
     config: EvaluateConfig,
     safety: SafetyConfig,
     code: str,
@@ -60,6 +61,7 @@ def run(
         space, of_network: of a found network, and its sizes.
         deriving: whether a found network is modified.
         retraining: how it is trained.
+        tone: whether and how the tone of degraded images is estimated.
         config: how it is scored.
         safety: what is done against the loss of the training.
         code: digest of the code that the training depends on.
@@ -76,7 +78,7 @@ def run(
         pictures=pictures, split=split, genotype=genotype, network=cell["method"] if genotype is None else None,
         checkpoint=checkpoint, finished=checkpoint.with_suffix(".done"), out=out,
         task=task, sigma=sigma, space=space, of_network=of_network, seed=seed,
-        config=retraining, safety=safety, code=code, log=log,
+        config=retraining, tone=tone, safety=safety, code=code, log=log,
     )  # fmt: skip
     if not parallel.is_first():
         return

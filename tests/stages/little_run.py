@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 from picture_folder import list_pictures
 
-from nasir.config.retrain import RetrainConfig
+from nasir.config.retrain import RetrainConfig, ToneConfig
 from nasir.config.search import SearchConfig
 from nasir.config.split import SplitConfig
 from nasir.data.pictures.images import save_png
@@ -112,6 +112,7 @@ RETRAIN = RetrainConfig(
     precision="32-true",
     device="cpu",
 )
+NO_TONE = ToneConfig(kinds=0, components=4, folds=2)
 
 
 class Killed(Exception):

@@ -39,6 +39,7 @@ def place(tmp_path) -> Path:
     """Pictures, their split and settings; and a `sitecustomize` that hides the pipeline's packages."""
     little_run.write_pictures(tmp_path, tests=1)
     settings = {"params": PARAMS, "retrain": flat(RETRAIN), "network": flat(SIZES), "safety": flat(OFF)}
+    settings["tone"] = flat(little_run.NO_TONE)
     write_text(tmp_path / "settings.yaml", yaml.safe_dump(settings))
     of_tables = settings | {"derive": {"modify": "none", "modify_seed": 0}, "evaluate": EVALUATE, "cell": CELL}
     write_text(tmp_path / "cell.yaml", yaml.safe_dump(of_tables))
@@ -90,6 +91,7 @@ def run_here(place: Path, name: str, log=ignore) -> None:
         of_network=SIZES,
         seed=0,
         config=RETRAIN,
+        tone=little_run.NO_TONE,
         safety=OFF,
         code=entries.digest("retrain", read(place / "settings.yaml"), "dncnn"),
         log=log,

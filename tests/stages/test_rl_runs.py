@@ -11,7 +11,7 @@ from little_run import CODE, ignore
 from nasir import settings
 from nasir.config import reading
 from nasir.config.derive import DeriveConfig
-from nasir.config.retrain import RetrainConfig
+from nasir.config.retrain import RetrainConfig, ToneConfig
 from nasir.config.training import SafetyConfig
 from nasir.files import read_csv, read_json
 from nasir.inference import model
@@ -95,7 +95,8 @@ def test_rl_goes_the_whole_way(little, space):
     retrain.run(
         pictures=little / "pictures", split=little / "split", genotype=little / "derived/genotype.json", network=None,
         checkpoint=little / "retrain.pt", out=little / "trained", task="denoise", sigma=50.0, space=of.space,
-        of_network=of.of_network, seed=0, config=of.section("retrain", RetrainConfig), safety=of.section("safety", SafetyConfig),
+        of_network=of.of_network, seed=0, config=of.section("retrain", RetrainConfig),
+        tone=of.section("tone", ToneConfig), safety=of.section("safety", SafetyConfig),
         code=CODE, log=ignore,
     )  # fmt: skip
     weights = model.read_tensors(little / "trained/model/best.safetensors")

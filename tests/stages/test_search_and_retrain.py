@@ -7,7 +7,7 @@ import little_run
 import numpy as np
 import pytest
 import torch
-from little_run import CELLS, CODE, DARTS, RANDOM, RETRAIN, SEARCH, SIZES, Killed, files, ignore, killed_at
+from little_run import CELLS, CODE, DARTS, NO_TONE, RANDOM, RETRAIN, SEARCH, SIZES, Killed, files, ignore, killed_at
 from picture_folder import list_pictures
 from PIL import Image
 
@@ -65,7 +65,9 @@ def run_derive(data, found, config=DERIVE, space="irnas"):
     derive.run(search=data / found, out=data / "derived", space=spaces.find(space), config=config, log=ignore)
 
 
-def run_retrain(data, out, log=ignore, config=RETRAIN, network=None, task="denoise", space="irnas", safety=OFF):
+def run_retrain(
+    data, out, log=ignore, config=RETRAIN, network=None, task="denoise", space="irnas", safety=OFF, tone=NO_TONE
+):
     retrain.run(
         pictures=data / "pictures",
         split=data / "split",
@@ -79,6 +81,7 @@ def run_retrain(data, out, log=ignore, config=RETRAIN, network=None, task="denoi
         of_network=SIZES,
         seed=0,
         config=config,
+        tone=tone,
         safety=safety,
         code=CODE,
         log=log,

@@ -23,7 +23,7 @@ from nasir import files
 from nasir.code import Code
 from nasir.config.derive import DeriveConfig
 from nasir.config.evaluate import EvaluateConfig
-from nasir.config.retrain import RetrainConfig
+from nasir.config.retrain import RetrainConfig, ToneConfig
 from nasir.config.training import SafetyConfig
 from nasir.files import read_json, write_text
 from nasir.search import one_shot
@@ -110,6 +110,7 @@ def test_values_are_bound_by_name_and_by_config_class():
     assert {name: values.pop(name) for name in given} == given
     assert values.pop("config") == settings.section("retrain", RetrainConfig)
     assert values.pop("safety") == settings.section("safety", SafetyConfig)
+    assert values.pop("tone") == settings.section("tone", ToneConfig)
     assert values.pop("of_network") == settings.of_network
     assert values.pop("space") is irnas.SPACE
     assert values.pop("code") == Code().digest(["stages.retrain", "stages.around.binding", "nasir.spaces.irnas"])
