@@ -54,11 +54,10 @@ def fit(pairs: Pairs, config: ToneConfig, seed: int) -> Fitted | None:
     """
     if len(pairs) < fewest(config):
         return None
-    textures = np.array([tone.texture(to_clean(pair[..., 3:])).double().numpy() for pair in pairs.values()])
-    curves = np.array([tone.curve_of(pair[..., :3], pair[..., 3:]) for pair in pairs.values()])
-    fold = np.random.default_rng(seed).permutation(len(pairs)) % config.folds
-    fits = [_fit(textures[fold != number], curves[fold != number], config, seed) for number in range(config.folds)]
-    whole = _fit(textures, curves, config, seed)
+    textures, curves = textures_of(pairs), curves_of(pairs)
+    fold = folds_of(len(pairs), config, seed)
+    fits = [learn(textures[fold != number], curves[fold != number], config, seed) for number in range(config.folds)]
+    whole = learn(textures, curves, config, seed)
     if whole is None or None in fits:
         return None
     undone = {name: undo(pair, fits[own]) for (name, pair), own in zip(pairs.items(), fold, strict=True)}
@@ -73,7 +72,23 @@ def undo(pair: NDArray[np.uint8], estimate: Tone) -> NDArray[np.uint8]:
     return np.concatenate([pair[..., :3], levels], axis=2)
 
 
-def _fit(x: NDArray[np.float64], curves: NDArray[np.float64], config: ToneConfig, seed: int) -> Tone | None:
+def textures_of(pairs: Pairs) -> NDArray[np.float64]:
+    """`nasir.inference.tone.texture` of each pair's degraded image, shape (pairs, FEATURES)."""
+    return np.array([tone.texture(to_clean(pair[..., 3:])).double().numpy() for pair in pairs.values()])
+
+
+def curves_of(pairs: Pairs) -> NDArray[np.float64]:
+    """`nasir.inference.tone.curve_of` of each pair, shape (pairs, LEVELS)."""
+    return np.array([tone.curve_of(pair[..., :3], pair[..., 3:]) for pair in pairs.values()])
+
+
+def folds_of(count: int, config: ToneConfig, seed: int) -> NDArray[np.int64]:
+    """The fold of each pair."""
+    return np.random.default_rng(seed).permutation(count) % config.folds
+
+
+def learn(x: NDArray[np.float64], curves: NDArray[np.float64], config: ToneConfig, seed: int) -> Tone | None:
+    """The estimate that textures and curves of the same pairs give; None as `fit`, but for the folds."""
     from sklearn.cluster import KMeans
     from sklearn.decomposition import PCA
     from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
