@@ -35,6 +35,7 @@ class Smoother:
         self.network.weight.data.fill_(1 / 25)
         self.sigma = sigma
         self.channels = channels
+        self.parameters = 25 * channels
         self.tiling: Tiling | None = None
         self.calls = 0
 

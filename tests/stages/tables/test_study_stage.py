@@ -243,22 +243,22 @@ def test_every_cell_has_its_settings(written):
         ),
         (
             "train-denoise-clearer-random-50-seed0",
-            ["derive", "retrain", "network", "evaluate", "safety"],
+            ["derive", "retrain", "tone", "network", "evaluate", "safety"],
             ["stages.tables.train", "nasir.spaces.clearer"],
         ),
         (
             "train-denoise-irnas-50-seed0",
-            ["derive", "retrain", "network", "evaluate", "safety"],
+            ["derive", "retrain", "tone", "network", "evaluate", "safety"],
             ["stages.tables.train", "nasir.spaces.irnas"],
         ),
         (
             "train-denoise-irnas-r1-30-seed0",
-            ["derive", "retrain", "network", "evaluate", "safety"],
+            ["derive", "retrain", "tone", "network", "evaluate", "safety"],
             ["stages.tables.train", "nasir.spaces.irnas", "nasir.spaces.cells.modify"],
         ),
         (
             "train-derain-ddn-0-seed0",
-            ["derive", "retrain", "network", "evaluate", "safety"],
+            ["derive", "retrain", "tone", "network", "evaluate", "safety"],
             ["stages.tables.train", "nasir.networks.ddn"],
         ),
         ("score-denoise-classical-0", ["evaluate"], ["stages.tables.score"]),

@@ -58,6 +58,7 @@ def run(
         seed=0,
         deriving=deriving,
         retraining=dataclasses.replace(RETRAIN, steps=steps),
+        tone=little_run.NO_TONE,
         config=SCORED,
         safety=OFF,
         code=CODE,
