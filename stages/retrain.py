@@ -169,7 +169,6 @@ def _take_tone_back(
             f"tone.kinds must be 0 for the task {task.name}, got {config.kinds}: a tone is told of pairs of colour images."
         )
     fitted = toning.fit(training, config, seed)
-    fitted = toning.fit(training, config, seed)
     if fitted is None:
         team.say(
             f"no tone is estimated of {len(training)} training pairs: it needs {toning.fewest(config)}, and two tones at least"
