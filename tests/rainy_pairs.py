@@ -1,6 +1,17 @@
-"""Scenes in three kinds of drawn rain, each with its own direction and its own tone."""
+"""Scenes in three kinds of drawn rain, each with its own direction and its own tone, and a little network for them."""
 
 import numpy as np
+
+from nasir.spaces.cells.genotype import Edge, Genotype
+
+GENOTYPE = Genotype(
+    space="irnas",
+    cells=(((Edge(input=0, operation="conv_3x3"), Edge(input=1, operation="conv_3x3")),),),
+    path=(0, 1),
+    width_factors=(1.0, 2.0, 4.0),
+    residual=True,
+    activation="relu",
+)
 
 WAYS = ((1, 0), (1, 1), (0, 1))
 """Pixels down and to the right from one point of a streak to the next, of each kind of rain."""

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from rainy_pairs import GENOTYPE
 from torch import nn
 
 from nasir.commands import subjects
@@ -10,17 +11,8 @@ from nasir.data.pictures.collection import to_clean
 from nasir.inference import exporting, model, tone
 from nasir.inference.tone import FEATURES, LEVELS, Tone
 from nasir.spaces import irnas
-from nasir.spaces.cells.genotype import Edge, Genotype
 from nasir.spaces.cells.section import CellsSizes
 
-GENOTYPE = Genotype(
-    space="irnas",
-    cells=(((Edge(input=0, operation="conv_3x3"), Edge(input=1, operation="conv_3x3")),),),
-    path=(0, 1),
-    width_factors=(1.0, 2.0, 4.0),
-    residual=True,
-    activation="relu",
-)
 SIZES = CellsSizes(width=2, stem_channels=3, aspp_channels=2, aspp_rates=(2,))
 MIDDLES = (torch.arange(LEVELS) + 0.5) / LEVELS
 DARKER, BRIGHTER = -0.5 * MIDDLES * (1 - MIDDLES), 0.5 * MIDDLES * (1 - MIDDLES)

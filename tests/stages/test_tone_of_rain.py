@@ -7,7 +7,7 @@ import pytest
 import torch
 from little_run import CODE, NO_TONE, RETRAIN, SIZES, Killed, files, ignore, killed_at
 from picture_folder import list_pictures
-from rainy_pairs import rainy
+from rainy_pairs import GENOTYPE, rainy
 
 from nasir.config.split import SplitConfig
 from nasir.config.training import OFF
@@ -15,19 +15,10 @@ from nasir.data.pictures.images import save_png
 from nasir.files import read_csv, read_json, write_json
 from nasir.inference import model
 from nasir.spaces import irnas
-from nasir.spaces.cells.genotype import Edge, Genotype
 from stages import retrain, split
 
 TONE = dataclasses.replace(NO_TONE, kinds=3, components=20)
 SHORT = dataclasses.replace(RETRAIN, steps=4, val_period=2, checkpoint_period=1)
-GENOTYPE = Genotype(
-    space="irnas",
-    cells=(((Edge(input=0, operation="conv_3x3"), Edge(input=1, operation="conv_3x3")),),),
-    path=(0, 1),
-    width_factors=(1.0, 2.0, 4.0),
-    residual=True,
-    activation="relu",
-)
 
 
 @pytest.fixture(scope="module")
