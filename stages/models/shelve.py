@@ -7,12 +7,13 @@ from statistics import fmean
 from typing import Any, TypedDict
 
 from nasir.data import split_lists
-from nasir.data.datasets import catalogue
+from nasir.data.datasets import catalogue as datasets
 from nasir.evaluation.scoring import MEASURES
 from nasir.evaluation.statistics import mean_interval
 from nasir.files import read_csv, sha256_file, shortened, write_bytes, write_csv, write_json
 from nasir.inference import model as models
 from nasir.inference import zoo
+from nasir.networks import catalogue
 from nasir.reporting import cells, history
 from nasir.settings import Settings
 from nasir.shapes import read, require_unique
@@ -115,10 +116,9 @@ def run(*, runs: Path, settings: Settings, name: str, out: Path) -> None:
             "dataset": params.dataset,
             "images": {part: len(split[part]) for part in ("w", "a", "v", "test")},
             "split_sha256": sha256_file(needed["split"]),
-            "terms": catalogue.get(params.dataset).terms,
+            "terms": datasets.get(params.dataset).terms,
         },
-        "made_with": {"profile": params.profile, "seed": params.seed}
-        | {part: settings.values[part] for part in ("search", "strategy", "space", "network", "retrain", "tone")},
+        "made_with": {"profile": params.profile, "seed": params.seed} | _parts(settings, model.get("network")),
         "runs": {stage: _receipt(runs / f"receipts/{stage}.json") for stage in STAGES},
     }
     kept = _history(runs / "retrain/history.csv")
@@ -134,6 +134,15 @@ def run(*, runs: Path, settings: Settings, name: str, out: Path) -> None:
     hashes = {file: sha256_file(folder / file) for file in (*FILES, *([HISTORY] if kept else []))}
     write_json(folder / zoo.CARD, card | {"sha256": hashes})
     print(f"{folder}: {metrics['parameters']:,} parameters, {len(rows)} scores")
+
+
+def _parts(settings: Settings, baseline: str | None) -> dict[str, Any]:
+    """The sections that made a network; one designed by hand has no search, and a learning rate of its own."""
+    if baseline is None:
+        return {part: settings.values[part] for part in ("search", "strategy", "space", "network", "retrain", "tone")}
+    retrain, lr_max = settings.values["retrain"], catalogue.find(baseline).lr_max
+    rates = {"lr_max": lr_max, "lr_min": min(retrain["lr_min"], lr_max)}
+    return {"retrain": retrain | rates, "tone": settings.values["tone"]}
 
 
 def _check_settings(runs: Path, settings: Settings) -> None:

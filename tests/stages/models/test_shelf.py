@@ -14,11 +14,12 @@ from nasir.evaluation import scoring
 from nasir.files import read_csv, read_json, sha256_file, write_csv, write_json
 from nasir.inference import model, zoo
 from nasir.layers.cost import parameters
+from nasir.networks import catalogue
 from nasir.settings import Settings, resolve
 from nasir.spaces.contract import find, random_tokens
 from nasir.task import find as find_task
 from stages import __main__ as commands
-from stages.models import scores, shelve
+from stages.models import cards, scores, shelve
 from stages.tables import data as data_stage
 from tests.spaces.cells.small import SMALL
 
@@ -92,6 +93,19 @@ def test_the_folder_has_network_scores_and_card(runs, tmp_path, monkeypatch):
     assert card["runs"]["retrain"]["seconds"] == 3.5 and card["runs"]["search"] == {}
     assert card["made_with"]["retrain"]["optimiser"] == "adamw" and card["made_with"]["profile"] == "demo"
     assert model.load("mine").sigma == 50
+
+
+def test_the_card_of_a_network_designed_by_hand_has_no_search_and_its_own_rate(runs, tmp_path, monkeypatch):
+    monkeypatch.setattr(zoo, "SHELF", tmp_path / "models")
+    folder = runs / "retrain/model"
+    model.save_baseline(folder, "dncnn", 1, "denoise", 50.0, {"best": catalogue.build("dncnn", 1).state_dict()})
+    metrics = runs / "evaluate/metrics.json"
+    write_json(metrics, read_json(metrics) | {"weights_sha256": sha256_file(folder / "best.safetensors")})
+    shelve.run(runs=runs, settings=settings(), name="by-hand", out=tmp_path / "models")
+    made_with = cards.read("by-hand")["made_with"]
+    assert set(made_with) == {"profile", "seed", "retrain", "tone"}
+    assert made_with["retrain"]["lr_max"] == catalogue.find("dncnn").lr_max < settings().values["retrain"]["lr_max"]
+    assert model.load("by-hand").sigma == 50
 
 
 def test_scores_on_v_lie_beside_the_network_where_the_run_has_kept_them(runs, tmp_path, monkeypatch):
