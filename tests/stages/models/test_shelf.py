@@ -222,6 +222,7 @@ def test_scores_again_are_those_of_the_card_or_the_command_fails(data, tmp_path)
 
     status, said = again(tmp_path / "work")
     assert status == 0 and "| mine | whole | 2 |" in said and said.count("0.0e+00") == 2
+    assert said.count(" dB, as on its card\n") == 2
 
     write_json(data / "split/split.json", {"w": [], "a": [], "v": [], "test": TEST[:1]})
     found = CliRunner().invoke(
@@ -238,7 +239,7 @@ def test_scores_again_are_those_of_the_card_or_the_command_fails(data, tmp_path)
     del card["sha256"]["scores.csv"]
     write_json(tmp_path / "models/mine/card.json", card)
     status, said = again(tmp_path / "work", "mine")
-    assert status == 1 and "1.0e-02" in said
+    assert status == 1 and "1.0e-02" in said and " dB, up to 0.01 dB from its card\n" in said
 
 
 def test_further_protocols_are_put_on_the_card(data, tmp_path):
