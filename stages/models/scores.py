@@ -71,9 +71,7 @@ def run(*, names: list[str], profiles: Path, shipped: Path, known: Path, work: P
             values = [f"{value:.4f}" for value in (means["psnr_db"], means["ssim_zero_padded"], card_db)]
             rows.append([name, protocol, str(len(scored.scores)), *values, f"{gap:.1e}"])
             verdict = "as on its card" if gap < ALIKE else f"up to {gap:.3g} dB from its card"
-            print(
-                f"{name}: {protocol} {values[0]} dB, {verdict}", file=sys.stderr, flush=True
-            )  # hours may lie behind it
+            print(f"{name}: {protocol} {values[0]} dB, {verdict}", file=sys.stderr, flush=True)
     columns = [
         "network",
         "protocol",
