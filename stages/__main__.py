@@ -167,12 +167,18 @@ def shelve(
         "reports/settings.yaml"
     ),
     out: Annotated[Path, typer.Option(help="Folder of the shipped networks.")] = Path("models"),
+    changes: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", metavar="SECTION.KEY=VALUE", help="As the run's stages had it; may be given several times."
+        ),
+    ] = None,
 ) -> None:
     """Make a finished run's network one of those that are shipped: its files, scores and card."""
     from nasir.settings import read
     from stages.models import shelve as stage
 
-    stage.run(runs=runs, settings=read(settings), name=name, out=out)
+    stage.run(runs=runs, settings=read(settings, changes or []), name=name, out=out)
 
 
 def scores(

@@ -1,6 +1,5 @@
 """retrain: the derived network or a baseline from scratch, on W and A together, validated on V."""
 
-import dataclasses
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
@@ -105,8 +104,7 @@ def train(
     if genotype is not None:
         inputs["genotype"] = genotype
     elif network is not None:
-        lr_max = catalogue.find(network).lr_max
-        config = dataclasses.replace(config, lr_max=lr_max, lr_min=min(config.lr_min, lr_max))
+        config = catalogue.find(network).at_its_rate(config)
     with assemble(
         section="retrain",
         devices=config.devices,

@@ -26,8 +26,10 @@ import typer
 from nasir import stopping
 from nasir.config.params import Params
 from nasir.config.reading import flat
+from nasir.config.retrain import RetrainConfig
 from nasir.config.training import REWOUND
 from nasir.files import Log, drop_leftovers, require_writable, require_writable_folder
+from nasir.networks import catalogue
 from nasir.settings import SECTIONS as CLASSES
 from nasir.settings import Settings, read
 from stages.around import binding, checking, entries, pausing
@@ -154,6 +156,9 @@ def run(step: str, module: ModuleType, settings: Settings, options: Mapping[str,
 def bind(step: str, module: ModuleType, settings: Settings, options: Mapping[str, Any]) -> dict[str, Any]:
     """A value for each parameter of a stage's `run` but the log; see `stages.around.binding`."""
     values = binding.bind(module, settings, options)
+    if options.get("network") is not None:
+        at_its_rate = catalogue.find(options["network"]).at_its_rate
+        values |= {name: at_its_rate(value) for name, value in values.items() if isinstance(value, RetrainConfig)}
     if "code" in inspect.signature(module.run).parameters:
         values["code"] = entries.of_checkpoint(step, settings, options.get("network"))
     return values

@@ -6,6 +6,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any, TypedDict
 
+from nasir.config.retrain import RetrainConfig
 from nasir.data import split_lists
 from nasir.data.datasets import catalogue as datasets
 from nasir.evaluation.scoring import MEASURES
@@ -28,6 +29,12 @@ STAGES = ("search", "retrain", "evaluate")
 
 HISTORY = "validation.csv"
 """Scores on V in the course of the training, which a card vouches for where the run has kept them."""
+
+PARTS = ("search", "strategy", "space", "network", "retrain", "tone")
+"""The sections that made a found network."""
+
+BY_HAND = ("retrain", "tone")
+"""And one designed by hand."""
 
 AGAIN = "run the pipeline to its end again"
 
@@ -81,7 +88,7 @@ def run(*, runs: Path, settings: Settings, name: str, out: Path) -> None:
     for path in needed.values():
         if not path.is_file():
             raise ValueError(f"a finished run must have the file {path}, got none; run the pipeline to its end first.")
-    params = settings.params
+    params, values = settings.params, settings.values
     sigma = params.sigma if params.task == "denoise" else 0
     model = models.describe(needed["model"].parent)
     if (model["task"], model["sigma"]) != (params.task, sigma):
@@ -89,7 +96,10 @@ def run(*, runs: Path, settings: Settings, name: str, out: Path) -> None:
             f"{settings.where} must be the settings of the run in {runs}, a network for {model['task']} at sigma "
             f"{model['sigma']:g}, got {params.task} at {sigma:g}; give its own with --settings."
         )
-    _check_settings(runs, settings)
+    if (baseline := model.get("network")) is not None:
+        trained = catalogue.find(baseline).at_its_rate(settings.of_class(RetrainConfig))
+        values = {**values, "retrain": asdict(trained)}
+    _check_settings(runs, values, settings.where)
     metrics: Mapping[str, Any] = read(needed["metrics"], Metrics, AGAIN)
     split = split_lists.read(needed["split"], ["w", "a", "v", "test"])
     if metrics["weights_sha256"] != sha256_file(needed["weights"]):
@@ -118,7 +128,8 @@ def run(*, runs: Path, settings: Settings, name: str, out: Path) -> None:
             "split_sha256": sha256_file(needed["split"]),
             "terms": datasets.get(params.dataset).terms,
         },
-        "made_with": {"profile": params.profile, "seed": params.seed} | _parts(settings, model.get("network")),
+        "made_with": {"profile": params.profile, "seed": params.seed}
+        | {part: values[part] for part in (BY_HAND if baseline is not None else PARTS)},
         "runs": {stage: _receipt(runs / f"receipts/{stage}.json") for stage in STAGES},
     }
     kept = _history(runs / "retrain/history.csv")
@@ -136,18 +147,9 @@ def run(*, runs: Path, settings: Settings, name: str, out: Path) -> None:
     print(f"{folder}: {metrics['parameters']:,} parameters, {len(rows)} scores")
 
 
-def _parts(settings: Settings, baseline: str | None) -> dict[str, Any]:
-    """The sections that made a network; one designed by hand has no search, and a learning rate of its own."""
-    if baseline is None:
-        return {part: settings.values[part] for part in ("search", "strategy", "space", "network", "retrain", "tone")}
-    retrain, lr_max = settings.values["retrain"], catalogue.find(baseline).lr_max
-    rates = {"lr_max": lr_max, "lr_min": min(retrain["lr_min"], lr_max)}
-    return {"retrain": retrain | rates, "tone": settings.values["tone"]}
-
-
-def _check_settings(runs: Path, settings: Settings) -> None:
+def _check_settings(runs: Path, values: Mapping[str, Any], where: str) -> None:
     """Refuse settings that a stage of the run did not have; one that was not run here has no receipt."""
-    asked = {f"{section}.{key}": value for section, values in settings.values.items() for key, value in values.items()}
+    asked = {f"{name}.{key}": value for name, section in values.items() for key, value in section.items()}
     for stage in STAGES:
         path = runs / f"receipts/{stage}.json"
         had: Mapping[str, Any] = read(path, Receipt, AGAIN) if path.is_file() else {}
@@ -155,7 +157,7 @@ def _check_settings(runs: Path, settings: Settings) -> None:
         for key, value in facts.items():
             if key in asked and asked[key] != value:
                 raise ValueError(
-                    f"{settings.where} must be the settings of the run in {runs}, got {key} {shortened(asked[key])} where "
+                    f"{where} must be the settings of the run in {runs}, got {key} {shortened(asked[key])} where "
                     f"its {stage} had {shortened(value)}; run the pipeline to its end, or give the run's own with --settings."
                 )
 

@@ -26,6 +26,7 @@ from nasir.config.evaluate import EvaluateConfig
 from nasir.config.retrain import RetrainConfig, ToneConfig
 from nasir.config.training import SafetyConfig
 from nasir.files import read_json, write_text
+from nasir.networks import catalogue
 from nasir.search import one_shot
 from nasir.settings import Settings, resolve
 from nasir.spaces import irnas
@@ -152,12 +153,15 @@ def test_the_noise_of_a_task_of_pairs_is_zero(task, sigma):
     assert runner.bind("retrain", retrain, settings_of(task=task), given)["sigma"] == sigma
 
 
-def test_a_baseline_on_the_command_line_is_part_of_the_code():
+def test_a_baseline_on_the_command_line_is_part_of_the_code_and_brings_its_rate():
     given = dict.fromkeys(("pictures", "split", "checkpoint", "out"), Path("p")) | {"genotype": None}
 
     values = runner.bind("retrain", retrain, settings_of(), given | {"network": "memnet-shared"})
 
     assert values["code"] == Code().digest(["stages.retrain", "stages.around.binding", "nasir.networks.memnet"])
+    usual = settings_of().of_class(RetrainConfig)
+    rates = {"lr_max": catalogue.find("memnet-shared").lr_max, "lr_min": usual.lr_min}
+    assert usual.lr_max != rates["lr_max"] and values["config"] == replace(usual, **rates)
 
 
 def test_a_missing_option_is_named_by_the_command_line(place):

@@ -101,6 +101,8 @@ def test_the_card_of_a_network_designed_by_hand_has_no_search_and_its_own_rate(r
     model.save_baseline(folder, "dncnn", 1, "denoise", 50.0, {"best": catalogue.build("dncnn", 1).state_dict()})
     metrics = runs / "evaluate/metrics.json"
     write_json(metrics, read_json(metrics) | {"weights_sha256": sha256_file(folder / "best.safetensors")})
+    trained_at = {"retrain.lr_max": 1e-3, "retrain.steps": settings().values["retrain"]["steps"]}
+    write_json(runs / "receipts/retrain.json", {"seconds": 3.5, "settings": trained_at})
     shelve.run(runs=runs, settings=settings(), name="by-hand", out=tmp_path / "models")
     made_with = cards.read("by-hand")["made_with"]
     assert set(made_with) == {"profile", "seed", "retrain", "tone"}
