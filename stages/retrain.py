@@ -17,7 +17,7 @@ from nasir.data import split_lists
 from nasir.data.patches import PatchSampler
 from nasir.data.pictures import listing
 from nasir.data.pictures.collection import crop_middle, load, to_sample
-from nasir.files import Log, read_json, write_csv
+from nasir.files import Log, read_json, sha256_file, write_csv, write_json
 from nasir.inference import model
 from nasir.inference.tone import Tone
 from nasir.networks import catalogue
@@ -35,6 +35,9 @@ Images: TypeAlias = dict[str, np.ndarray]
 ARTIFACTS = ("model",)
 PROCESSES = True
 
+WEIGHTS = "best.safetensors"
+"""Of the network that a training begins with."""
+
 
 def count(config: RetrainConfig) -> int:
     """Steps."""
@@ -47,6 +50,7 @@ def run(
     split: Path,
     genotype: Path | None,
     network: str | None,
+    start: str | None = None,
     checkpoint: Path,
     out: Path,
     task: str,
@@ -66,14 +70,15 @@ def run(
 
     Args:
         genotype: of the derived network, or
-        network: a baseline's name, trained in the same way but at its own learning rate.
+        network: a baseline's name, trained in the same way but at its own learning rate, or
+        start: a trained network, as `nasir.load` takes it, that is trained further; `start.json` in `out` says which.
         space, of_network: of the derived network, and its sizes.
         tone: whether and how the tone of degraded images is estimated.
     """
     train(
-        pictures=pictures, split=split, genotype=genotype, network=network, checkpoint=checkpoint, finished=None, out=out,
-        task=task, sigma=sigma, space=space, of_network=of_network, seed=seed, config=config, tone=tone, safety=safety,
-        code=code, log=log,
+        pictures=pictures, split=split, genotype=genotype, network=network, start=start, checkpoint=checkpoint,
+        finished=None, out=out, task=task, sigma=sigma, space=space, of_network=of_network, seed=seed, config=config,
+        tone=tone, safety=safety, code=code, log=log,
     )  # fmt: skip
 
 
@@ -83,6 +88,7 @@ def train(
     split: Path,
     genotype: Path | None,
     network: str | None,
+    start: str | None = None,
     checkpoint: Path,
     finished: Path | None,
     out: Path,
@@ -98,13 +104,22 @@ def train(
     log: Log,
 ) -> None:
     """What `run` does; `finished` keeps the last checkpoint, from which the same training is written again at once."""
-    if (genotype is None) == (network is None):
-        raise ValueError(f"retrain takes --genotype or --network, got {genotype} and {network}; give one of them.")
+    options = {"--genotype": genotype, "--network": network, "--start": start}
+    given = [option for option, value in options.items() if value is not None]
+    if len(given) != 1:
+        raise ValueError(
+            f"retrain takes one of {', '.join(options)}, got {' and '.join(given) or 'none'}; give one of them."
+        )
     inputs: dict[str, Path | str] = {"pictures": listing.digest(pictures), "split": split / "split.json"}
     if genotype is not None:
         inputs["genotype"] = genotype
-    elif network is not None:
+    if network is not None:
         config = catalogue.find(network).at_its_rate(config)
+    began = None
+    if start is not None:
+        folder = model.find(start)
+        began = {"name": folder.resolve().name, "weights_sha256": sha256_file(folder / WEIGHTS)}
+        inputs |= {"start": folder / "model.json", "start.weights": began["weights_sha256"]}
     with assemble(
         section="retrain",
         devices=config.devices,
@@ -115,7 +130,7 @@ def train(
         set_determinism(team.device, safety.deterministic)
         made_with = checkpoints.fingerprint(
             flat(config, "retrain.")
-            | (flat(of_network, "network.") if network is None else {})
+            | (flat(of_network, "network.") if genotype is not None else {})
             | (flat(tone, "tone.") if tone.kinds else {})
             | facts(team.device, team.precision, safety.deterministic)
             | {"task": task, "sigma": sigma, "seed": seed, "network": network},
@@ -127,7 +142,7 @@ def train(
             state = checkpoints.find(finished, made_with)
         parts = split_lists.read(split / "split.json", "wav")
         chosen = tasks.find(task)
-        built, save = _build(out / "model", genotype, network, space, of_network, chosen.channels, seed)
+        built, save = _build(out / "model", genotype, network, start, space, of_network, chosen.channels, seed)
         training = load(pictures, parts["w"] + parts["a"], chosen)
         v = load(pictures, parts["v"], chosen)
         estimate, training, v = _take_tone_back(training, v, chosen, tone, seed, team)
@@ -151,6 +166,10 @@ def train(
             columns = ("step", "metric", "value")
             rows = [dict(zip(columns, row, strict=True)) for row in trained.history]
             write_csv(out / "history.csv", rows, columns)
+            if began is None:
+                (out / "start.json").unlink(missing_ok=True)
+            else:
+                write_json(out / "start.json", began)
             if finished is not None and checkpoint.exists():
                 checkpoint.replace(finished)
             checkpoints.remove(checkpoint)
@@ -176,10 +195,25 @@ def _take_tone_back(
 
 
 def _build(
-    folder: Path, genotype: Path | None, network: str | None, space: Space, sizes: Any, channels: int, seed: int
+    folder: Path,
+    genotype: Path | None,
+    network: str | None,
+    start: str | None,
+    space: Space,
+    sizes: Any,
+    channels: int,
+    seed: int,
 ) -> tuple[nn.Module, Callable[[str, float, Mapping[str, Any], Tone | None], None]]:
-    """The derived network or the baseline with weights drawn from the seed, and what writes it into `folder`."""
+    """The derived network or the baseline with weights drawn from the seed, or a trained one; and what writes it to `folder`."""
     torch.manual_seed(seed)
+    if start is not None:
+        built, facts = model.reopen(model.find(start))
+        if facts["channels"] != channels:
+            raise ValueError(
+                f"--start must be a network for {channels} channels, which the task has, got {start} for "
+                f"{facts['channels']}; give another one."
+            )
+        return built, partial(model.save_again, folder, facts)
     if genotype is not None:
         value = read_json(genotype)
         try:

@@ -101,7 +101,7 @@ def test_a_toy_goes_the_whole_way(toys, place, monkeypatch, space, strategy):
     run_search(place, chosen, "search", monkeypatch)
     run("derive", place, chosen, monkeypatch, search=place / "search", out=place / "derive")
     run(
-        "retrain", place, chosen, monkeypatch, pictures=place / "pictures", split=place / "split", network=None,
+        "retrain", place, chosen, monkeypatch, pictures=place / "pictures", split=place / "split", network=None, start=None,
         genotype=place / "derive/genotype.json", checkpoint=place / "retrain.pt", out=place / "retrain",
     )  # fmt: skip
 
@@ -208,7 +208,7 @@ def test_every_module_that_a_run_names_by_text_is_among_its_entries(toys, place,
             "search": options | {"checkpoint": place / "s.pt", "out": place / "search"},
             "derive": {"search": place / "search", "out": place / "derive"},
             "retrain": options
-            | {"genotype": place / "derive/genotype.json", "network": None}
+            | {"genotype": place / "derive/genotype.json", "network": None, "start": None}
             | {"checkpoint": place / "r.pt", "out": place / "retrain"},
         }.items():
             allowed = set(code.reached(entries.entries(step, chosen)))

@@ -16,7 +16,7 @@ class RetrainConfig:
     steps: int
     batch: int
     patch: int
-    noise: str  # as search.noise
+    noise: str  # as search.noise, of V too
     optimiser: str  # adam, adamw
     weight_decay: float  # of adamw
     warmup_steps: int  # over which the learning rate rises from 0 to lr_max

@@ -255,17 +255,57 @@ def load(folder: Path | str, device: torch.device | str = "cpu", weights: str = 
             f"{', '.join(zoo.names()) or 'none'}."
         )
     _require_device(device)
+    network, value, tone = _read(find(folder), weights)
+    if "network" in value:
+        network = catalogue.find(value["network"]).finish(network)
+    return Denoiser(
+        network=network.eval().to(device), sigma=value["sigma"], channels=value["channels"], tile=tile, tone=tone
+    )
+
+
+def find(folder: Path | str) -> Path:
+    """The folder of a trained network, which has a `model.json`, or of a shipped one by its name, whose files are checked.
+
+    Raises:
+        ValueError: if there is none.
+    """
     if isinstance(folder, str) and folder in zoo.names():
         folder = zoo.folder(folder)
-    folder = Path(folder)
-    description = folder / "model.json"
-    if not description.is_file():
+    if not (Path(folder) / "model.json").is_file():
         raise ValueError(
             f"expected a trained network in {folder}, got no model.json there; give retrain's model folder, or one of "
             f"the shipped networks: {', '.join(zoo.names()) or 'none'}."
         )
+    return Path(folder)
+
+
+def reopen(folder: Path) -> tuple[nn.Module, dict[str, Any]]:
+    """A trained network with its best weights, as it is trained further, and what `model.json` says of it.
+
+    Raises:
+        ValueError: as `load`.
+    """
+    network, value, _ = _read(folder, "best")
+    return network, value
+
+
+def save_again(
+    folder: Path,
+    facts: Mapping[str, Any],
+    task: str,
+    sigma: float,
+    weights: Mapping[str, Any],
+    tone: Tone | None = None,
+) -> None:
+    """Write a network that was trained further; `facts` are those of `reopen`, and the other arguments as in `save`."""
+    kept = {key: value for key, value in facts.items() if key != "tone"}
+    _write(folder, kept | {"task": task, "sigma": sigma}, weights, tone)
+
+
+def _read(folder: Path, weights: str) -> tuple[nn.Module, dict[str, Any], Tone | None]:
+    """A network with weights, what `model.json` says of it, and its estimate of tone."""
+    description, path = folder / "model.json", folder / f"{weights}.safetensors"
     value = describe(folder)
-    path = folder / f"{weights}.safetensors"
     tensors = read_tensors(path)
     expected = _sketch(value, str(description)).state_dict()
     of_tone = shapes(value["tone"]["kinds"]) if "tone" in value else {}
@@ -275,11 +315,7 @@ def load(folder: Path | str, device: torch.device | str = "cpu", weights: str = 
     tone = Tone(**{name.removeprefix(PREFIX): tensors.pop(name) for name in of_tone}) if of_tone else None
     network = _rebuild(value, str(description))
     network.load_state_dict(tensors)
-    if "network" in value:
-        network = catalogue.find(value["network"]).finish(network)
-    return Denoiser(
-        network=network.eval().to(device), sigma=value["sigma"], channels=value["channels"], tile=tile, tone=tone
-    )
+    return network, value, tone
 
 
 def _require_device(device: torch.device | str) -> None:

@@ -103,7 +103,7 @@ def retrain(
         return news
 
     def score(step: int) -> dict[str, float]:
-        scores = team.score(lambda images: validate(average.network, images, (sigma,), seed), images_v)
+        scores = team.score(lambda images: validate(average.network, images, (sigma,), seed, config.noise), images_v)
         if not best or scores["psnr_db"] > best["scores"]["psnr_db"]:
             best.update(step=step, scores=scores, network=copy.deepcopy(average.network.state_dict()))
         return scores

@@ -5,11 +5,14 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
+from nasir.data.noise import truncate
 from nasir.data.pictures.collection import Sample
 from nasir.evaluation import protocols
 
 
-def validate(network: nn.Module, images: Mapping[str, Sample], sigmas: Sequence[float], seed: int) -> dict[str, float]:
+def validate(
+    network: nn.Module, images: Mapping[str, Sample], sigmas: Sequence[float], seed: int, noise: str = "float"
+) -> dict[str, float]:
     """Mean scores over images and noise levels.
 
     Args:
@@ -17,6 +20,7 @@ def validate(network: nn.Module, images: Mapping[str, Sample], sigmas: Sequence[
         images: name -> clean, shape (C, H, W), in [0, 1], or a pair of clean and degraded.
         sigmas: noise levels, 8-bit grey levels.
         seed: of the keyed noise.
+        noise: float, truncated8 (`nasir.config.training.NOISES`).
 
     Returns:
         `psnr_db`, `ssim` (zero-padded) and `score` = ssim + psnr / 100, by which the authors' code keeps a supernet.
@@ -24,6 +28,7 @@ def validate(network: nn.Module, images: Mapping[str, Sample], sigmas: Sequence[
     device = next(network.parameters()).device
 
     def denoise(noisy: Tensor, sigma: float) -> Tensor:
+        noisy = truncate(noisy) if noise == "truncated8" else noisy
         restored: Tensor = network(noisy.to(device))
         return restored
 

@@ -55,6 +55,7 @@ HELP = {
     "search": "What search wrote.",
     "synthesize": "What synthesize wrote.",
     "genotype": "genotype.json of the derived network.",
+    "start": "A trained network to train further: retrain's model folder, or the name of a shipped one.",
     "network": "A baseline instead, such as dncnn or rescan-lstm (nasir/networks).",
     "download": "What download wrote.",
     "runs": "The folder of all stages' folders.",

@@ -33,8 +33,8 @@ HISTORY = "validation.csv"
 PARTS = ("search", "strategy", "space", "network", "retrain", "tone")
 """The sections that made a found network."""
 
-BY_HAND = ("retrain", "tone")
-"""And one designed by hand."""
+OWN = ("retrain", "tone")
+"""And one designed by hand, or trained further, whose `start` says which it was."""
 
 AGAIN = "run the pipeline to its end again"
 
@@ -44,6 +44,13 @@ class Metrics(TypedDict):
 
     parameters: int
     flops_per_pixel: float
+    weights_sha256: str
+
+
+class Start(TypedDict):
+    """Of what retrain wrote of the network that it began with."""
+
+    name: str
     weights_sha256: str
 
 
@@ -96,7 +103,9 @@ def run(*, runs: Path, settings: Settings, name: str, out: Path) -> None:
             f"{settings.where} must be the settings of the run in {runs}, a network for {model['task']} at sigma "
             f"{model['sigma']:g}, got {params.task} at {sigma:g}; give its own with --settings."
         )
-    if (baseline := model.get("network")) is not None:
+    started = runs / "retrain/start.json"
+    start = {"start": dict(read(started, Start, AGAIN))} if started.is_file() else {}
+    if (baseline := model.get("network")) is not None and not start:
         trained = catalogue.find(baseline).at_its_rate(settings.of_class(RetrainConfig))
         values = {**values, "retrain": asdict(trained)}
     _check_settings(runs, values, settings.where)
@@ -129,7 +138,8 @@ def run(*, runs: Path, settings: Settings, name: str, out: Path) -> None:
             "terms": datasets.get(params.dataset).terms,
         },
         "made_with": {"profile": params.profile, "seed": params.seed}
-        | {part: values[part] for part in (BY_HAND if baseline is not None else PARTS)},
+        | start
+        | {part: values[part] for part in (PARTS if baseline is None and not start else OWN)},
         "runs": {stage: _receipt(runs / f"receipts/{stage}.json") for stage in STAGES},
     }
     kept = _history(runs / "retrain/history.csv")

@@ -14,7 +14,7 @@ from PIL import Image
 from nasir.config.derive import DeriveConfig
 from nasir.config.training import OFF
 from nasir.data.pictures.images import save_png
-from nasir.files import read_csv, read_json, write_json
+from nasir.files import read_csv, read_json, sha256_file, write_json
 from nasir.inference import model
 from nasir.inference.model import read_tensors
 from nasir.networks import catalogue
@@ -66,13 +66,15 @@ def run_derive(data, found, config=DERIVE, space="irnas"):
 
 
 def run_retrain(
-    data, out, log=ignore, config=RETRAIN, network=None, task="denoise", space="irnas", safety=OFF, tone=NO_TONE
-):
+    data, out, log=ignore, config=RETRAIN, network=None, start=None, task="denoise", space="irnas", safety=OFF,
+    tone=NO_TONE,
+):  # fmt: skip
     retrain.run(
         pictures=data / "pictures",
         split=data / "split",
-        genotype=None if network else data / "derived/genotype.json",
+        genotype=None if network or start else data / "derived/genotype.json",
         network=network,
+        start=start,
         checkpoint=data / f"{out}.pt",
         out=data / out,
         task=task,
@@ -323,6 +325,53 @@ def test_a_killed_training_of_a_baseline_is_not_carried_on_by_another(little):
 
     with pytest.raises(ValueError, match="network"):
         run_retrain(little, "out", config=short, network="red30")
+
+
+@pytest.mark.parametrize("network", ["dncnn", None])
+def test_a_trained_network_is_trained_further_from_its_weights(found, network):
+    if network is None:
+        run_derive(found, "found")
+    run_retrain(found, "first", network=network)
+    start = found / "first/model"
+    still = dataclasses.replace(RETRAIN, lr_max=1e-12, lr_min=0.0, average=0.0)
+
+    run_retrain(found, "further", start=str(start), config=still)
+
+    before, after = (model.read_tensors(found / f"{run}/model/best.safetensors") for run in ("first", "further"))
+    learnt = [
+        name for name in before if "running" not in name and "tracked" not in name
+    ]  # batch normalisation counts on
+    assert set(before) == set(after) and learnt
+    assert all(torch.allclose(after[name], before[name], atol=1e-7) for name in learnt)
+    assert read_json(found / "further/model/model.json") == read_json(start / "model.json")
+    assert read_json(found / "further/start.json") == {
+        "name": "model",
+        "weights_sha256": sha256_file(start / "best.safetensors"),
+    }
+    run_retrain(found, "further", network="dncnn")  # into the same folder, from nothing
+    assert not (found / "further/start.json").exists()
+
+
+def test_a_killed_training_of_a_trained_network_carries_on_to_the_same_bytes_and_from_no_other_weights(little):
+    for batch in (2, 3):
+        run_retrain(little, f"first-{batch}", network="dncnn", config=dataclasses.replace(RETRAIN, batch=batch))
+    run_retrain(little, "whole", start=str(little / "first-2/model"))
+    with pytest.raises(Killed):
+        run_retrain(little, "killed", start=str(little / "first-2/model"), log=killed_at(6))
+    with pytest.raises(ValueError, match=r"start\.weights"):
+        run_retrain(little, "killed", start=str(little / "first-3/model"))
+    run_retrain(little, "killed", start=str(little / "first-2/model"))
+    assert files(little / "killed") == files(little / "whole")
+
+
+def test_what_cannot_be_trained_further_is_refused(little):
+    with pytest.raises(ValueError, match=r"one of --genotype, --network, --start, got --network and --start; give one"):
+        run_retrain(little, "out", network="dncnn", start="irnas-bsd500-50")
+    with pytest.raises(ValueError, match=r"expected a trained network in nowhere, got no model\.json there"):
+        run_retrain(little, "out", start="nowhere")
+    with pytest.raises(ValueError, match=r"--start must be a network for 1 channels.*got irnas-rain800 for 3"):
+        run_retrain(little, "out", start="irnas-rain800")
+    assert not (little / "out").exists()
 
 
 @pytest.mark.parametrize("strategy", ["darts", "random"])

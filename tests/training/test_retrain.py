@@ -114,3 +114,14 @@ def test_the_rate_rises_over_the_warm_up():
     trained, _ = train(build(), warmup_steps=2)
     rates = [value for _, name, value in trained.history if name == "learning_rate"]
     assert rates[:5] == pytest.approx([0.01, 0.02, 0.02, 0.01 * (1.5 + 0.5 * 0.5**0.5), 0.015])
+
+
+@pytest.mark.parametrize("noise", ["float", "truncated8"])
+def test_v_has_the_noise_of_the_training(noise):
+    trained, _ = train(build(), noise=noise)
+
+    seen = build()
+    seen.load_state_dict(trained.last)
+    scores = {kind: validate(seen, IMAGES_V, (30.0,), 0, kind)["psnr_db"] for kind in ("float", "truncated8")}
+    last = [value for step, metric, value in trained.history if metric == "psnr_db"][-1]
+    assert scores["float"] != scores["truncated8"] and last == pytest.approx(scores[noise], abs=1e-4)

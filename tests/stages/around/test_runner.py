@@ -80,10 +80,11 @@ REQUIRED = inspect.Parameter.empty
 def test_options_are_the_paths_of_run_and_what_every_stage_has():
     found = options(runner.command("retrain"))
 
-    own = ["pictures", "split", "genotype", "network", "checkpoint", "out"]
+    own = ["pictures", "split", "genotype", "network", "start", "checkpoint", "out"]
     assert list(found) == [*own, *AROUND]  # not task, sigma, space, seed, ... which come from the settings
     assert [name for name in own if found[name] is REQUIRED] == ["pictures", "split", "checkpoint", "out"]
-    assert (found["genotype"], found["network"], found["settings"]) == (None, None, Path("reports/settings.yaml"))
+    assert [found[name] for name in ("genotype", "network", "start")] == [None, None, None]
+    assert found["settings"] == Path("reports/settings.yaml")
 
 
 @pytest.mark.parametrize(
@@ -103,7 +104,7 @@ def test_every_stage_can_be_called_and_says_what_it_does(step):
 
 def test_values_are_bound_by_name_and_by_config_class():
     settings = settings_of()
-    given = {"pictures": Path("p"), "split": Path("s"), "genotype": Path("g"), "network": None}
+    given = {"pictures": Path("p"), "split": Path("s"), "genotype": Path("g"), "network": None, "start": None}
     given |= {"checkpoint": Path("c"), "out": Path("o")}
 
     values = runner.bind("retrain", retrain, settings, given)
@@ -148,13 +149,14 @@ def test_a_search_gets_strategy_and_space_with_their_sections():
 
 @pytest.mark.parametrize(("task", "sigma"), [("denoise", 50.0), ("derain", 0.0)])
 def test_the_noise_of_a_task_of_pairs_is_zero(task, sigma):
-    given = dict.fromkeys(("pictures", "split", "genotype", "checkpoint", "out"), Path("p")) | {"network": None}
+    given = dict.fromkeys(("pictures", "split", "genotype", "checkpoint", "out"), Path("p"))
+    given |= {"network": None, "start": None}
 
     assert runner.bind("retrain", retrain, settings_of(task=task), given)["sigma"] == sigma
 
 
 def test_a_baseline_on_the_command_line_is_part_of_the_code_and_brings_its_rate():
-    given = dict.fromkeys(("pictures", "split", "checkpoint", "out"), Path("p")) | {"genotype": None}
+    given = dict.fromkeys(("pictures", "split", "checkpoint", "out"), Path("p")) | {"genotype": None, "start": None}
 
     values = runner.bind("retrain", retrain, settings_of(), given | {"network": "memnet-shared"})
 

@@ -110,6 +110,16 @@ def test_the_card_of_a_network_designed_by_hand_has_no_search_and_its_own_rate(r
     assert model.load("by-hand").sigma == 50
 
 
+def test_the_card_of_a_network_that_was_trained_further_says_from_which(runs, tmp_path, monkeypatch):
+    monkeypatch.setattr(zoo, "SHELF", tmp_path / "models")
+    start = {"name": "irnas-bsd500-50", "weights_sha256": "0" * 64}
+    write_json(runs / "retrain/start.json", start)
+    shelve.run(runs=runs, settings=settings(), name="further", out=tmp_path / "models")
+    made_with = cards.read("further")["made_with"]
+    assert made_with["start"] == start and set(made_with) == {"profile", "seed", "start", "retrain", "tone"}
+    assert made_with["retrain"] == settings().values["retrain"]
+
+
 def test_scores_on_v_lie_beside_the_network_where_the_run_has_kept_them(runs, tmp_path, monkeypatch):
     monkeypatch.setattr(zoo, "SHELF", tmp_path / "models")
     recorded = [("1", "train_loss", "0.5"), ("2", "psnr_db", "25.5"), ("2", "ssim", "0.7")]
