@@ -1,7 +1,7 @@
 """printed: the papers' tables with the scores that lie beside the shipped networks; nothing is trained or scored."""
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
@@ -43,6 +43,12 @@ MISSING = "no such network is shipped"
 MSE_ALONE = "-mse"
 """Behind the names of methods that are trained with MSE alone, in the tables that have both losses."""
 
+EIGHT_BITS = "-truncated8"
+"""Behind the names of methods that are trained for noise clipped and cut to 8 bits, as CLEARER's protocols have it."""
+
+FLOAT_NOISE = ", trained for noise that is not clipped"
+"""Behind the row of one that is not, where both are shipped."""
+
 Key = tuple[str, str, float]
 """A cell: task, method and sigma."""
 
@@ -63,7 +69,8 @@ def run(*, published: Path, rows: Path, plan: Path, others: Path, out: Path) -> 
     cells = _scored(others) | _shipped({task: part.dataset for task, part in whole.parts.items()})
     with tempfile.TemporaryDirectory() as place:
         study = Path(place)
-        chosen = _plan(whole, cells)
+        taken = _rows(rows, published, cells)
+        chosen = _plan(whole, cells, taken)
         for task, part in chosen.parts.items():
             for name, method in part.methods.items():
                 for sigma in method.sigmas if method.reason is None else ():
@@ -72,7 +79,6 @@ def run(*, published: Path, rows: Path, plan: Path, others: Path, out: Path) -> 
         counts = {name: cell["parameters"] for (task, name, _), cell in cells.items() if task == HOME}
         for task in chosen.parts:
             write_json(study / "claims" / f"{task}.json", {"parameters": counts if task == HOME else {}})
-        taken = _rows(rows, published, cells)
         write_csv(study / "rows.csv", taken, list(taken[0]))
         claims = rows.with_name("claims.csv")
         claim_rows(claims)
@@ -92,11 +98,16 @@ def run(*, published: Path, rows: Path, plan: Path, others: Path, out: Path) -> 
 
 
 def _rows(path: Path, published: Path, cells: Mapping[Key, Mapping[str, Any]]) -> list[dict[str, str]]:
-    """Which method fills which row: where both losses have one, a network trained with MSE alone stands in its own."""
+    """Which method fills which row.
+
+    Where both losses have one, a network trained with MSE alone stands in its own. In the table that prints scores with noise
+    of 8 bits, networks trained for it stand in the rows of those that are not, if they are shipped for all of their levels.
+    """
     rows = read_csv(path, ROWS)
     tasks = {(row["table"], TASK_OF[row["dataset"]]) for row in printed_rows(published)}
     filled = {(row["table"], row["method"]) for row in rows}
-    found = []
+    found: list[dict[str, str]] = []
+    others: dict[str, dict[str, str]] = {}
     for row in rows:
         own = [
             cell
@@ -105,7 +116,14 @@ def _rows(path: Path, published: Path, cells: Mapping[Key, Mapping[str, Any]]) -
         ]
         is_other = own and all(cell["is_mse"] for cell in own) and (row["table"], row["method"] + MSE_ALONE) in filled
         found.append(row | {"method": "", "why": f"{NOT_RUN}: {MISSING}"} if is_other else row)
-    return found
+        levels, of_bits = (
+            {sigma for task, name, sigma in cells if (task, name) == (HOME, method)}
+            for method in (row["method"], row["method"] + EIGHT_BITS)
+        )
+        if row["table"] == patch_form.TABLE and levels and of_bits >= levels:
+            found[-1] = row | {"method": row["method"] + EIGHT_BITS}
+            others.setdefault(row["method"], row | {"row": row["row"] + FLOAT_NOISE})
+    return [*found, *others.values()]
 
 
 def _shipped(datasets: Mapping[str, str]) -> dict[Key, dict[str, Any]]:
@@ -117,8 +135,11 @@ def _shipped(datasets: Mapping[str, str]) -> dict[Key, dict[str, Any]]:
             continue
         described = models.describe(folder)
         genotype = described.get("genotype")
-        is_mse = not card["made_with"]["retrain"]["ssim_weight"]
+        trained = card["made_with"]["retrain"]
+        is_mse = not trained["ssim_weight"]
         name = described["network"] if genotype is None else genotype["space"]  # without a genotype: designed by hand
+        noise = trained.get("noise", "float")  # of which older cards say nothing
+        name += "" if noise == "float" else f"-{noise}"
         methods = (name, name + MSE_ALONE) if is_mse else (name,)
         score = card["scores"]["whole"]["psnr_db"]
         cell = {
@@ -144,6 +165,8 @@ def _trainings() -> list[hours.Training]:
         run = card["runs"]["retrain"]
         if HISTORY not in card["sha256"] or not {"seconds", "device"} <= set(run) or run.get("is_resumed"):
             continue  # the seconds of a training that was carried on are those behind its last checkpoint
+        if "start" in card["made_with"]:
+            continue  # of a network that had been trained before
         zoo.folder(name)  # checks it
         curves = history.read(path)
         require("psnr_db" in curves, path, "hold psnr_db", list(curves), f"restore it (git checkout {path})")
@@ -187,14 +210,16 @@ def _level(text: str, path: Path) -> float:
         ) from error
 
 
-def _plan(plan: Plan, cells: Mapping[Key, Mapping[str, Any]]) -> Plan:
-    """The study's plan with what is there, and the reason of what is not."""
-    parts = {}
+def _plan(plan: Plan, cells: Mapping[Key, Mapping[str, Any]], rows: Sequence[Mapping[str, str]]) -> Plan:
+    """The study's plan with what is there and fills a row, and the reason of what is not there."""
+    named, parts = {row["method"] for row in rows}, {}
     for task, part in plan.parts.items():
         methods = {}
         for name, method in part.methods.items():
             is_there = any((task, name, sigma) in cells for sigma in method.sigmas)
             methods[name] = Method(reason=None if is_there else MISSING, sigmas=method.sigmas)
+            if task == HOME and name + EIGHT_BITS in named:
+                methods[name + EIGHT_BITS] = Method(reason=None, sigmas=method.sigmas)
         parts[task] = Part(dataset=part.dataset, methods=methods)
     return replace(plan, profile=SHIPPED, parts=parts, seeds=(SEED,))
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from nasir.files import read_csv, read_json, sha256_file, write_json
+from nasir.files import read_csv, read_json, sha256_file, write_csv, write_json
 from nasir.inference import zoo
 from nasir.inference.model import save_baseline
 from nasir.networks import catalogue
@@ -90,6 +90,30 @@ def test_of_two_networks_the_better_one_stands_in_the_row_and_one_of_other_pictu
     found = cells(tmp_path / "out")
     assert float(found["1", "IR-NAS", "30.0"]["ours_whole"]) == pytest.approx(other["scores"]["whole"]["psnr_db"])
     assert not found["1", "IR-NAS", "50.0"]["ours_whole"]
+
+
+def test_networks_for_noise_of_8_bits_stand_where_scores_have_it_once_all_levels_are_shipped(shelf, tmp_path):
+    for sigma in (30, 50):
+        shutil.copytree(ROOT / f"models/clearer-bsd500-{sigma}", shelf / f"clearer-bsd500-{sigma}")
+    shutil.copytree(shelf / "clearer-bsd500-30", shelf / "bits")  # with scores of its own
+    rows = read_csv(shelf / "bits/scores.csv")
+    changed = [row | {"psnr_db": str(float(row["psnr_db"]) + 1)} for row in rows]
+    write_csv(shelf / "bits/scores.csv", changed, list(rows[0]))
+    card = read_json(shelf / "bits/card.json") | {"name": "bits"}
+    card["made_with"]["retrain"]["noise"] = "truncated8"
+    card["sha256"]["scores.csv"] = sha256_file(shelf / "bits/scores.csv")
+    write_json(shelf / "bits/card.json", card)
+    usual = zoo.card("clearer-bsd500-30")["scores"]
+    for has_all in (False, True):
+        if has_all:
+            shutil.rmtree(shelf / "clearer-bsd500-50")
+        found = cells(tmp_path / f"out-{has_all}")
+        for row, protocol in (("CLEARER", "clearer"), ("CLEARER-P", "clearer-patches")):
+            ours = float(found["clearer-1", row, "30.0"]["ours_inferred"])
+            assert ours == pytest.approx(usual[protocol]["psnr_db"] + has_all)
+        other = "CLEARER, trained for noise that is not clipped"
+        assert is_there(found, "clearer-1", other) == has_all
+        assert float(found["1", "CLEARER", "30.0"]["ours_whole"]) == pytest.approx(usual["whole"]["psnr_db"])
 
 
 def test_a_better_network_of_other_pictures_displaces_none(shelf, tmp_path):
