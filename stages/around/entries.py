@@ -4,6 +4,7 @@ from nasir.code import Code
 from nasir.data.datasets import catalogue as datasets
 from nasir.networks import catalogue as baselines
 from nasir.settings import Settings
+from nasir.spaces import contract as spaces
 
 STEPS = ("download", "pair", "synthesize", "split", "audit", "search", "derive", "retrain", "evaluate", "report")
 """All steps, in order."""
@@ -58,12 +59,28 @@ def entries(step: str, settings: Settings, network: str | None = None) -> list[s
     return own
 
 
-def of_checkpoint(step: str, settings: Settings, network: str | None) -> str:
-    """The digest of the code that a step's checkpoint depends on: of a cell that trains and scores, of its training alone."""
+def of_checkpoint(step: str, settings: Settings, network: str | None, start: str | None = None) -> str:
+    """The digest of the code that a step's checkpoint depends on.
+
+    Of a cell that trains and scores it is that of its training alone, and of a network `start` that is trained further that of
+    its own space or baseline.
+    """
+    if start is not None:
+        return Code().digest([module(step), "stages.around.binding", _module_of(start)])
     if step != "train":
         return digest(step, settings, network)
     cell = settings.values["cell"]
     return digest("retrain", settings, cell["method"] if cell["is_baseline"] else None)
+
+
+def _module_of(trained: str) -> str:
+    """The module that builds a trained network."""
+    from nasir.inference import model
+
+    described = model.describe(model.find(trained))
+    if "network" in described:
+        return baselines.module(described["network"])
+    return f"nasir.spaces.{spaces.of_json(described['genotype']).name}"
 
 
 def digest(step: str, settings: Settings, network: str | None = None, code: Code | None = None) -> str:

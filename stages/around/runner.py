@@ -161,7 +161,7 @@ def bind(step: str, module: ModuleType, settings: Settings, options: Mapping[str
         at_its_rate = catalogue.find(options["network"]).at_its_rate
         values |= {name: at_its_rate(value) for name, value in values.items() if isinstance(value, RetrainConfig)}
     if "code" in inspect.signature(module.run).parameters:
-        values["code"] = entries.of_checkpoint(step, settings, options.get("network"))
+        values["code"] = entries.of_checkpoint(step, settings, options.get("network"), options.get("start"))
     return values
 
 

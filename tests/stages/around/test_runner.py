@@ -166,6 +166,18 @@ def test_a_baseline_on_the_command_line_is_part_of_the_code_and_brings_its_rate(
     assert usual.lr_max != rates["lr_max"] and values["config"] == replace(usual, **rates)
 
 
+@pytest.mark.parametrize(
+    ("start", "module"), [("clearer-bsd500-30", "nasir.spaces.clearer"), ("dncnn-bsd500-50", "nasir.networks.dncnn")]
+)
+def test_of_a_network_that_is_trained_further_the_code_is_its_own(start, module):
+    given = dict.fromkeys(("pictures", "split", "checkpoint", "out"), Path("p")) | {"genotype": None, "network": None}
+
+    values = runner.bind("retrain", retrain, settings_of(), given | {"start": start})
+
+    assert values["code"] == Code().digest(["stages.retrain", "stages.around.binding", module])
+    assert values["config"] == settings_of().of_class(RetrainConfig)
+
+
 def test_a_missing_option_is_named_by_the_command_line(place):
     refused = call(place, "split", "--pictures", str(place / "pictures"))
 
