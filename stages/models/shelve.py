@@ -155,6 +155,10 @@ def run(*, runs: Path, settings: Settings, name: str, out: Path) -> None:
     hashes = {file: sha256_file(folder / file) for file in (*FILES, *([HISTORY] if kept else []))}
     write_json(folder / zoo.CARD, card | {"sha256": hashes})
     print(f"{folder}: {metrics['parameters']:,} parameters, {len(rows)} scores")
+    if missing := [stage for stage, receipt in card["runs"].items() if not receipt]:
+        print(
+            f"the card does not say what these stages cost, as {runs / 'receipts'} has no receipt of them: {', '.join(missing)}"
+        )
 
 
 def _check_settings(runs: Path, values: Mapping[str, Any], where: str) -> None:

@@ -76,8 +76,9 @@ def runs(tmp_path) -> Path:
     return folder
 
 
-def test_the_folder_has_network_scores_and_card(runs, tmp_path, monkeypatch):
+def test_the_folder_has_network_scores_and_card(runs, tmp_path, monkeypatch, capsys):
     shelve.run(runs=runs, settings=settings(), name="mine", out=tmp_path / "models")
+    assert "has no receipt of them: search, evaluate\n" in capsys.readouterr().out
     monkeypatch.setattr(zoo, "SHELF", tmp_path / "models")
     card = zoo.card("mine")
     assert zoo.folder("mine") == tmp_path / "models/mine" and zoo.names() == ["mine"]
