@@ -116,14 +116,19 @@ def _rows(path: Path, published: Path, cells: Mapping[Key, Mapping[str, Any]]) -
         ]
         is_other = own and all(cell["is_mse"] for cell in own) and (row["table"], row["method"] + MSE_ALONE) in filled
         found.append(row | {"method": "", "why": f"{NOT_RUN}: {MISSING}"} if is_other else row)
-        levels, of_bits = (
-            {sigma for task, name, sigma in cells if (task, name) == (HOME, method)}
-            for method in (row["method"], row["method"] + EIGHT_BITS)
-        )
-        if row["table"] == patch_form.TABLE and levels and of_bits >= levels:
+        if row["table"] == patch_form.TABLE and _has_eight_bits(cells, row["method"]):
             found[-1] = row | {"method": row["method"] + EIGHT_BITS}
             others.setdefault(row["method"], row | {"row": row["row"] + FLOAT_NOISE})
     return [*found, *others.values()]
+
+
+def _has_eight_bits(cells: Mapping[Key, Mapping[str, Any]], method: str) -> bool:
+    """Whether a method has, for every noise level that it has, also a network trained for noise of 8 bits."""
+    levels, of_bits = (
+        {sigma for task, name, sigma in cells if (task, name) == (HOME, wanted)}
+        for wanted in (method, method + EIGHT_BITS)
+    )
+    return bool(levels) and of_bits >= levels
 
 
 def _shipped(datasets: Mapping[str, str]) -> dict[Key, dict[str, Any]]:
