@@ -115,11 +115,11 @@ def train(
         inputs["genotype"] = genotype
     if network is not None:
         config = catalogue.find(network).at_its_rate(config)
-    began = None
+    trained_before = began = None
     if start is not None:
-        folder = model.find(start)
-        began = {"name": folder.resolve().name, "weights_sha256": sha256_file(folder / WEIGHTS)}
-        inputs |= {"start": folder / "model.json", "start.weights": began["weights_sha256"]}
+        trained_before = model.find(start)
+        began = {"name": trained_before.resolve().name, "weights_sha256": sha256_file(trained_before / WEIGHTS)}
+        inputs |= {"start": trained_before / "model.json", "start.weights": began["weights_sha256"]}
     with assemble(
         section="retrain",
         devices=config.devices,
@@ -142,7 +142,7 @@ def train(
             state = checkpoints.find(finished, made_with)
         parts = split_lists.read(split / "split.json", "wav")
         chosen = tasks.find(task)
-        built, save = _build(out / "model", genotype, network, start, space, of_network, chosen.channels, seed)
+        built, save = _build(out / "model", genotype, network, trained_before, space, of_network, chosen.channels, seed)
         training = load(pictures, parts["w"] + parts["a"], chosen)
         v = load(pictures, parts["v"], chosen)
         estimate, training, v = _take_tone_back(training, v, chosen, tone, seed, team)
@@ -198,7 +198,7 @@ def _build(
     folder: Path,
     genotype: Path | None,
     network: str | None,
-    start: str | None,
+    start: Path | None,
     space: Space,
     sizes: Any,
     channels: int,
@@ -207,7 +207,7 @@ def _build(
     """The derived network or the baseline with weights drawn from the seed, or a trained one; and what writes it to `folder`."""
     torch.manual_seed(seed)
     if start is not None:
-        built, facts = model.reopen(model.find(start))
+        built, facts = model.reopen(start)
         if facts["channels"] != channels:
             raise ValueError(
                 f"--start must be a network for {channels} channels, which the task has, got {start} for "

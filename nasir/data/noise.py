@@ -3,7 +3,7 @@
     keyed noise      n is a function of (image name, sigma, seed, patch index): test images need not be stored
     training noise   n is drawn from a torch.Generator, whose state the checkpoint holds
 
-Noisy images are never clipped or rounded to 8 bits: either would bias the noise.
+Noisy images are clipped and cut to 8 bits only where that is asked for (`stored`): it biases the noise.
 """
 
 import hashlib
@@ -94,6 +94,16 @@ ROUNDING = 1e-4
 def truncate(noisy: Tensor) -> Tensor:
     """Clip to [0, 1] and cut to 8 bits, as the released code of CLEARER does: half a grey level darker in the mean."""
     return noisy.clamp(0, 1).mul(255).add(ROUNDING).floor().div(255)
+
+
+def stored(noisy: Tensor, noise: str) -> Tensor:
+    """Noisy images as a training is to see them.
+
+    Args:
+        noisy: of any shape, in [0, 1] plus noise.
+        noise: float, as they are; truncated8, as `truncate` gives them (`nasir.config.training.NOISES`).
+    """
+    return truncate(noisy) if noise == "truncated8" else noisy
 
 
 def add_noise(clean: Tensor, sigma: Tensor | float, generator: torch.Generator) -> Tensor:

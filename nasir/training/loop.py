@@ -12,7 +12,7 @@ from torch.optim import Optimizer
 
 from nasir import stopping
 from nasir.config.training import REWOUND, Budget
-from nasir.data.noise import add_noise, truncate
+from nasir.data.noise import add_noise, stored
 from nasir.data.patches import PatchSampler
 from nasir.files import Log
 from nasir.training.gradients import finite, forward_in_parts, gradients
@@ -52,7 +52,7 @@ def draw_batch(
         generator: the only source of randomness.
         team: the processes.
         parts: that the batch will be worked off in.
-        noise: float, truncated8 (`nasir.config.training.NOISES`).
+        noise: of the noisy images, as `nasir.data.noise.stored` takes it.
     """
     clean, degraded = patches.draw_pairs(size, generator)
     sigma: Tensor | float
@@ -61,9 +61,7 @@ def draw_batch(
         sigma = levels[torch.randint(len(levels), (size,), generator=generator)]
     else:
         sigma = sigmas
-    noisy = add_noise(degraded, sigma, generator)
-    if noise == "truncated8":
-        noisy = truncate(noisy)
+    noisy = stored(add_noise(degraded, sigma, generator), noise)
     return team.shard(noisy, parts), team.shard(clean, parts)
 
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
-from nasir.data.noise import truncate
+from nasir.data.noise import stored
 from nasir.data.pictures.collection import Sample
 from nasir.evaluation import protocols
 
@@ -20,7 +20,7 @@ def validate(
         images: name -> clean, shape (C, H, W), in [0, 1], or a pair of clean and degraded.
         sigmas: noise levels, 8-bit grey levels.
         seed: of the keyed noise.
-        noise: float, truncated8 (`nasir.config.training.NOISES`).
+        noise: of the noisy images, as `nasir.data.noise.stored` takes it.
 
     Returns:
         `psnr_db`, `ssim` (zero-padded) and `score` = ssim + psnr / 100, by which the authors' code keeps a supernet.
@@ -28,8 +28,7 @@ def validate(
     device = next(network.parameters()).device
 
     def denoise(noisy: Tensor, sigma: float) -> Tensor:
-        noisy = truncate(noisy) if noise == "truncated8" else noisy
-        restored: Tensor = network(noisy.to(device))
+        restored: Tensor = network(stored(noisy, noise).to(device))
         return restored
 
     network.eval()

@@ -1,6 +1,6 @@
 """cards: what is read here of a shipped network's card and scores; a value of another kind is refused with the file's name."""
 
-from typing import Any, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 from nasir.files import read_csv, read_json
 from nasir.inference import zoo
@@ -30,12 +30,20 @@ class Loss(TypedDict):
     ssim_weight: float
 
 
+class Origin(TypedDict):
+    """The shipped network whose search has found the architecture."""
+
+    name: str
+    task: str
+
+
 class MadeWith(TypedDict):
     """Settings."""
 
     profile: str
     seed: int
     retrain: Loss
+    architecture_of: NotRequired[Origin]
 
 
 class Cost(TypedDict, total=False):
@@ -49,6 +57,7 @@ class Cost(TypedDict, total=False):
 class Runs(TypedDict):
     """Receipts."""
 
+    search: Cost
     retrain: Cost
 
 

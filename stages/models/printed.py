@@ -143,6 +143,8 @@ def _shipped(datasets: Mapping[str, str]) -> dict[Key, dict[str, Any]]:
         trained = card["made_with"]["retrain"]
         is_mse = not trained["ssim_weight"]
         name = described["network"] if genotype is None else genotype["space"]  # without a genotype: designed by hand
+        searched_for = card["made_with"].get("architecture_of", card)["task"]
+        name += "" if searched_for == card["task"] else f"-of-{searched_for}"
         noise = trained.get("noise", "float")  # of which older cards say nothing
         name += "" if noise == "float" else f"-{noise}"
         methods = (name, name + MSE_ALONE) if is_mse else (name,)

@@ -36,6 +36,9 @@ PARTS = ("search", "strategy", "space", "network", "retrain", "tone")
 OWN = ("retrain", "tone")
 """And one designed by hand, or trained further, whose `start` says which it was."""
 
+FOUND_BEFORE = ("space", "network", *OWN)
+"""And one whose architecture another shipped network's search has found; `architecture_of` says which."""
+
 AGAIN = "run the pipeline to its end again"
 
 
@@ -109,6 +112,10 @@ def run(*, runs: Path, settings: Settings, name: str, out: Path) -> None:
         trained = catalogue.find(baseline).at_its_rate(settings.of_class(RetrainConfig))
         values = {**values, "retrain": asdict(trained)}
     _check_settings(runs, values, settings.where)
+    origin = {}
+    if baseline is None and not start and not (runs / "receipts/search.json").is_file():
+        origin = _origin(model["genotype"])
+    parts = FOUND_BEFORE if origin else PARTS if baseline is None and not start else OWN
     metrics: Mapping[str, Any] = read(needed["metrics"], Metrics, AGAIN)
     split = split_lists.read(needed["split"], ["w", "a", "v", "test"])
     if metrics["weights_sha256"] != sha256_file(needed["weights"]):
@@ -139,7 +146,8 @@ def run(*, runs: Path, settings: Settings, name: str, out: Path) -> None:
         },
         "made_with": {"profile": params.profile, "seed": params.seed}
         | start
-        | {part: values[part] for part in (PARTS if baseline is None and not start else OWN)},
+        | origin
+        | {part: values[part] for part in parts},
         "runs": {stage: _receipt(runs / f"receipts/{stage}.json") for stage in STAGES},
     }
     kept = _history(runs / "retrain/history.csv")
@@ -159,6 +167,15 @@ def run(*, runs: Path, settings: Settings, name: str, out: Path) -> None:
         print(
             f"the card does not say what these stages cost, as {runs / 'receipts'} has no receipt of them: {', '.join(missing)}"
         )
+
+
+def _origin(genotype: Mapping[str, Any]) -> dict[str, dict[str, str]]:
+    """The shipped network for which this architecture was searched, and its task; empty if there is none."""
+    for name in zoo.names():
+        card = cards.read(name)
+        if card["runs"]["search"] and models.describe(zoo.folder(name)).get("genotype") == genotype:
+            return {"architecture_of": {"name": name, "task": card["task"]}}
+    return {}
 
 
 def _check_settings(runs: Path, values: Mapping[str, Any], where: str) -> None:

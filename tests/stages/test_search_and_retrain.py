@@ -368,7 +368,7 @@ def test_what_cannot_be_trained_further_is_refused(little):
         run_retrain(little, "out", network="dncnn", start="irnas-bsd500-50")
     with pytest.raises(ValueError, match=r"expected a trained network in nowhere, got no model\.json there"):
         run_retrain(little, "out", start="nowhere")
-    with pytest.raises(ValueError, match=r"--start must be a network for 1 channels.*got irnas-rain800 for 3"):
+    with pytest.raises(ValueError, match=r"--start must be a network for 1 channels.*got .*irnas-rain800 for 3"):
         run_retrain(little, "out", start="irnas-rain800")
     assert not (little / "out").exists()
 

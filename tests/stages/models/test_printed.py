@@ -116,6 +116,19 @@ def test_networks_for_noise_of_8_bits_stand_where_scores_have_it_once_all_levels
         assert float(found["1", "CLEARER", "30.0"]["ours_whole"]) == pytest.approx(usual["whole"]["psnr_db"])
 
 
+def test_a_network_found_on_another_task_stands_where_that_task_s_search_is_asked_for(shelf, tmp_path):
+    camera = shutil.copytree(shelf / "irnas-rain800", shelf / "camera")
+    card = read_json(camera / "card.json") | {"name": "camera", "task": "camera"}
+    card["data"]["dataset"] = "sim1800"
+    for source, has_row in (("denoise", True), ("camera", False)):
+        card["made_with"]["architecture_of"] = {"name": "elsewhere", "task": source}
+        write_json(camera / "card.json", card)
+        found = cells(tmp_path / source)
+        assert is_there(found, "2", "IR-NAS") == has_row
+    [ours] = [value for (table, row, _), value in cells(tmp_path / "out").items() if (table, row) == ("3", "IR-NAS")]
+    assert float(ours["ours_whole"]) == pytest.approx(zoo.card("irnas-rain800")["scores"]["whole"]["psnr_db"])
+
+
 def test_a_better_network_of_other_pictures_displaces_none(shelf, tmp_path):
     other = shutil.copytree(shelf / "irnas-bsd500-50", shelf / "other")  # whose scores are other ones
     card = read_json(other / "card.json") | {"name": "other", "sigma": 30.0}

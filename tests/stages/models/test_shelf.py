@@ -121,6 +121,20 @@ def test_the_card_of_a_network_that_was_trained_further_says_from_which(runs, tm
     assert made_with["retrain"] == settings().values["retrain"]
 
 
+def test_the_card_of_an_architecture_that_was_found_before_says_where_in_place_of_a_search(runs, tmp_path, monkeypatch):
+    monkeypatch.setattr(zoo, "SHELF", tmp_path / "models")
+    shelve.run(runs=runs, settings=settings(), name="of-another-search", out=tmp_path / "models")
+    write_json(runs / "receipts/search.json", {"seconds": 7.5})
+    shelve.run(runs=runs, settings=settings(), name="searched", out=tmp_path / "models")
+    (runs / "receipts/search.json").unlink()
+    shelve.run(runs=runs, settings=settings(), name="trained", out=tmp_path / "models")
+    made_with = cards.read("trained")["made_with"]
+    assert made_with["architecture_of"] == {"name": "searched", "task": "denoise"}
+    assert set(made_with) == {"profile", "seed", "architecture_of", "space", "network", "retrain", "tone"}
+    assert set(cards.read("searched")["made_with"]) == set(cards.read("of-another-search")["made_with"])
+    assert "search" in cards.read("searched")["made_with"]
+
+
 def test_scores_on_v_lie_beside_the_network_where_the_run_has_kept_them(runs, tmp_path, monkeypatch):
     monkeypatch.setattr(zoo, "SHELF", tmp_path / "models")
     recorded = [("1", "train_loss", "0.5"), ("2", "psnr_db", "25.5"), ("2", "ssim", "0.7")]
