@@ -3,10 +3,11 @@
     python -m benchmarks.speed_of_use
 
 Each network gets a photograph of 481x321 pixels in one piece, in two threads, in float32 and in bfloat16, with batch
-normalisation merged and weights channels last, as `nasir.load` runs it. Beside the networks of `models/` for grey images stand
-four with random weights, as seconds do not depend on them: plain convolutions, 15 layers of 64 channels at half the resolution
-as FFDNet has, and 17 at the whole as DnCNN has; a network of IR-NAS's space at full resolution, and one of CLEARER's space with
-about as many parameters. Ways take turns in one run; seconds are the least of the rounds. Prints a Markdown table.
+normalisation merged and weights channels last, as `nasir.load` runs it. The networks of `models/` get it in grey or in colour,
+as they were trained, and those behind an estimate of the tone estimate it, too. Beside them stand four for grey images with
+random weights, as seconds do not depend on them: plain convolutions, 15 layers of 64 channels at half the resolution as FFDNet
+has, and 17 at the whole as DnCNN has; a network of IR-NAS's space at full resolution, and one of CLEARER's space with about as
+many parameters. Ways take turns in one run; seconds are the least of the rounds. Prints a Markdown table.
 """
 
 import dataclasses
@@ -77,27 +78,29 @@ MADE: dict[str, Callable[[], nn.Module]] = {
 def measure() -> list[dict[str, Any]]:
     """A row for each network: its size, seconds in float32 and bfloat16, and times as fast as the plain network as FFDNet's."""
     torch.set_num_threads(THREADS)
-    networks = {name: make().eval() for name, make in MADE.items()}
+    plain = {name: make().eval() for name, make in MADE.items()}
     shipped = {name: model.load(name) for name in zoo.names()}
-    networks |= {name: one.network for name, one in shipped.items() if one.channels == 1}
-    fused = {name: fuse(network) for name, network in networks.items()}
-    image = torch.rand(1, 1, SIZE[0] + 1, SIZE[1] + 1, generator=torch.Generator().manual_seed(0))
-    image = image.contiguous(memory_format=torch.channels_last)
+    networks = plain | {name: one.network for name, one in shipped.items()}
+    channels = dict.fromkeys(plain, 1) | {name: one.channels for name, one in shipped.items()}
+    run: dict[str, Callable[[Tensor], Tensor]] = {name: fuse(network) for name, network in plain.items()}
+    run.update(shipped)
+    colour = torch.rand(1, 3, SIZE[0] + 1, SIZE[1] + 1, generator=torch.Generator().manual_seed(0))
+    images = {count: colour[:, :count].contiguous(memory_format=torch.channels_last) for count in (1, 3)}
     seconds: dict[tuple[str, torch.dtype], list[float]] = {}
     with torch.inference_mode():
         for _ in range(ROUNDS):
-            for name, network in fused.items():
+            for name, restore in run.items():
                 for kind in (torch.float32, torch.bfloat16):
                     with torch.autocast("cpu", torch.bfloat16, enabled=kind == torch.bfloat16):
                         start = time.perf_counter()
-                        network(image)
+                        restore(images[channels[name]])
                     seconds.setdefault((name, kind), []).append(time.perf_counter() - start)
     first = min(seconds[next(iter(MADE)), torch.float32])
     return [
         {
             "network": name,
             "parameters": parameters(network),
-            "flops_per_pixel": flops_per_pixel(network, 1),
+            "flops_per_pixel": flops_per_pixel(network, channels[name]),
             "seconds, float32": min(seconds[name, torch.float32]),
             "seconds, bfloat16": min(seconds[name, torch.bfloat16]),
             "times as fast as FFDNet's, float32": first / min(seconds[name, torch.float32]),

@@ -38,7 +38,7 @@ def restore(
         ),
     ] = None,
     task: Annotated[
-        str | None, typer.Option(help="denoise or derain; which shipped network to take; none: denoise.")
+        str | None, typer.Option(help="denoise, derain or camera; which shipped network to take; none: denoise.")
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     tile: Annotated[

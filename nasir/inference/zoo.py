@@ -18,6 +18,9 @@ SHELF = _INSTALLED if _INSTALLED.is_dir() else Path(__file__).parents[2] / "mode
 
 CARD = "card.json"
 
+PICTURE = "clipped8"
+"""The protocol whose noisy images are like those of picture files."""
+
 NORMAL_MEDIAN = 0.6745
 """Median magnitude of a standard normal value."""
 
@@ -40,7 +43,8 @@ def card(name: str) -> dict[str, Any]:
         )
     value: dict[str, Any] = read_json(path)
     try:
-        is_measured = 0 <= value["sigma"] <= 255 and 0 <= value["scores"]["whole"]["psnr_db"] <= 200
+        means = [value["scores"]["whole"], *value["scores"].values()]
+        is_measured = 0 <= value["sigma"] <= 255 and all(0 <= mean["psnr_db"] <= 200 for mean in means)
         is_whole = bool(value["name"] == name and value["task"] and is_measured and value["sha256"])
     except (KeyError, TypeError):
         is_whole = False
@@ -70,6 +74,8 @@ def folder(name: str) -> Path:
 def choose(task: str, sigma: float) -> str:
     """The network for a task whose noise level is next to `sigma`; of several the one with the best score on its test images.
 
+    A picture file has no values below black or above white, so that is the score under `clipped8`, if all of them have it.
+
     Args:
         task: of `nasir.task`.
         sigma: 8-bit grey levels; 0 where the task has none.
@@ -88,7 +94,8 @@ def choose(task: str, sigma: float) -> str:
     cards = [found for found in cards if found["task"] == task]
     gap = min(abs(found["sigma"] - sigma) for found in cards)
     fitting = [found for found in cards if abs(found["sigma"] - sigma) == gap]
-    best = max(fitting, key=lambda found: found["scores"]["whole"]["psnr_db"])
+    protocol = PICTURE if all(PICTURE in found["scores"] for found in fitting) else "whole"
+    best = max(fitting, key=lambda found: found["scores"][protocol]["psnr_db"])
     return str(best["name"])
 
 

@@ -20,6 +20,9 @@ from stages.models import cards, shelve
 ALIKE = 0.005
 """Difference of a score, dB, below which it counts as the same: other processors give other last bits."""
 
+BATCH = 16
+"""Patches at once; with more of them what a layer computes does not stay in a processor's cache."""
+
 DATA = "stages.tables.data"
 
 
@@ -57,7 +60,7 @@ def run(*, names: list[str], profiles: Path, shipped: Path, known: Path, work: P
             )
         print(f"{name}: {len(test)} images under {', '.join(plan)}", file=sys.stderr, flush=True)
         found = scoring.score(
-            models.load(folder), test, plan, sigma=card["sigma"], seed=card["made_with"]["seed"], batch=64,
+            models.load(folder), test, plan, sigma=card["sigma"], seed=card["made_with"]["seed"], batch=BATCH,
             tell=lambda protocol, score: None,
         )  # fmt: skip
         if further:

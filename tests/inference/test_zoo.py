@@ -53,6 +53,25 @@ def test_the_network_of_the_nearest_level_is_chosen(shelf, task, sigma, name):
     assert zoo.choose(task, sigma) == name
 
 
+@pytest.mark.parametrize(
+    ("whole", "clipped", "name"),
+    [
+        (25.0, {"grey-50": 25.1, "bits-50": 25.9}, "bits-50"),
+        (25.0, {"bits-50": 25.9}, "grey-50"),
+        (26.5, {}, "bits-50"),
+    ],
+)
+def test_of_several_the_best_one_on_pictures_of_8_bits_is_chosen_if_all_were_scored_on_them(
+    shelf, whole, clipped, name
+):
+    card = read_json(shelf / "grey-50" / zoo.CARD) | {"name": "bits-50", "scores": {"whole": {"psnr_db": whole}}}
+    write_json(shelf / "bits-50" / zoo.CARD, card)
+    for one, psnr_db in clipped.items():
+        path = shelf / one / zoo.CARD
+        write_json(path, read_json(path) | {"scores": read_json(path)["scores"] | {"clipped8": {"psnr_db": psnr_db}}})
+    assert zoo.choose("denoise", 50) == name
+
+
 def test_a_task_without_a_network_is_refused(shelf):
     with pytest.raises(ValueError, match=r"must be one of \['denoise', 'derain'\], got 'camera'"):
         zoo.choose("camera", 0)
@@ -71,8 +90,9 @@ def test_a_file_that_is_not_the_cards_is_refused(shelf, change):
     [
         "[]", "{}", '{"name": "other"}', '{"name": "rain", "task": "derain", "sigma": "much"}',
         f'{{"name": "rain", "task": "x", "sigma": {10**400}, "sha256": {{"a": ""}}, "scores": {{"whole": {{"psnr_db": 9}}}}}}',
+        '{"name": "rain", "task": "derain", "sigma": 0, "sha256": {"a": ""}, "scores": {"whole": {"psnr_db": 9}, "clipped8": 9}}',
     ],
-    ids=["list", "empty", "another", "text", "endless"],
+    ids=["list", "empty", "another", "text", "endless", "a score that is none"],
 )  # fmt: skip
 def test_a_card_that_is_damaged_is_refused(shelf, text):
     (shelf / "rain" / zoo.CARD).write_text(text)
