@@ -5,6 +5,7 @@ from statistics import fmean
 from typing import TYPE_CHECKING
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from nasir.canvas import plain_style, to_png
@@ -78,7 +79,7 @@ def trade_off(points: Mapping[str, Sequence[tuple[float, float, float]]]) -> byt
             axes.set(xlabel=label)
             axes.ticklabel_format(axis="x", style="sci", scilimits=(0, 0))
         panels[0].set(ylabel="PSNR in dB, test images")
-        figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper center", ncols=4)
+        _name_groups(figure, panels[0])
         return to_png(figure)
 
 
@@ -134,7 +135,7 @@ def rewards(known: "Mapping[str, Rewarded]", cost: float, within: str) -> bytes:
         )
         if has_ends:
             panels[2].set(title="Share ended early", xlabel="candidate", ylim=(-0.03, 1.03))
-        figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper center", ncols=4)
+        _name_groups(figure, panels[0])
         return to_png(figure)
 
 
@@ -189,3 +190,14 @@ def costs(spaces: Mapping[str, tuple[Sequence[float], Mapping[str, Sequence[tupl
             )
             axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
         return to_png(figure)
+
+
+def _name_groups(figure: Figure, axes: Axes) -> None:
+    """A legend above the panels, in as many columns as the names leave room for; the figure grows by its rows."""
+    marks, names = axes.get_legend_handles_labels()
+    for columns in (4, 3, 2, 1):
+        legend = figure.legend(marks, names, loc="outside upper center", ncols=columns)
+        if columns == 1 or legend.get_window_extent().width <= figure.bbox.width:
+            break
+        legend.remove()
+    figure.set_figheight(3.2 + 0.2 * -(-len(names) // columns))
