@@ -118,7 +118,7 @@ def test_restore_takes_the_shipped_network_that_fits_and_says_which(tmp_path):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("--task", "camera"), "a shipped network's task must be one of ['denoise', 'derain'], got 'camera'"),
+        (("--task", "deblur"), "network's task must be one of ['camera', 'denoise', 'derain'], got 'deblur'"),
         (("--task", "derain", "--sigma", "20"), "--sigma is the level of noise to remove, got it with --task derain"),
         (
             ("--task", "derain", "--model", "irnas-rain800"),
