@@ -173,7 +173,7 @@ def place(tmp_path_factory):
     rng = np.random.default_rng(0)
     clean = np.kron(rng.integers(60, 190, (10, 12, 3)), np.ones((8, 8, 1))).astype(np.uint8)
     noisy = np.clip(clean + rng.normal(0, 50, clean.shape), 0, 255).astype(np.uint8)
-    files = {"photo": noisy, "street": noisy}
+    files = {"photo": noisy, "street": noisy, "dark": noisy}
     for name in "ab":
         files |= {f"clean/{name}": clean, f"noisy/{name}": noisy, f"restored/{name}": clean + 3}
     for name, pixels in files.items():
