@@ -104,9 +104,7 @@ def test_restore_takes_the_shipped_network_that_fits_and_says_which(tmp_path):
     noisy = np.clip(np.random.default_rng(0).normal(128, 52, (40, 50)), 0, 255).astype(np.uint8)
     Image.fromarray(noisy).save(tmp_path / "in.png")
     found = call(*NASIR, "restore", str(tmp_path / "in.png"), "--out", str(tmp_path / "out.png"))
-    assert (
-        "restored at sigma 50, by clipped8-bsd500-50 (noise of 48.9" in found.stdout and "estimated)" in found.stdout
-    )
+    assert "restored at sigma 50, by clipped8-bsd500-50 (noise of 48.9" in found.stdout and "estimated)" in found.stdout
     assert np.asarray(Image.open(tmp_path / "out.png")).std() < 0.3 * noisy.std()
     words = (*NASIR, "restore", str(tmp_path / "in.png"), "--overwrite", "--out", str(tmp_path / "out.png"))
     given = call(*words, "--sigma", "66")
