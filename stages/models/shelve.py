@@ -112,10 +112,11 @@ def run(*, runs: Path, settings: Settings, name: str, out: Path) -> None:
         trained = catalogue.find(baseline).at_its_rate(settings.of_class(RetrainConfig))
         values = {**values, "retrain": asdict(trained)}
     _check_settings(runs, values, settings.where)
-    origin = {}
-    if baseline is None and not start and not (runs / "receipts/search.json").is_file():
-        origin = _origin(model["genotype"])
-    parts = FOUND_BEFORE if origin else PARTS if baseline is None and not start else OWN
+    origin: dict[str, dict[str, str]] = {}
+    parts: tuple[str, ...] = OWN
+    if baseline is None and not start:  # found by a search: this run's, or another's
+        origin = {} if (runs / "receipts/search.json").is_file() else _origin(model["genotype"])
+        parts = FOUND_BEFORE if origin else PARTS
     metrics: Mapping[str, Any] = read(needed["metrics"], Metrics, AGAIN)
     split = split_lists.read(needed["split"], ["w", "a", "v", "test"])
     if metrics["weights_sha256"] != sha256_file(needed["weights"]):
