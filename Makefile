@@ -1,8 +1,9 @@
 # make repro: the pipeline; make tables PROFILE=demo|small|fast|paper: the paper's tables, with BM3D=1 also BM3D (non-commercial
 # licence); make overnight [HOURS=8]: the paper's networks in pieces, carried on when called again; make study [HOURS=2]: search
-# strategies against random networks; make scores: the networks of models/ scored again; make test: lint, types, tests; make
-# test-slow: minutes more; make test-paper: steps at the paper's size; make chaos [QUICK=1]: what RELIABILITY.md promises, 200 (25)
-# kills, 20 (3) pipelines in a row, 50,000 (2,000) pictures, failing servers, bad input; make audit: known vulnerabilities.
+# strategies against random networks; make scores [UNDER=whole]: the networks of models/ scored again, hours under all protocols; make
+# test: lint, types, tests; make test-slow: minutes more; make test-paper: steps at the paper's size; make chaos [QUICK=1]: what
+# RELIABILITY.md promises, 200 (25) kills, 20 (3) pipelines in a row, 50,000 (2,000) pictures, failing servers, bad input; make audit:
+# known vulnerabilities.
 # All set everything up first; a second call installs nothing.
 # CPU-only machines: make TORCH_INDEX=<the CPU wheel index that pytorch.org gives> avoids several GB of CUDA libraries.
 
@@ -58,7 +59,7 @@ study: setup
 	$(BIN)/python -m stages searches --plan study/$(PLAN).yaml --results study/$(PLAN) --page $(PAGE) $(if $(WORKERS),--workers $(WORKERS)) $(if $(HOURS),--hours $(HOURS))
 
 scores: setup
-	$(BIN)/python -m stages scores
+	$(BIN)/python -m stages scores $(foreach protocol,$(UNDER),--under $(protocol))
 
 test: setup lint
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(JOBS) --dist loadfile

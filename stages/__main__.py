@@ -183,6 +183,7 @@ def shelve(
 
 def scores(
     names: Annotated[list[str] | None, typer.Argument(help="Shipped networks; none: all.")] = None,
+    under: Annotated[list[str] | None, typer.Option(help="Protocols of their cards; none: all.")] = None,
     also: Annotated[
         list[str] | None, typer.Option(help="Protocols to score them under instead and to put on their cards.")
     ] = None,
@@ -196,7 +197,15 @@ def scores(
     """Score the shipped networks again on their test images; ends with status 1 where one is not as its card says."""
     from stages.models import scores as stage
 
-    is_alike = stage.run(names=names or [], profiles=profiles, shipped=shipped, known=known, work=work, also=also or [])
+    is_alike = stage.run(
+        names=names or [],
+        profiles=profiles,
+        shipped=shipped,
+        known=known,
+        work=work,
+        under=under or [],
+        also=also or [],
+    )
     raise typer.Exit(0 if is_alike else 1)
 
 

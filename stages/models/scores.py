@@ -26,32 +26,54 @@ BATCH = 16
 DATA = "stages.tables.data"
 
 
-def run(*, names: list[str], profiles: Path, shipped: Path, known: Path, work: Path, also: Sequence[str] = ()) -> bool:
+def run(
+    *,
+    names: Sequence[str],
+    profiles: Path,
+    shipped: Path,
+    known: Path,
+    work: Path,
+    under: Sequence[str] = (),
+    also: Sequence[str] = (),
+) -> bool:
     """Score networks and print their means and the largest difference from the card; whether all are as it says.
 
     Args:
         names: of shipped networks; empty: all.
+        under: protocols of the cards to score again; empty: all. A network whose card has none of them is left out.
         also: protocols under which a network is scored instead if its card has no scores under them; these are written on the
-            card. None: those of the cards.
+            card. Empty: none.
         profiles: folder of base.yaml and of the profiles.
         shipped, known: as the step `data` of the tables takes them.
         work: folder for the data sets.
     """
     rows, are_alike = [], True
-    for protocol in also:
+    if under and also:
+        raise ValueError(
+            f"protocols must be those of the cards (--under) or further ones (--also), got {list(under)} and {list(also)}; "
+            "give one of the two."
+        )
+    for protocol in (*under, *also):
         protocols.find(protocol)
-    for name in names or zoo.names():
+    names = names or zoo.names()
+    if under and not any(set(under) & set(cards.read(name)["scores"]) for name in names):
+        raise ValueError(
+            f"one of the networks must have scores under {', '.join(under)}, got {', '.join(names)}, which have none; --also "
+            "scores them under further protocols."
+        )
+    for name in names:
         card, folder = cards.read(name), zoo.folder(name)
+        further = [protocol for protocol in also if protocol not in card["scores"]]
+        asked = further if also else [protocol for protocol in card["scores"] if protocol in (under or card["scores"])]
+        if not asked:
+            continue
         settings = _settings(card, profiles)
         data = work / f"{card['made_with']['profile']}-{card['task']}-{card['data']['dataset']}"
         images = work / f"{card['data']['dataset']}-images"
         import_module(DATA).bring(settings=settings, shipped=shipped, known=known, images=images, out=data)
         task = tasks.find(card["task"])
         test = load_samples(data / "pictures", split_lists.read(data / "split" / "split.json", ["test"])["test"], task)
-        further = [protocol for protocol in also if protocol not in card["scores"]]
-        plan = {protocol: list(test) for protocol in (further if also else card["scores"])}
-        if not plan:
-            continue
+        plan = {protocol: list(test) for protocol in asked}
         known_scores = {(row["protocol"], row["name"]): float(row["psnr_db"]) for row in cards.scores(name)}
         if {name for _, name in known_scores} != set(test):
             raise ValueError(

@@ -236,12 +236,13 @@ def data(runs, tmp_path, monkeypatch) -> Path:
     return data
 
 
-def again(place: Path, *names: str) -> tuple[int, str]:
+def again(place: Path, *words: str) -> tuple[int, str]:
     """`scores` on pictures that are there already: its exit status and what it printed."""
     found = CliRunner().invoke(
-        commands.build("scores"), ["scores", *names, "--work", str(place), "--profiles", str(ROOT / "profiles")]
+        commands.build("scores"), ["scores", *words, "--work", str(place), "--profiles", str(ROOT / "profiles")]
     )
-    assert found.exception is None or isinstance(found.exception, SystemExit), found.exception
+    if found.exception and not isinstance(found.exception, SystemExit):
+        raise found.exception
     return found.exit_code, found.output
 
 
@@ -286,6 +287,27 @@ def test_further_protocols_are_put_on_the_card(data, tmp_path):
     assert status == 0 and said.count("0.0e+00") == 3
     found = CliRunner().invoke(commands.build("scores"), ["scores", "--also", "halfway"])
     assert isinstance(found.exception, ValueError) and "got 'halfway'" in str(found.exception)
+
+
+def test_scores_again_under_one_of_the_cards_protocols(data, tmp_path):
+    status, said = again(tmp_path / "work", "--under", "overlap", "--under", "clearer")
+    assert status == 0 and "| mine | overlap | 2 |" in said and "| whole |" not in said and said.count("0.0e+00") == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--under", "clearer"], "one of the networks must have scores under clearer, got mine, which have none"),
+        (
+            ["--under", "whole", "--also", "clipped8"],
+            r"\(--under\) or further ones \(--also\), got \['whole'\] and \['clipped8'\]",
+        ),
+        (["--under", "halfway"], "got 'halfway'"),
+    ],
+)
+def test_protocols_that_cannot_be_scored_again_are_refused(data, tmp_path, words, message):
+    with pytest.raises(ValueError, match=message):
+        again(tmp_path / "work", *words)
 
 
 def test_the_pictures_are_made_where_there_are_none(runs, tmp_path, monkeypatch):
