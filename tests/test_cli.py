@@ -108,7 +108,7 @@ def test_restore_takes_the_shipped_network_that_fits_and_says_which(tmp_path):
     assert np.asarray(Image.open(tmp_path / "out.png")).std() < 0.3 * noisy.std()
     words = (*NASIR, "restore", str(tmp_path / "in.png"), "--overwrite", "--out", str(tmp_path / "out.png"))
     given = call(*words, "--sigma", "66")
-    assert given.stdout.endswith("restored at sigma 70, by overnight-bsd500-70 (noise of 66.0 given)\n")
+    assert given.stdout.endswith("restored at sigma 70, by clipped8-bsd500-70 (noise of 66.0 given)\n")
     named = call(*words, "--model", "overnight-bsd500-70")
     assert named.stdout.endswith("restored at sigma 70\n")
 
