@@ -18,6 +18,7 @@ import torch
 from benchmarks.table import to_markdown
 from nasir import task as tasks
 from nasir.config.retrain import RetrainConfig
+from nasir.config.training import MOST_STEPS
 from nasir.data.patches import PatchSampler
 from nasir.data.pictures.collection import load, to_sample
 from nasir.files import read_json
@@ -45,8 +46,8 @@ SIZES = CellsSizes(width=16, stem_channels=32, aspp_channels=0, aspp_rates=())
 BEST = RetrainConfig(
     steps=100, batch=16, patch=64, optimiser="adamw", weight_decay=0.0001, warmup_steps=5, lr_max=0.003, lr_min=0.00001,
     average=0.999, clip_norm=5.0, clip_usual=0.0, epoch=1, noise="float",
-    ssim_weight=0.0, val_period=10**9, val_crop=0, log_period=10**9,
-    checkpoint_period=10**9, compile=False, devices=1, parallel="auto", precision="auto", device="auto",
+    ssim_weight=0.0, val_period=MOST_STEPS, val_crop=0, log_period=MOST_STEPS,
+    checkpoint_period=MOST_STEPS, compile=False, devices=1, parallel="auto", precision="auto", device="auto",
 )  # fmt: skip
 
 Way = tuple[dict[str, Any], dict[str, Any]]
@@ -93,7 +94,7 @@ def measure(pictures: Path, split: Path, seconds: float, seeds: int, ways: Mappi
     for name, (of_genotype, of_training) in ways.items():
         config = dataclasses.replace(BEST, **of_training)
         genotype = dataclasses.replace(GENOTYPE, **of_genotype)
-        patches = PatchSampler(training, config.patch, "cpu", task.is_paired, task.is_turned)
+        patches = PatchSampler(training, config.patch, torch.device("cpu"), task.is_paired, task.is_turned)
         scores = []
         with assemble(
             section="retrain", devices=1, parallel="auto", precision=config.precision, device=config.device
