@@ -55,18 +55,17 @@ def run(
         )
     for protocol in (*under, *also):
         protocols.find(protocol)
-    names = names or zoo.names()
-    if under and not any(set(under) & set(cards.read(name)["scores"]) for name in names):
+    shelf = [(name, cards.read(name)) for name in dict.fromkeys(names or zoo.names())]
+    chosen = [_choose(card["scores"], under, also) for _, card in shelf]
+    if under and not any(chosen):
         raise ValueError(
-            f"one of the networks must have scores under {', '.join(under)}, got {', '.join(names)}, which have none; --also "
-            "scores them under further protocols."
+            f"one of the networks must have scores under {', '.join(under)}, got {', '.join(name for name, _ in shelf)}, which "
+            "have none; --also scores them under further protocols."
         )
-    for name in names:
-        card, folder = cards.read(name), zoo.folder(name)
-        further = [protocol for protocol in also if protocol not in card["scores"]]
-        asked = further if also else [protocol for protocol in card["scores"] if protocol in (under or card["scores"])]
+    for (name, card), asked in zip(shelf, chosen, strict=True):
         if not asked:
             continue
+        folder = zoo.folder(name)
         settings = _settings(card, profiles)
         data = work / f"{card['made_with']['profile']}-{card['task']}-{card['data']['dataset']}"
         images = work / f"{card['data']['dataset']}-images"
@@ -85,7 +84,7 @@ def run(
             models.load(folder), test, plan, sigma=card["sigma"], seed=card["made_with"]["seed"], batch=BATCH,
             tell=lambda protocol, score: None,
         )  # fmt: skip
-        if further:
+        if also:
             shelve.add(name, [row for protocol, scored in found.items() for row in scored.rows(protocol=protocol)])
             card = cards.read(name)
         for protocol, scored in found.items():
@@ -108,6 +107,13 @@ def run(
     ]
     print(table(columns, rows, columns[2:]))
     return are_alike
+
+
+def _choose(scores: Mapping[str, Any], under: Sequence[str], also: Sequence[str]) -> list[str]:
+    """The protocols to score a network under whose card has `scores`: those asked for that it lacks, or of its own."""
+    if also:
+        return [protocol for protocol in also if protocol not in scores]
+    return [protocol for protocol in scores if not under or protocol in under]
 
 
 def _settings(card: Mapping[str, Any], profiles: Path) -> Settings:
