@@ -23,8 +23,8 @@ def export(
 
     Both programs take `noisy`, float32 in [0, 1] plus noise of the level that the network was trained for, of the shape (images,
     channels, height, width), all free but the channels, and give `restored` of that shape, not clipped. Sides that the network
-    needs filled up are filled up inside; deformable convolutions are written as gathers and products. An image goes through in
-    one piece.
+    needs filled up are filled up inside; deformable convolutions are written as gathers and products; a network that was trained
+    behind a picture's tone begins with its estimate. An image goes through in one piece.
 
     Before the file is put in place, what it computes is compared with the network on three sizes; it must agree to 1e-4.
 

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from nasir.files import write_bytes
 from nasir.inference import tracing
 from nasir.inference.tone import Tone
+from nasir.inference.traced_tone import TracedTone
 
 SUFFIXES = {"onnx": ".onnx", "torch-export": ".pt2", "safetensors": ".safetensors"}
 """What a network can be exported to, with the suffix of the file."""
@@ -58,11 +59,10 @@ def export(
         to: a key of `SUFFIXES`.
         facts: what is said of the network in the file, as JSON under the key "nasir".
         out: replaced whole, or left alone where anything goes wrong.
-        tone: what the network was trained behind; its numbers go with the weights.
+        tone: what the network was trained behind; its numbers go with the weights, and a graph begins with it.
 
     Raises:
-        ValueError: if the network cannot be exported so, packages are missing, or the file computes something else; for a network
-            behind a tone and another form than weights.
+        ValueError: if the network cannot be exported so, packages are missing, or the file computes something else.
     """
     note = json.dumps(dict(facts))
     if to == "safetensors":
@@ -71,23 +71,18 @@ def export(
         data = safetensors.torch.save(tensors, metadata={"nasir": note})
         write_bytes(out, data)
         return Exported(bytes=len(data), smallest_side=1, largest_difference=None)
-    if tone is not None:
-        raise ValueError(
-            f"a network that is exported to {to} must take a degraded picture as it is, got one that was trained behind an "
-            "estimate of the picture's tone (nasir.inference.tone), which is told from its windows and is no part of a graph; "
-            "export its weights (--to safetensors), or retrain it with tone.kinds=0."
-        )
     if to == "onnx":
         _require_onnx()
     with _quiet(), torch.no_grad():
-        program = _program(tracing.traceable(network, channels), channels)
+        traced = tracing.traceable(network, channels)
+        program = _program(traced if tone is None else nn.Sequential(TracedTone(tone), traced).eval(), channels)
         if to == "onnx":
             data, run = _to_onnx(program, note)
             smallest = 1  # an ONNX file has no such bound: sizes are computed in its graph
         else:
             data, run = _to_archive(program, note)
             smallest = _smallest_side(program)
-        difference = _difference(network, run, channels)
+        difference = _difference(network if tone is None else lambda noisy: network(tone.undo(noisy)), run, channels)
     if not difference <= TOLERANCE:
         raise ValueError(
             f"what is exported must restore as the network does, up to {TOLERANCE:g}, got a difference of {difference:.2g}; "
@@ -153,13 +148,13 @@ def _to_archive(program: torch.export.ExportedProgram, note: str) -> tuple[bytes
     return data, torch.export.load(io.BytesIO(data)).module()
 
 
-def _difference(network: nn.Module, run: Callable[[Tensor], Tensor], channels: int) -> float:
-    """The largest one from the network over images of all sizes of `CHECKED`; NaN if there is one."""
+def _difference(restore: Callable[[Tensor], Tensor], run: Callable[[Tensor], Tensor], channels: int) -> float:
+    """The largest one of what is run from what restores, over images of all sizes of `CHECKED`; NaN if there is one."""
     generator = torch.Generator().manual_seed(1)
     largest = torch.zeros(())
     for sides in CHECKED:
         noisy = torch.rand(1, channels, *sides, generator=generator)
-        largest = torch.maximum(largest, (run(noisy) - network(noisy)).abs().max())
+        largest = torch.maximum(largest, (run(noisy) - restore(noisy)).abs().max())
     return float(largest)
 
 

@@ -104,7 +104,7 @@ def texture(image: Tensor) -> Tensor:
     typical = torch.quantile(
         power, torch.tensor(SHARES), dim=0
     )  # then the mean: the other order tells kinds apart less well
-    return (typical @ _bins().T).flatten()
+    return (typical @ bins().T).flatten()
 
 
 def take_back(image: Tensor, curve: Tensor, out: Tensor) -> None:
@@ -157,7 +157,7 @@ def _starts(length: int) -> list[int]:
 
 
 @cache
-def _bins() -> Tensor:
+def bins() -> Tensor:
     """Shares of the frequencies of `rfft2` in each sector of each ring, shape (sectors, WINDOW * (WINDOW // 2 + 1))."""
     down = np.fft.fftfreq(WINDOW, 1 / WINDOW)[:, None]
     right = np.arange(WINDOW // 2 + 1)[None]

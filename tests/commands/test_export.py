@@ -90,7 +90,9 @@ def test_what_torch_cannot_follow_is_refused_with_its_reason(tmp_path, monkeypat
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["irnas-bsd500-50", "irnas-rain800", "clearer-bsd500-50", "deformable"])
+@pytest.mark.parametrize(
+    "name", ["irnas-bsd500-50", "irnas-rain800", "clearer-rain800", "clearer-bsd500-50", "deformable"]
+)
 def test_onnx_runtime_restores_every_size_as_torch_does(nasir, tmp_path, deformable, name):
     onnxruntime = pytest.importorskip("onnxruntime", reason="needs the extra `export`")
     named, out = (deformable if name == "deformable" else name), tmp_path / "network.onnx"

@@ -10,6 +10,7 @@ from nasir.commands import subjects
 from nasir.data.pictures.collection import to_clean
 from nasir.inference import exporting, model, tone
 from nasir.inference.tone import FEATURES, LEVELS, Tone
+from nasir.inference.traced_tone import TracedTone
 from nasir.spaces import irnas
 from nasir.spaces.cells.section import CellsSizes
 
@@ -180,17 +181,43 @@ def test_a_tone_that_does_not_fit_is_refused(folder, change, message):
         model.load(folder)
 
 
-def test_it_is_exported_with_its_weights_and_with_nothing_else(folder, tmp_path):
+def test_it_is_exported_with_its_weights(folder, tmp_path):
     denoise = model.load(folder)
 
     exporting.export(denoise.network, 3, "safetensors", {}, tmp_path / "out.safetensors", denoise.tone)
 
     written, own = model.read_tensors(tmp_path / "out.safetensors"), model.read_tensors(folder / "best.safetensors")
     assert set(written) == set(own) and all(torch.equal(written[name], own[name]) for name in own)
-    for to in ("onnx", "torch-export"):
-        with pytest.raises(ValueError, match=rf"exported to {to} must take .*, got one .*tone.*; export its weights"):
-            exporting.export(denoise.network, 3, to, {}, tmp_path / "out", denoise.tone)
-    assert not (tmp_path / "out").exists()
+
+
+def test_a_graph_begins_with_it(folder, tmp_path):
+    denoise = model.load(folder)
+
+    found = exporting.export(denoise.network, 3, "torch-export", {}, tmp_path / "out.pt2", denoise.tone)
+
+    program = torch.export.load(tmp_path / "out.pt2").module()
+    rainy = torch.stack([lines(1, 1, 0), lines(1, 0, 1)])  # a darker picture and a brighter one
+    assert found.largest_difference is not None and found.largest_difference < 1e-5
+    assert (program(rainy) - denoise(rainy, 0.0)).abs().max() < 1e-5
+    assert (program(rainy) - denoise.network(rainy)).abs().max() > 0.05
+
+
+@pytest.mark.parametrize(
+    "sides", [(1, 1), (5, 9), (31, 130), (64, 64), (65, 97), (128, 63), (240, 160), (700, 640), (33, 1200)], ids=str
+)
+def test_as_a_graph_it_takes_the_same_back_from_every_size(sides):
+    images = torch.stack([lines(2, 1, 0, *sides), lines(3, 0, 1, *sides), lines(4, 1, 1, *sides)])
+    for kinds in (by_direction(), model.load("clearer-rain800").tone):
+        with torch.no_grad():
+            assert (TracedTone(kinds)(images) - kinds.undo(images)).abs().max() < 1e-5
+
+
+def test_as_a_graph_a_level_that_leads_nowhere_goes_to_its_lowest_clean_intensity():
+    falling = torch.where(MIDDLES < 0.5, 0.0, -0.5)  # levels of the upper half come out below those of the lower
+    kind = Tone(weight=torch.zeros(1, FEATURES), bias=torch.zeros(1), curves=falling[None])
+    images = torch.linspace(0, 1, 64 * 64).expand(1, 3, -1).reshape(1, 3, 64, 64)
+    with torch.no_grad():
+        assert (TracedTone(kind)(images) - kind.undo(images)).abs().max() < 1e-5
 
 
 def test_it_is_shown(folder):
