@@ -47,7 +47,7 @@ function chartStyle(width) {
     axis: { labelColor: faint, titleColor: faint, gridColor: line, domainColor: line, tickColor: line,
       labelFontSize: 12, titleFontSize: 12, titleFontWeight: "normal",
       labelLimit: Math.max(130, width / 2) },
-    axisX: { tickCount: 5, labelOverlap: true },
+    axisX: { tickCount: 5, labelOverlap: true, labelSeparation: 8 },
     axisY: { tickCount: 6 },
     legend: { labelColor: ink, labelFontSize: 12, orient: "top", direction: "horizontal",
       columns: Math.max(1, Math.floor(width / 170)), labelLimit: 150 },
