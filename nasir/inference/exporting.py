@@ -74,15 +74,18 @@ def export(
     if to == "onnx":
         _require_onnx()
     with _quiet(), torch.no_grad():
+        restore: Callable[[Tensor], Tensor] = network
         traced = tracing.traceable(network, channels)
-        program = _program(traced if tone is None else nn.Sequential(TracedTone(tone), traced).eval(), channels)
+        if tone is not None:
+            traced, restore = nn.Sequential(TracedTone(tone), traced), lambda noisy: network(tone.undo(noisy))
+        program = _program(traced.eval(), channels)
         if to == "onnx":
             data, run = _to_onnx(program, note)
             smallest = 1  # an ONNX file has no such bound: sizes are computed in its graph
         else:
             data, run = _to_archive(program, note)
             smallest = _smallest_side(program)
-        difference = _difference(network if tone is None else lambda noisy: network(tone.undo(noisy)), run, channels)
+        difference = _difference(restore, run, channels)
     if not difference <= TOLERANCE:
         raise ValueError(
             f"what is exported must restore as the network does, up to {TOLERANCE:g}, got a difference of {difference:.2g}; "

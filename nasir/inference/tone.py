@@ -41,6 +41,9 @@ FLOOR = 1e-4
 FEATURES = len(SHARES) * sum(sectors for _, _, sectors in RINGS)
 """Numbers that tell a picture's texture."""
 
+LEAST = 1e-6
+"""From one level that a curve reaches to the next, so that where it is level an intensity leads to its lowest clean one."""
+
 LUMA = (0.299, 0.587, 0.114)
 """ITU-R BT.601's weights of red, green and blue."""
 
@@ -115,14 +118,19 @@ def take_back(image: Tensor, curve: Tensor, out: Tensor) -> None:
         curve: shape (LEVELS,): what it adds to clean intensities; where it is not rising it is taken as level.
         out: shape of `image`.
     """
-    clean = np.concatenate([[0], (np.arange(LEVELS) + 0.5) / LEVELS, [1]])
+    clean = knots()
     added = curve.double().cpu().numpy()
     reached = np.maximum.accumulate(clean + added[[0, *range(LEVELS), -1]])
-    reached += np.arange(len(reached)) * 1e-6  # where it is level, its lowest clean intensity and not any
+    reached += np.arange(len(reached)) * LEAST
     for first in range(0, image.shape[1], ROWS):
         part = image[:, first : first + ROWS].cpu().numpy()
         found = np.interp(part, reached, clean).astype(np.float32)
         out[:, first : first + ROWS] = torch.from_numpy(found)
+
+
+def knots() -> NDArray[np.float64]:
+    """The clean intensities that a curve has values for, with its ends, shape (LEVELS + 2,)."""
+    return np.concatenate([[0], (np.arange(LEVELS) + 0.5) / LEVELS, [1]])
 
 
 def curve_of(clean: NDArray[np.uint8], degraded: NDArray[np.uint8]) -> NDArray[np.float64]:

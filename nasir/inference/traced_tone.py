@@ -9,13 +9,10 @@ import math
 import torch
 from torch import Tensor, nn
 
-from nasir.inference.tone import APART, FLOOR, LEVELS, LUMA, MOST, SHARES, WINDOW, Tone, bins
+from nasir.inference.tone import APART, FLOOR, LEAST, LEVELS, LUMA, MOST, SHARES, WINDOW, Tone, bins, knots
 
 DOUBLED = math.ceil(math.log2(WINDOW))
 """Times that a side of one pixel is mirrored until it is as long as a window."""
-
-LEAST = 1e-6
-"""Between two knots of a curve, as in `nasir.inference.tone.take_back`."""
 
 
 class TracedTone(nn.Module):
@@ -35,7 +32,6 @@ class TracedTone(nn.Module):
         turn = 2 * math.pi / WINDOW * torch.outer(torch.arange(WINDOW), torch.arange(WINDOW)).double()
         hann = torch.hann_window(WINDOW, periodic=False, dtype=torch.float64)
         waves = torch.stack([turn.cos(), -turn.sin()]) * hann  # (2, frequency, pixel): real and imaginary parts
-        middles = (torch.arange(LEVELS, dtype=torch.float64) + 0.5) / LEVELS
         parts = {
             "weight": tone.weight,
             "bias": tone.bias,
@@ -44,7 +40,7 @@ class TracedTone(nn.Module):
             "bins": bins().T,
             "down": waves.float(),
             "right": waves[:, : WINDOW // 2 + 1].transpose(1, 2).float(),
-            "clean": torch.cat([torch.zeros(1).double(), middles, torch.ones(1).double()]),
+            "clean": torch.from_numpy(knots()),
         }
         for name, tensor in parts.items():
             self.register_buffer(name, tensor.contiguous())
@@ -56,11 +52,11 @@ class TracedTone(nn.Module):
         ends = torch.cat([added[:, :1], added, added[:, -1:]], dim=1)
         steps = torch.arange(LEVELS + 2, device=images.device)
         reached = torch.where(steps[:, None] >= steps, (self.clean + ends)[:, None], -1.0).amax(2) + steps * LEAST
-        knots = reached.view(-1, LEVELS + 2, 1, 1, 1).unbind(1)
+        reached = reached.view(-1, LEVELS + 2, 1, 1, 1)
         degraded = images.double()
         clean = torch.zeros_like(degraded)
         for number in range(LEVELS + 1):
-            share = (degraded - knots[number]) / (knots[number + 1] - knots[number])
+            share = (degraded - reached[:, number]) / (reached[:, number + 1] - reached[:, number])
             clean = clean + share.clamp(0, 1) * (self.clean[number + 1] - self.clean[number])
         return clean.float()
 
@@ -86,9 +82,7 @@ class TracedTone(nn.Module):
 
 def _windows(side: int, device: torch.device) -> tuple[Tensor, Tensor]:
     """Along a side: where the pixels of MOST windows lie, shape (MOST * WINDOW,), and which windows there are, shape (MOST,)."""
-    length = (
-        torch.arange(side, device=device)[-1:] + 1
-    )  # a tensor, so that an exporter does not take it for that of every size
+    length = torch.arange(side, device=device)[-1:] + 1  # a number would be kept as it is for the exporter's example
     whole = length
     for _ in range(DOUBLED):
         whole = torch.where(whole < WINDOW, whole * 2, whole)
