@@ -104,9 +104,8 @@ def texture(image: Tensor) -> Tensor:
     hann = torch.hann_window(WINDOW, periodic=False)
     spectra = torch.fft.rfft2((windows - windows.mean((-2, -1), keepdim=True)) * (hann[:, None] * hann))
     power = (spectra.real.square() + spectra.imag.square() + FLOOR).log().flatten(1)
-    typical = torch.quantile(
-        power, torch.tensor(SHARES), dim=0
-    )  # then the mean: the other order tells kinds apart less well
+    # quantiles, then means: the other order tells kinds apart less well
+    typical = torch.quantile(power, torch.tensor(SHARES), dim=0)
     return (typical @ bins().T).flatten()
 
 

@@ -38,9 +38,8 @@ def search_curves(history: History, best_step: int | None = None) -> bytes:
         scores.set(title="PSNR in dB", xlabel="step")
         if best_step is not None:
             scores.axvline(best_step, color=_GREY, lw=1, ls="--", label=f"kept: step {best_step}")
-            scores.legend(
-                loc="lower right", bbox_to_anchor=(1, 1), ncols=2
-            )  # beside the title: the line may stand anywhere
+            # beside the title, as the line may stand anywhere
+            scores.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=2)
         return to_png(figure)
 
 
